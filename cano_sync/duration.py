@@ -1,0 +1,47 @@
+"""Durations: seconds or a `timedelta`, made into float seconds once, at the edge."""
+
+from __future__ import annotations
+
+__all__ = ("Duration", "capped", "seconds")
+
+import math
+import threading
+from datetime import timedelta
+
+from .errors import ConfigurationError
+
+Duration = float | timedelta
+"""Seconds as `int` or `float`, or a `datetime.timedelta`."""
+
+
+def seconds(value: Duration, what: str) -> float:
+    """Return `value` in seconds.
+
+    Args:
+        value: zero or more seconds.
+        what: how the error names it, as in "with_timeout()".
+
+    Raises:
+        ConfigurationError: it is negative, NaN, infinite or no duration.
+
+    >>> seconds(timedelta(minutes=2), "timeout")
+    120.0
+    """
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigurationError(
+            f"{what} must be seconds (a number) or a timedelta, not {value!r} "
+            f"of type {type(value).__name__}"
+        )
+    if not (math.isfinite(value) and value >= 0):
+        raise ConfigurationError(
+            f"{what} must be a finite number of seconds, 0 or more, not {value!r}; "
+            "leave it out (None) for no limit"
+        )
+    return float(value)
+
+
+def capped(timeout: float | None) -> float | None:
+    """The same wait, cut to the longest that a lock of this platform can do (centuries)."""
+    return None if timeout is None else min(timeout, threading.TIMEOUT_MAX)

@@ -1,0 +1,162 @@
+"""The fence: keeps the tasks that a run has left behind out of its store."""
+
+from __future__ import annotations
+
+__all__ = ("Fence", "Gate", "fence")
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+from .cancellation import Cancelled
+from .store import MemoryStore, Store
+
+
+class Gate:
+    """The latch of a fence: once closed, no write passes it, for ever.
+
+    The lock guards `_closed` here and in every gate below (they share it) and `_writing`.
+    Closing takes the lock that every write holds while it changes the store, so when `close`
+    returns, no write is half-way and none can follow. No user code runs under it.
+    """
+
+    __slots__ = ("_closed", "_drained", "_lock", "_parent", "_writing")
+
+    def __init__(self, parent: Gate | None = None) -> None:
+        self._parent = parent
+        self._lock: Any = threading.RLock() if parent is None else parent._lock
+        self._closed = False
+        self._writing = 0  # writes under way in a foreign backend, outside the lock
+        self._drained: threading.Event | None = None
+
+    def close(self, patience: float = 0.0) -> None:
+        """Let no more writes through; wait `patience` seconds for a foreign one under way."""
+        with self._lock:
+            self._closed = True
+            if self._writing and patience and self._drained is None:
+                self._drained = threading.Event()
+            drained = self._drained
+        if drained is not None:
+            drained.wait(patience)
+
+    def check(self) -> None:
+        """Raise `Cancelled` behind a closed gate."""
+        gate: Gate | None = self
+        while gate is not None:
+            if gate._closed:
+                raise Cancelled("the run has moved on: this task's store access came too late")
+            gate = gate._parent
+
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """Around one write of a foreign backend, which is done without our lock."""
+        with self._lock:
+            self.check()
+            self._writing += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._writing -= 1
+                if not self._writing and self._drained is not None:
+                    self._drained.set()
+
+
+class _Guard:
+    """The store's lock and then the gate's, with a look at the gate: what a fenced write holds."""
+
+    __slots__ = ("_gate", "_lock")
+
+    def __init__(self, lock: Any, gate: Gate) -> None:
+        self._lock = lock
+        self._gate = gate
+
+    def __enter__(self) -> None:
+        gate = self._gate
+        self._lock.acquire()
+        gate._lock.acquire()
+        try:
+            gate.check()
+        except BaseException:
+            gate._lock.release()
+            self._lock.release()
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._gate._lock.release()
+        self._lock.release()
+
+
+class Fence(Store):
+    """A foreign backend behind a gate: the store's methods, and nothing else of it.
+
+    Reads look at the gate; a write holds it open until the backend has answered.
+    """
+
+    __slots__ = ("_gate", "_store")
+
+    def __init__(self, store: Store, gate: Gate) -> None:
+        self._store = store
+        self._gate = gate
+
+    def get(self, key: str, type: Any = None, **default: Any) -> Any:  # type: ignore[override]
+        self._gate.check()
+        return self._store.get(key, type, **default)
+
+    def put(self, key: str, value: Any) -> None:
+        with self._gate.passing():
+            self._store.put(key, value)
+
+    def append(self, key: str, item: Any) -> None:
+        with self._gate.passing():
+            self._store.append(key, item)
+
+    def update(self, key: str, function: Callable[[Any], Any], *default: Any, **named: Any) -> Any:
+        def checked(value: Any) -> Any:
+            result = function(value)
+            self._gate.check()  # the run may have moved on while the function ran
+            return result
+
+        with self._gate.passing():
+            return self._store.update(key, checked, *default, **named)
+
+    def remove(self, key: str) -> None:
+        with self._gate.passing():
+            self._store.remove(key)
+
+    def contains_key(self, key: str) -> bool:
+        self._gate.check()
+        return self._store.contains_key(key)
+
+    def keys(self) -> list[str]:
+        self._gate.check()
+        return self._store.keys()
+
+    def clear(self) -> None:
+        with self._gate.passing():
+            self._store.clear()
+
+    def snapshot(self) -> dict[str, Any]:
+        self._gate.check()
+        return self._store.snapshot()
+
+
+def fence(store: Store) -> tuple[Store, Gate]:
+    """`store` as tasks that may be left behind see it, and the gate to close behind them.
+
+    Behind the fence of an outer run the new gate hangs below the outer one: closing either
+    stops the writes.
+    """
+    if type(store) is not MemoryStore:
+        gate = Gate()
+        return Fence(store, gate), gate
+    guard = store._guard
+    gate = Gate(guard._gate if isinstance(guard, _Guard) else None)
+    return store.view(_Guard(store._lock, gate)), gate
