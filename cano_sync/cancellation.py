@@ -6,26 +6,28 @@ __all__ = (
     "CancellationToken",
     "Cancelled",
     "Registration",
+    "ambient_token",
+    "cancel_from_engine",
     "current_token",
+    "engine_token",
+    "enter_token",
+    "release_token",
 )
 
 import _thread
-import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from types import TracebackType
 
+from .callbacks import Callback, call_elsewhere, call_here
 from .duration import Duration, capped, seconds
-
-_log = logging.getLogger("cano_sync")
 
 _DEADLINE_REASON = "the token's time limit passed"
 
 
-class Cancelled(BaseException):  # noqa: N818 - a signal, not an error
+class Cancelled(BaseException):
     """What a cancellation point raises inside a task whose token was cancelled.
 
     It derives from `BaseException`, so that a broad `except Exception` in a task cannot swallow
@@ -42,30 +44,6 @@ class Cancelled(BaseException):  # noqa: N818 - a signal, not an error
 
     def __str__(self) -> str:
         return self.reason or "cancelled"
-
-
-class _Waiting(threading.local):
-    """Whether this thread sits in one of the library's own waits.
-
-    A `cancel()` on a thread that is inside such a wait can only come from a signal handler
-    that interrupted it; the wait's locks may then be held half-way by the frame below, and
-    notifying from here could deadlock on them. See `CancellationToken.cancel`.
-    """
-
-    inside = False
-
-
-_waiting = _Waiting()
-
-
-@contextmanager
-def interruptible_wait() -> Iterator[None]:
-    """Mark this thread as waiting: a signal handler's cancel() then notifies from outside."""
-    before, _waiting.inside = _waiting.inside, True
-    try:
-        yield
-    finally:
-        _waiting.inside = before
 
 
 class Registration:
@@ -132,18 +110,18 @@ class CancellationToken:
         # because a signal handler may call cancel() while its own thread holds it. Where two
         # are held, the child's is taken before the parent's.
         self._lock = threading.RLock()
-        self._callbacks: dict[Registration, Callable[[], object]] = {}
+        self._callbacks: dict[Registration, Callback] = {}
         self._cancelled = False
         self._reason: str | None = None
         self._parent = parent
         self._link: Registration | None = None  # our callback at the parent, while it matters
         self._timer: threading.Timer | None = None  # fires the callbacks at our own deadline
         self._driven = False  # the engine's own: linked at once, its deadline is waited for
-        deadline = None if parent is None else parent._deadline
+        deadline = None if parent is None else parent.deadline
         if timeout is not None:
             own = time.monotonic() + seconds(timeout, "a token's timeout")
             deadline = own if deadline is None else min(own, deadline)
-        self._deadline = deadline
+        self._deadline: float | None = deadline
 
     @property
     def cancelled(self) -> bool:
@@ -184,6 +162,9 @@ class CancellationToken:
         Called from a signal handler that interrupted one of the library's own waits, they run
         in a thread of their own instead, because the interrupted frame may hold their locks.
         """
+        self._cancel(reason, call_here)
+
+    def _cancel(self, reason: str | None, call: Callable[[Sequence[Callback]], None]) -> None:
         with self._lock:
             if self._cancelled:
                 return
@@ -192,12 +173,7 @@ class CancellationToken:
             callbacks, self._callbacks = list(self._callbacks.values()), {}
         self._unlink()
         if callbacks:
-            if _waiting.inside:
-                # The low-level call: threading.Thread.start() takes locks that the frame
-                # below may hold. The thread ends with its last callback.
-                _thread.start_new_thread(_call_all, (callbacks,))
-            else:
-                _call_all(callbacks)
+            call(callbacks)
 
     def check(self) -> None:
         """A cancellation point: raise `Cancelled` if the token is cancelled."""
@@ -213,10 +189,14 @@ class CancellationToken:
         # A bare lock, not an Event: it may be released by a signal handler on this very thread.
         gong = _thread.allocate_lock()
         gong.acquire()
-        with self.on_cancel(gong.release):
-            wait = capped(limit)
-            gong.acquire(True, -1 if wait is None else wait)
-        return self.cancelled
+        registration = self._add(gong.release, timed=False)  # the time limit is waited for here
+        try:
+            if not self.cancelled:
+                wait = capped(limit)
+                gong.acquire(True, -1 if wait is None else wait)
+            return self.cancelled
+        finally:
+            self._forget(registration)
 
     def sleep(self, duration: Duration) -> None:
         """Sleep, unless cancelled before or meanwhile: then raise `Cancelled` at once."""
@@ -227,7 +207,7 @@ class CancellationToken:
         """A token of one's own below this one: it ends with it, or earlier."""
         return CancellationToken(timeout, parent=self)
 
-    def on_cancel(self, callback: Callable[[], object]) -> Registration:
+    def on_cancel(self, callback: Callback) -> Registration:
         """Call `callback()` once when the token is cancelled; at once if it already is.
 
         This is how a blocking call is interrupted: close its socket, cancel its query. It runs
@@ -239,10 +219,10 @@ class CancellationToken:
         # signal handler on this one, either finds the callback or is seen here.
         registration = self._add(callback)
         if self.cancelled and self._forget(registration):
-            _call_all([callback])
+            call_here([callback])
         return registration
 
-    def _add(self, callback: Callable[[], object]) -> Registration:
+    def _add(self, callback: Callback, *, timed: bool = True) -> Registration:
         """Insert a callback and begin to listen: to the parent, and to our own deadline."""
         registration = Registration(self)
         timer = None
@@ -251,15 +231,13 @@ class CancellationToken:
             if not self._driven:
                 parent = self._parent
                 if parent is not None and self._link is None:
-                    self._link = parent._add(self._parent_cancelled)
-                inherited = parent is not None and parent._deadline == self._deadline
-                if self._deadline is not None and self._timer is None and not inherited:
+                    self._link = parent._add(self._parent_cancelled, timed=False)
+                if timed and self._timer is None and self._deadline is not None:
                     left = max(0.0, self._deadline - time.monotonic())
-                    timer = threading.Timer(
+                    timer = self._timer = threading.Timer(
                         min(left, threading.TIMEOUT_MAX), self.cancel, [_DEADLINE_REASON]
                     )
-                    timer.daemon = True
-                    self._timer = timer
+                    timer.daemon = True  # the one thread nobody joins: it ends with the token
         if timer is not None:
             timer.start()
         return registration
@@ -294,14 +272,6 @@ class CancellationToken:
         return f"<CancellationToken {'active' if left is None else f'{left:.3f} s left'}>"
 
 
-def _call_all(callbacks: list[Callable[[], object]]) -> None:
-    for callback in callbacks:
-        try:
-            callback()
-        except Exception:
-            _log.exception("a callback of CancellationToken.on_cancel raised")
-
-
 def engine_token(
     parent: CancellationToken | None, timeout: float | None = None
 ) -> CancellationToken:
@@ -312,8 +282,15 @@ def engine_token(
     token = CancellationToken(timeout, parent)
     token._driven = True
     if parent is not None:
-        token._link = parent.on_cancel(token._parent_cancelled)
+        token._link = parent._add(token._parent_cancelled, timed=False)
+        if parent.cancelled:
+            token._parent_cancelled()
     return token
+
+
+def cancel_from_engine(token: CancellationToken, reason: str) -> None:
+    """Cancel without waiting for the callbacks: a run that is over its time is not held up."""
+    token._cancel(reason, call_elsewhere)
 
 
 def release_token(token: CancellationToken) -> None:
@@ -338,6 +315,6 @@ def ambient_token() -> CancellationToken | None:
     return _current.get()
 
 
-def enter_token(token: CancellationToken) -> None:
+def enter_token(token: CancellationToken | None) -> None:
     """Make `token` the current one in the context that this is called in."""
     _current.set(token)

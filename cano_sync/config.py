@@ -8,6 +8,7 @@ import inspect
 import math
 import random
 from dataclasses import dataclass, field, replace
+
 import tenacity
 
 from .duration import Duration, seconds
@@ -122,11 +123,13 @@ class _WaitExponential(tenacity.wait.wait_base):
         return delay * (1 + self._spread * random.uniform(-1, 1))
 
 
-def _retrying(retries: int, wait: tenacity.wait.wait_base) -> tenacity.Retrying:
+def _retrying(retries: int, wait: tenacity.wait.wait_base) -> tenacity.Retrying | None:
     if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
         raise ConfigurationError(
             f"retries is how often to try again, a whole number from 0, not {retries!r}"
         )
+    if retries == 0:
+        return None
     return tenacity.Retrying(stop=tenacity.stop_after_attempt(retries + 1), wait=wait)
 
 

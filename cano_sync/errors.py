@@ -3,7 +3,7 @@
 ::
 
     CanoError
-    ├── ConfigurationError          a workflow, a config or a call is described wrongly (also ValueError)
+    ├── ConfigurationError          a workflow, config or call is wrong (also ValueError)
     ├── WorkflowError               a run broke a rule of the machine
     │   ├── JoinError               a split's strategy said "fail"; carries .result
     │   │   └── SplitTimeoutError   the split's time was up (also TimeoutError)
@@ -41,6 +41,7 @@ __all__ = (
     "WorkflowCancelledError",
     "WorkflowError",
     "WorkflowTimeoutError",
+    "describe",
 )
 
 from typing import TYPE_CHECKING, Any
@@ -221,3 +222,17 @@ class DiscardedWorkflowWarning(UserWarning):
 
     Builder methods return a *new* workflow: a call whose result is thrown away registers nothing.
     """
+
+
+def describe(error: BaseException) -> str:
+    """A foreign exception as a message quotes it, even one whose own text cannot be had.
+
+    >>> describe(ValueError("no such order"))
+    'ValueError: no such order'
+    """
+    kind = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:
+        return kind
+    return f"{kind}: {text}" if text else kind

@@ -106,7 +106,7 @@ class Fence(Store):
         self._store = store
         self._gate = gate
 
-    def get(self, key: str, type: Any = None, **default: Any) -> Any:  # type: ignore[override]
+    def get(self, key: str, type: Any = None, **default: Any) -> Any:
         self._gate.check()
         return self._store.get(key, type, **default)
 
@@ -148,15 +148,15 @@ class Fence(Store):
         return self._store.snapshot()
 
 
-def fence(store: Store) -> tuple[Store, Gate]:
+def fence(store: Store, outer: Gate | None = None) -> tuple[Store, Gate]:
     """`store` as tasks that may be left behind see it, and the gate to close behind them.
 
-    Behind the fence of an outer run the new gate hangs below the outer one: closing either
+    The new gate hangs below the `outer` one, of the task that runs this one: closing either
     stops the writes.
     """
     if type(store) is not MemoryStore:
-        gate = Gate()
+        gate = Gate(outer)
         return Fence(store, gate), gate
     guard = store._guard
-    gate = Gate(guard._gate if isinstance(guard, _Guard) else None)
+    gate = Gate(guard._gate if isinstance(guard, _Guard) else outer)
     return store.view(_Guard(store._lock, gate)), gate

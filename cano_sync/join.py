@@ -48,10 +48,11 @@ class JoinConfig(Generic[S]):
     error_state: S | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.strategy, JoinStrategy):
-            hint = getattr(self.strategy, "__name__", "")
+        given: object = self.strategy
+        if not isinstance(given, JoinStrategy):
+            hint = getattr(given, "__name__", "")
             mend = f"call it: JoinStrategy.{hint}(...)" if hint else "such as JoinStrategy.ALL"
-            raise ConfigurationError(f"a join needs a JoinStrategy, not {self.strategy!r}; {mend}")
+            raise ConfigurationError(f"a join needs a JoinStrategy, not {given!r}; {mend}")
         if self.timeout is not None:
             object.__setattr__(self, "timeout", seconds(self.timeout, "a join's timeout"))
         if self.bulkhead is not None and (

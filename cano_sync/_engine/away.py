@@ -1,0 +1,143 @@
+"""Work on another thread, while the caller waits for its end, its deadline or a cancellation."""
+
+from __future__ import annotations
+
+__all__ = ("Bell", "Left", "away", "wait_first")
+
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextvars import copy_context
+from typing import Any, TypeVar
+
+from ..callbacks import interruptible_wait
+from ..cancellation import (
+    CancellationToken,
+    cancel_from_engine,
+    engine_token,
+    release_token,
+)
+from ..duration import capped
+from ..fence import fence
+from ..store import Store
+from .pool import Errand, Place, enter, here, process_pool
+
+T = TypeVar("T")
+
+GRACE = 0.0004
+"""Seconds that a cancelled task gets to say how it ended, before it is abandoned."""
+PATIENCE = 0.005
+"""Seconds that a closing fence waits for a user's own backend to finish a write."""
+TIME_IS_UP = "its time was up"
+
+Bell = Future[None]
+"""Rung once, from any thread, to wake a waiting coordinator."""
+
+
+def wait_first(first: Future[Any], second: Bell, deadline: float | None) -> None:
+    """Wait until one of the two is done or the time is up."""
+    both: tuple[Future[Any], Bell] = (first, second)
+    while True:
+        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+        with interruptible_wait():
+            done = wait(both, capped(timeout), FIRST_COMPLETED).done
+        if done or (deadline is not None and time.monotonic() >= deadline):
+            return
+
+
+class Left(Exception):
+    """The work was left behind.
+
+    Attributes:
+        timed_out: whether its own time limit was the reason, or else a cancellation.
+        reason: what was said to the token that was cancelled, or None.
+        error: what the work had raised by then, as a consequence.
+    """
+
+    def __init__(self, *, timed_out: bool, reason: str | None, error: BaseException | None) -> None:
+        super().__init__()
+        self.timed_out = timed_out
+        self.reason = reason
+        self.error = error
+
+
+def away(
+    work: Callable[[Store, CancellationToken], T],
+    store: Store,
+    parent: CancellationToken | None,
+    *,
+    limit: float | None,
+) -> T:
+    """Do `work` on a pool thread, behind a fence, with a token below `parent`.
+
+    Args:
+        work: gets the fenced store and the token.
+        store: the store as the caller sees it.
+        parent: ends the wait when it is cancelled, or its time is up.
+        limit: seconds; ends the wait as well.
+
+    Returns:
+        What `work` returned; what it raised is raised.
+
+    Raises:
+        Left: the wait ended first. The store is closed to the work by then.
+    """
+    place = here()
+    pool = process_pool(place.depth + 1)
+    # Both clocks start here; the earlier one is the token's.
+    own = None if limit is None else time.monotonic() + limit
+    token = engine_token(parent, limit)
+    fenced, gate = fence(store, place.gate)
+    stopped: Bell = Future()
+    bell = token.on_cancel(lambda: stopped.set_result(None))
+    errand = Errand(pool)
+    context = copy_context()
+    context.run(enter, Place(place.depth + 1, place.executors, gate), token)
+    future: Future[T] | None = None
+    ended = False
+    try:
+        if not stopped.done():
+            future = pool.submit(context.run, _do, errand, work, fenced, token)
+            wait_first(future, stopped, token.deadline)
+            if future.done() and not (token.cancelled and future.exception() is not None):
+                ended = True
+                return future.result()
+        timed_out = (
+            not stopped.done()
+            and own is not None
+            and (parent is None or parent.deadline is None or own <= parent.deadline)
+        )
+        reason = token.reason
+        cancel_from_engine(token, TIME_IS_UP)
+        raise Left(timed_out=timed_out, reason=reason, error=_last_word(future))
+    finally:
+        bell.remove()
+        if not ended:  # by a cancellation, a deadline or Ctrl-C
+            cancel_from_engine(token, "interrupted")
+            gate.close(PATIENCE)
+            if future is None or not future.cancel():
+                errand.abandon()
+        release_token(token)
+
+
+def _last_word(future: Future[Any] | None) -> BaseException | None:
+    """What the work raised, if it ends within the grace that a cancelled task gets."""
+    if future is None:
+        return None
+    with interruptible_wait():
+        wait((future,), GRACE)
+    return future.exception() if future.done() else None
+
+
+def _do(
+    errand: Errand,
+    work: Callable[[Store, CancellationToken], T],
+    store: Store,
+    token: CancellationToken,
+) -> T:
+    errand.begin()
+    try:
+        token.check()  # it may have waited for a seat until nobody wanted it any more
+        return work(store, token)
+    finally:
+        errand.end()

@@ -1,0 +1,201 @@
+"""A split's ledger: which branches are pending, running and landed, and what was decided."""
+
+from __future__ import annotations
+
+__all__ = ("Ledger",)
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from ..description import show
+from ..errors import CanoError, WorkflowError
+from ..fence import Gate
+from ..outcome import Outcome, SplitResult
+from ..strategy import JoinStrategy, Tally, Verdict
+from ..task import BoundTask
+from .attempts import Site
+from .away import Bell
+from .pool import Errand
+
+
+class Ledger:
+    """Passive: it starts nothing and waits for nothing. The seats and the coordinator drive it.
+
+    The lock guards `_pending`, `_running`, the two counts and `verdict`. The strategy, which may
+    be a user's, is asked without it. Once there is a verdict nothing lands any more: from then
+    on the lists may be read without the lock.
+
+    Attributes:
+        decided: rung by the one who decides.
+        verdict: None until then.
+        problem: what to raise instead of a failed join: a strategy that is broken, a branch
+            that wants out of the program.
+        timed_out: whether it was decided by the deadline.
+    """
+
+    def __init__(
+        self, tasks: Sequence[BoundTask], strategy: JoinStrategy, site: Site, gate: Gate
+    ) -> None:
+        count = len(tasks)
+        self._tasks = tasks
+        self._strategy = strategy
+        self._site = site
+        self._gate = gate
+        self._epoch = time.time() - time.perf_counter()
+        self._lock = threading.Lock()
+        self._pending = deque(range(count))
+        self._running: dict[int, Errand] = {}
+        self._successes = 0
+        self._errors = 0
+        self._values: list[Any] = [None] * count
+        self._raised: list[CanoError | None] = [None] * count
+        self._began: list[float | None] = [None] * count
+        self._ended: list[float | None] = [None] * count
+        self.decided: Bell = Future()
+        self.verdict: Verdict | None = None
+        self.problem: BaseException | None = None
+        self.timed_out = False
+
+    # For the coordinator.
+
+    @property
+    def wants_seats(self) -> bool:
+        """Whether there is still something to sit down for."""
+        return bool(self._pending) and self.verdict is None
+
+    @property
+    def is_stranded(self) -> bool:
+        """Whether branches are pending and no seat is performing one."""
+        with self._lock:
+            return bool(self._pending) and not self._running and self.verdict is None
+
+    def ask(self) -> None:
+        """Ask the strategy before the first branch begins: it may know already."""
+        self._ask(Tally(len(self._tasks), 0, 0))
+
+    def time_is_up(self) -> None:
+        """Decide now: the split's deadline has passed."""
+        with self._lock:
+            tally = self._tally()
+        try:
+            verdict = self._strategy.at_deadline(tally)
+        except Exception as error:
+            self.settle(Verdict.FAIL, problem=self._broken(f"it raised {error!r}", error))
+            return
+        # WAIT is no answer at a deadline.
+        self.settle(verdict if verdict is Verdict.PROCEED else Verdict.FAIL, timed_out=True)
+
+    def left_behind(self) -> list[Errand]:
+        """Those who are still performing a branch after the verdict."""
+        with self._lock:
+            return list(self._running.values())
+
+    @property
+    def values(self) -> list[Any]:
+        """What the successes returned, in the order of the tasks."""
+        return [
+            value
+            for value, error, ended in zip(self._values, self._raised, self._ended, strict=True)
+            if error is None and ended is not None
+        ]
+
+    def result(self) -> SplitResult:
+        """What came of each branch, once there is a verdict."""
+        now = time.perf_counter()
+        lists: tuple[list[Outcome], list[Outcome], list[Outcome]] = ([], [], [])
+        for index, task in enumerate(self._tasks):
+            began, ended, error = self._began[index], self._ended[index], self._raised[index]
+            which = 2 if ended is None else 0 if error is None else 1
+            lists[which].append(
+                Outcome(
+                    index,
+                    task.name,
+                    value=self._values[index],
+                    error=error,
+                    started_at=None if began is None else self._epoch + began,
+                    duration=0.0 if began is None else (now if ended is None else ended) - began,
+                )
+            )
+        return SplitResult(*lists)
+
+    # For the seats.
+
+    def take(self, errand: Errand) -> int | None:
+        """The next branch to perform, or None to go home."""
+        with self._lock:
+            if self.verdict is not None or not self._pending:
+                return None
+            index = self._pending.popleft()
+            self._running[index] = errand
+        self._began[index] = time.perf_counter()
+        return index
+
+    def land(self, index: int, value: Any, error: CanoError | None) -> None:
+        """A branch has ended: put it on the tally and ask the strategy."""
+        ended = time.perf_counter()
+        with self._lock:
+            del self._running[index]
+            if self.verdict is not None:
+                return
+            self._values[index] = value
+            self._raised[index] = error
+            self._ended[index] = ended
+            if error is None:
+                self._successes += 1
+            else:
+                self._errors += 1
+            tally = self._tally()
+        self._ask(tally)
+
+    def drop(self, index: int) -> None:
+        """A branch has ended as a consequence of a cancellation: that is no news."""
+        with self._lock:
+            del self._running[index]
+
+    # For both.
+
+    def settle(
+        self, verdict: Verdict, *, problem: BaseException | None = None, timed_out: bool = False
+    ) -> None:
+        """The first verdict counts: from now on nothing lands, and nothing is written."""
+        with self._lock:
+            if self.verdict is not None:
+                return
+            self.verdict = verdict
+            self.problem = problem
+            self.timed_out = timed_out
+            self._pending.clear()
+        self._gate.close()
+        self.decided.set_result(None)
+
+    def _ask(self, tally: Tally) -> None:
+        try:
+            verdict: object = self._strategy.decide(tally)
+        except Exception as error:
+            self.settle(Verdict.FAIL, problem=self._broken(f"it raised {error!r}", error))
+            return
+        if verdict is Verdict.PROCEED or verdict is Verdict.FAIL:
+            self.settle(verdict)
+        elif verdict is not Verdict.WAIT:
+            self.settle(Verdict.FAIL, problem=self._broken(f"it answered {verdict!r}"))
+        elif tally.ended == tally.total:
+            self.settle(
+                Verdict.FAIL, problem=self._broken("it still waits after all branches have ended")
+            )
+
+    def _tally(self) -> Tally:
+        return Tally(len(self._tasks), self._successes, self._errors)
+
+    def _broken(self, why: str, cause: Exception | None = None) -> WorkflowError:
+        error = WorkflowError(
+            f"state {show(self._site.state)}: the strategy {self._strategy!r} is broken: {why}; "
+            "decide() must return a Verdict, and not WAIT once all branches have ended",
+            state=self._site.state,
+            run_id=self._site.run_id,
+        )
+        error.__cause__ = cause
+        return error

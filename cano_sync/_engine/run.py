@@ -1,0 +1,285 @@
+"""One run: the loop from state to state, and what may stop it."""
+
+from __future__ import annotations
+
+__all__ = ("perform_in_background", "perform_run")
+
+import time
+import uuid
+from collections.abc import Iterable
+from concurrent.futures import Future
+from contextvars import copy_context
+from typing import Any
+
+from ..cancellation import (
+    CancellationToken,
+    Cancelled,
+    ambient_token,
+    engine_token,
+    release_token,
+)
+from ..description import SingleState, SplitState, show
+from ..errors import (
+    CanoError,
+    ConfigurationError,
+    JoinError,
+    WorkflowCancelledError,
+    WorkflowError,
+    WorkflowTimeoutError,
+)
+from ..fence import fence
+from ..store import Store
+from ..task import BoundTask, bind
+from .attempts import Site, failure, perform
+from .away import Left, away
+from .machine import Entry, Machine
+from .pool import Place, enter, here, process_pool
+from .split import Split
+
+
+def perform_run(
+    machine: Machine, initial: Any, store: Store, cancel: CancellationToken | None
+) -> Any:
+    """Run the machine until an exit state and return that.
+
+    Where nothing can end the wait, or only what ends the task that this run is nested in, it
+    stays on this thread. With a time limit or a token of its own it moves to a pool thread.
+    """
+    ambient = ambient_token()
+    entry = machine.find(initial)
+    assert entry is not None  # Workflow.validate_initial_state has looked
+    run = _Run(machine, entry)
+    if cancel is not None or machine.description.timeout is not None:
+        return _run_away(run, store, cancel, ambient)
+    return _run_here(run, store, ambient)
+
+
+def perform_in_background(
+    machine: Machine, initial: Any, store: Store, cancel: CancellationToken | None
+) -> Future[Any]:
+    """The same on a pool thread, detached from the task that asks for it, if there is one."""
+    depth = here().depth + 1
+    context = copy_context()
+    context.run(enter, Place(depth), None)
+    return process_pool(depth).submit(context.run, perform_run, machine, initial, store, cancel)
+
+
+def _run_here(run: _Run, store: Store, ambient: CancellationToken | None) -> Any:
+    place = here()
+    if place.gate is not None:  # nested: what ends the outer task closes this run's store too
+        store, _ = fence(store, place.gate)
+    token = engine_token(ambient)
+    context = copy_context()
+    context.run(enter, place, token)
+    try:
+        return context.run(run.walk, store, token)
+    except Cancelled as signal:
+        if ambient is not None and ambient.cancelled:
+            raise
+        raise run.cancelled(token.reason) from _consequence(signal)
+    except BaseException as error:
+        if not isinstance(error, Exception):  # Ctrl-C: whatever looks at the token shall stop
+            token.cancel("interrupted")
+        raise
+    finally:
+        release_token(token)
+
+
+def _run_away(
+    run: _Run, store: Store, cancel: CancellationToken | None, ambient: CancellationToken | None
+) -> Any:
+    limit = run.machine.description.timeout
+    if cancel is None or ambient is None or cancel is ambient:
+        return _leave(run, store, cancel or ambient, limit, ambient)
+    # Two masters: the caller's token, and the task that this run is nested in.
+    both = engine_token(cancel)
+    try:
+        with ambient.on_cancel(lambda: both.cancel(ambient.reason)):
+            return _leave(run, store, both, limit, ambient)
+    finally:
+        release_token(both)
+
+
+def _leave(
+    run: _Run,
+    store: Store,
+    parent: CancellationToken | None,
+    limit: float | None,
+    ambient: CancellationToken | None,
+) -> Any:
+    try:
+        return away(run.walk, store, parent, limit=limit)
+    except Left as left:
+        cause = _consequence(left.error)
+        if left.timed_out:
+            raise run.timed_out(limit) from cause
+        if ambient is not None and ambient.cancelled:
+            raise Cancelled(ambient.reason) from cause
+        raise run.cancelled(left.reason) from cause
+
+
+def _consequence(error: BaseException | None) -> BaseException | None:
+    """What a task raised because it was stopped: the cause of what the run reports."""
+    return error.__cause__ if isinstance(error, Cancelled) else error
+
+
+class _Run:
+    """What happens once: one walk through the machine. Used by one thread at a time."""
+
+    __slots__ = ("_entry", "_error", "_id", "_store", "_token", "machine")
+
+    def __init__(self, machine: Machine, entry: Entry) -> None:
+        self.machine = machine
+        self._entry = entry  # where it is, or was when it last left the fast way
+        self._error: CanoError | None = None  # what led to the error state that comes next
+        self._id: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The run's id, made when somebody first asks: most runs end well without."""
+        if self._id is None:
+            self._id = uuid.uuid4().hex
+        return self._id
+
+    def walk(self, store: Store, token: CancellationToken) -> Any:
+        """The loop. Raises what ends the run; `Cancelled` once the token is cancelled."""
+        self._store, self._token = store, token
+        entry = self._entry
+        while True:
+            try:
+                if self._error is None:
+                    # The fast way, for tasks that only take the store: one look-up, one call.
+                    while (step := entry.step) is not None:
+                        result = step(store)
+                        following = entry.edges.get(id(result))
+                        if following is None or token._cancelled:
+                            break
+                        entry = following
+                    else:
+                        if entry.what is None:
+                            return entry.state
+                        self._entry = entry
+                        result = self._visit(entry)
+                elif entry.what is None:
+                    return entry.state
+                else:
+                    self._entry = entry
+                    result = self._visit(entry)
+                    self._error = None
+            except BaseException as error:
+                self._entry = entry
+                entry = self._fail(entry, error)
+                continue
+            self._entry = entry
+            if token._cancelled:
+                raise Cancelled(token.reason)
+            following = entry.edges.get(id(result))
+            entry = entry.follow(result, self.id) if following is None else following
+
+    def _visit(self, entry: Entry) -> Any:
+        """Perform a state that takes more than one call; return what says where to go."""
+        site = Site(self.id, entry.state, None, self._error)
+        what = entry.what
+        if isinstance(what, SingleState):
+            return perform(what.task, self._store, self._token, site)
+        assert what is not None
+        return self._split(what, site)
+
+    def _split(self, what: SplitState, site: Site) -> Any:
+        entered = time.monotonic()
+        join, store = what.join, self._store
+        tasks = what.tasks if what.factory is None else self._listed(what.factory, site)
+        split = Split(
+            tasks, join, store, self._token, site, self.machine.description.executor, entered
+        )
+        try:
+            split.perform()
+        except JoinError as error:
+            if join.store_partial_results and error.result is not None:
+                _store_result(store, error.result)
+            raise
+        if join.store_partial_results:
+            _store_result(store, split.result)
+        if join.collect is not None:
+            store.put(join.collect, split.values)
+        return join.join_state
+
+    def _listed(self, factory: BoundTask, site: Site) -> tuple[BoundTask, ...]:
+        """The branches of a split whose tasks are listed when it is entered."""
+        listed = perform(factory, self._store, self._token, site)
+        if not isinstance(listed, Iterable) or isinstance(listed, str | bytes):
+            raise self._mistake(
+                f"{factory.name!r} must return the list of tasks, not {listed!r} of type "
+                f"{type(listed).__name__}",
+                site,
+            )
+        try:
+            listed = list(listed)  # it may be a generator, whose code runs only now
+        except Exception as error:
+            raise failure(error, factory.name, site) from error
+        tasks = []
+        for index, task in enumerate(listed):
+            try:
+                tasks.append(bind(task))
+            except ConfigurationError as error:
+                why = f"task {index} of the list that {factory.name!r} returned: {error}"
+                raise self._mistake(why, site) from error
+        return tuple(tasks)
+
+    def _mistake(self, why: str, site: Site) -> WorkflowError:
+        return WorkflowError(
+            f"state {show(site.state)}: {why}", state=site.state, run_id=site.run_id
+        )
+
+    def _fail(self, entry: Entry, error: BaseException) -> Entry:
+        """Where the run goes after an error, or the error that it ends with.
+
+        There are four cases: what a cancellation led to; what wants out of the program; a
+        mistake in the workflow, and any failure without an error state; a failure with one.
+        """
+        if self._token.cancelled and isinstance(error, Exception | Cancelled):
+            if isinstance(error, Cancelled):
+                raise error
+            raise Cancelled(self._token.reason) from error
+        if not isinstance(error, Exception | Cancelled):
+            raise error
+        # The engine has put this run's id into the mistakes that it found itself; a task's own
+        # failure, be it the WorkflowError of a run nested in it, has no such id yet.
+        mistake = (
+            isinstance(error, WorkflowError)
+            and not isinstance(error, JoinError)
+            and error.run_id == self.id
+        )
+        task = entry.what.task.name if isinstance(entry.what, SingleState) else None
+        known = failure(error, task, Site(self.id, entry.state))
+        if mistake or entry.on_error is None:
+            raise known from known.__cause__
+        self._error = known
+        return entry.on_error
+
+    def cancelled(self, reason: str | None) -> WorkflowCancelledError:
+        """The error of a run that was cancelled, and where it was."""
+        state = self._entry.state
+        return WorkflowCancelledError(
+            f"the run was cancelled in state {show(state)}" + (f": {reason}" if reason else ""),
+            reason=reason,
+            state=state,
+            run_id=self.id,
+        )
+
+    def timed_out(self, limit: float | None) -> WorkflowTimeoutError:
+        """The error of a run whose time was up, and where it was."""
+        state = self._entry.state
+        return WorkflowTimeoutError(
+            f"the workflow's time of {limit:g} s was up in state {show(state)}",
+            state=state,
+            run_id=self.id,
+        )
+
+
+def _store_result(store: Store, result: Any) -> None:
+    store.put("split_successes_count", len(result.successes))
+    store.put("split_errors_count", len(result.errors))
+    store.put("split_cancelled_count", len(result.cancelled))
+    store.put("split_results_summary", result.summary)
+    store.put("split_result", result)

@@ -1,0 +1,235 @@
+"""What a task is: a callable or a `Task`, bound once to how it is called, named and tried."""
+
+from __future__ import annotations
+
+__all__ = ("BoundTask", "Task", "TaskContext", "TaskResult", "bind", "task")
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from .cancellation import CancellationToken
+from .config import TaskConfig
+from .errors import CanoError, ConfigurationError
+from .signature import Shape, declared_states, display_name, read_signature
+from .store import Store
+
+S = TypeVar("S")
+F = TypeVar("F", bound=Callable[..., Any])
+
+_MARK = "__cano_task__"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskContext:
+    """Where a task runs; a task gets it by a parameter named `context`.
+
+    Attributes:
+        run_id: the run's id, the same in all its tasks and errors.
+        state: the state that the task belongs to.
+        index: the branch's place in its split, from 0; None in a single state.
+        attempt: which attempt this is, from 1.
+        error: the error that led to this error state, or None.
+    """
+
+    run_id: str
+    state: Any
+    index: int | None = None
+    attempt: int = 1
+    error: CanoError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult(Generic[S]):
+    """What a task may return instead of a bare state.
+
+    >>> TaskResult.single("NEXT").states
+    ('NEXT',)
+    """
+
+    states: tuple[S, ...]
+    is_split: bool = False
+
+    @classmethod
+    def single(cls, state: S) -> TaskResult[S]:
+        """Go on to `state`."""
+        return cls((state,))
+
+    @classmethod
+    def split(cls, states: Iterable[S]) -> TaskResult[S]:
+        """Refused by every run, with a pointer to `Workflow.register_split`.
+
+        It is here for those who come from engines where a task may fan out by what it returns.
+        """
+        return cls(tuple(states), is_split=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A callable and how to call it."""
+
+    function: Callable[..., Any]
+    shape: Shape
+    edges: frozenset[Any] | None = None
+
+
+class Task:
+    """Base class of tasks with a state of their own: override `run`.
+
+    `run` follows the rules of a plain callable: the first parameter after `self` gets the store,
+    `cancel` and `context` are passed by name. One object serves every run and every thread, so
+    keep nothing of a run on `self`.
+
+    Attributes:
+        name: what errors and outcomes call it; the class's name when empty.
+
+    >>> class Greet(Task):
+    ...     def run(self, store: Store) -> str:
+    ...         store.put("greeting", "hello")
+    ...         return "DONE"
+    >>> bind(Greet()).name
+    'Greet'
+    """
+
+    name: str = ""
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Do the work; in a single state, return the next state."""
+        raise NotImplementedError
+
+    def config(self) -> TaskConfig:
+        """How the task is tried; a config given to `register` goes before it."""
+        return TaskConfig.minimal()
+
+    def to_call(self, name: str) -> Call:
+        """What the engine calls (for the engine)."""
+        if type(self).run is Task.run:
+            raise ConfigurationError(
+                f"task {name!r} has no run(); override `run(self, store)`", task=name
+            )
+        return Call(
+            self.run,
+            read_signature(self.run, offer=("store",), name=name),
+            declared_states(self.run),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    config: TaskConfig | None
+    name: str | None
+
+
+def task(*, config: TaskConfig | None = None, name: str | None = None) -> Callable[[F], F]:
+    """Attach a config or a name to a function; it stays the function that it was.
+
+    >>> @task(config=TaskConfig.with_fixed_retry(2, delay=0.1), name="load the order")
+    ... def load(store: Store) -> str:
+    ...     return "NEXT"
+    >>> bind(load).name
+    'load the order'
+    """
+    if config is not None and not isinstance(config, TaskConfig):
+        raise ConfigurationError(
+            f"@task(config=...) needs a TaskConfig, not {config!r}; write @task(), with parentheses"
+            if callable(config)
+            else f"@task(config=...) needs a TaskConfig, not {config!r}"
+        )
+    mark = _Mark(config, name)
+
+    def attach(function: F) -> F:
+        vars(function)[_MARK] = mark
+        return function
+
+    return attach
+
+
+class BoundTask:
+    """A task, ready to be called: everything about it was read when it was registered.
+
+    Attributes:
+        name: what errors and outcomes call it.
+        config: how it is tried.
+        edges: the states that its annotation declares, or None.
+        plain: called with the store alone; of use only where the task takes nothing by name.
+        is_simple: whether calling `plain` once is all there is to it.
+        wants_context: whether it takes a `TaskContext`.
+    """
+
+    __slots__ = ("_call", "_with", "config", "edges", "is_simple", "name", "plain", "wants_context")
+
+    def __init__(self, name: str, config: TaskConfig, call: Call) -> None:
+        self.name = name
+        self.config = config
+        self.edges = call.edges
+        self._call = call.function
+        self._with = call.shape
+        self.wants_context = call.shape.context
+        self.plain: Callable[[Store], Any] = _plain(call)
+        self.is_simple = call.shape.plain and config.is_minimal
+
+    def call(self, store: Store, token: CancellationToken, context: TaskContext | None) -> Any:
+        """Call the task with what it takes."""
+        if self._with.plain:
+            return self.plain(store)
+        named: dict[str, Any] = {}
+        if self._with.cancel:
+            named["cancel"] = token
+        if self._with.context:
+            named["context"] = context
+        return self._call(store, **named) if self._with.positional else self._call(**named)
+
+
+def _plain(call: Call) -> Callable[[Store], Any]:
+    if call.shape.positional:
+        return call.function
+    return lambda store: call.function()
+
+
+def bind(task: Any, config: TaskConfig | None = None, *, generator: bool = False) -> BoundTask:
+    """Make a task of whatever was registered.
+
+    Args:
+        task: a callable, a `Task` or a `Node`.
+        config: goes before the task's own.
+        generator: whether a generator function will do (for what lists a split's tasks).
+
+    Raises:
+        ConfigurationError: it is not callable, is a class, or cannot be called with what there is.
+    """
+    if config is not None and not isinstance(config, TaskConfig):
+        raise ConfigurationError(
+            f"a task's config must be a TaskConfig, not {config!r}; "
+            "such as TaskConfig.with_fixed_retry(3, delay=0.5)"
+        )
+    if isinstance(task, type):
+        raise ConfigurationError(
+            f"{task.__qualname__} is a class, not a task; register an instance: "
+            f"{task.__qualname__}(...)"
+        )
+    if isinstance(task, Task):
+        name = task.name or type(task).__qualname__.rpartition("<locals>.")[2]
+        return BoundTask(name, config or task.config(), task.to_call(name))
+    if not callable(task):
+        raise ConfigurationError(
+            f"{task!r} of type {type(task).__name__} is not a task: it cannot be called; register "
+            "a function, a Task or a Node"
+        )
+    mark = _mark_of(task)
+    name = mark.name or display_name(task)
+    shape = read_signature(task, offer=("store",), name=name, generator=generator)
+    return BoundTask(
+        name,
+        config or mark.config or TaskConfig.minimal(),
+        Call(task, shape, declared_states(task)),
+    )
+
+
+_NO_MARK = _Mark(None, None)
+
+
+def _mark_of(task: Any) -> _Mark:
+    """What @task has attached, to the function or to the one inside a partial."""
+    function = getattr(task, "func", task)
+    mark = getattr(function, _MARK, _NO_MARK)
+    return mark if isinstance(mark, _Mark) else _NO_MARK

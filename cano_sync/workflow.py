@@ -1,0 +1,308 @@
+"""`Workflow`: the builder. It describes; a run happens in the engine."""
+
+from __future__ import annotations
+
+__all__ = ("Workflow",)
+
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import replace
+from enum import Enum
+from typing import Any, Generic, Never, TypeVar, overload
+
+from ._engine.machine import Machine
+from ._engine.run import perform_in_background, perform_run
+from .cancellation import CancellationToken
+from .config import TaskConfig
+from .description import Description, SingleState, SplitState, show
+from .duration import Duration, seconds
+from .errors import ConfigurationError, DiscardedWorkflowWarning
+from .join import JoinConfig
+from .store import MemoryStore, Store
+from .task import Task, TaskResult
+from .validation import (
+    bound,
+    check_executor,
+    check_exit,
+    check_free,
+    check_initial,
+    check_run,
+    problems_of,
+    split_state,
+)
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+AnyTask = Callable[..., Any] | Task
+AnyTasks = Sequence[AnyTask] | Callable[..., Iterable[AnyTask]]
+
+
+class Workflow(Generic[S]):
+    """A finite state machine, described: which task each state has, and where runs end.
+
+    Immutable and safe to share between threads: build it once, at import time, and run it as
+    often as you like. Each builder method returns a *new* workflow; one that is dropped without
+    being used emits a `DiscardedWorkflowWarning`. The first registration settles the type of
+    the states; `Workflow[Quote]()` says it beforehand.
+
+    Args:
+        store: the store of its runs; None for a fresh `MemoryStore` in each.
+
+    >>> def greet(store: Store) -> str:
+    ...     store.put("greeting", f"Hello, {store.get('name', str)}!")
+    ...     return "DONE"
+    >>> workflow = Workflow().register("GREET", greet).add_exit_state("DONE")
+    >>> store = MemoryStore({"name": "Ada"})
+    >>> workflow.orchestrate("GREET", store=store)
+    'DONE'
+    >>> store.get("greeting")
+    'Hello, Ada!'
+    """
+
+    __slots__ = ("__weakref__", "_description", "_idle", "_machine")
+
+    @overload
+    def __init__(self: Workflow[Never], store: Store | None = None) -> None: ...
+    @overload
+    def __init__(self, store: Store | None = None) -> None: ...
+    def __init__(self, store: Store | None = None) -> None:
+        self._idle = False  # whether a builder method made it and nobody has used it yet
+        self._machine: Machine | None = None  # compiled by the first run, once validated
+        check_run(store, None)
+        self._description = Description(store=store)
+
+    def _with(self, description: Description) -> Any:
+        self._idle = False
+        made = Workflow.__new__(type(self))
+        made._description = description
+        made._machine = None
+        made._idle = True
+        return made
+
+    def __del__(self) -> None:
+        # An __init__ that raised has left no attributes.
+        if getattr(self, "_idle", False) and not sys.is_finalizing():
+            warnings.warn(
+                "a Workflow was dropped without being used: builder methods return a new "
+                "workflow, so write `workflow = workflow.register(...)`",
+                DiscardedWorkflowWarning,
+                stacklevel=2,
+            )
+
+    # Building.
+
+    @overload
+    def register(
+        self: Workflow[Never],
+        state: T,
+        task: AnyTask,
+        config: TaskConfig | None = None,
+        *,
+        error_state: T | None = None,
+    ) -> Workflow[T]: ...
+    @overload
+    def register(
+        self,
+        state: S,
+        task: Callable[..., S | TaskResult[S]] | Task,
+        config: TaskConfig | None = None,
+        *,
+        error_state: S | None = None,
+    ) -> Workflow[S]: ...
+    def register(
+        self,
+        state: Any,
+        task: Any,
+        config: TaskConfig | None = None,
+        *,
+        error_state: Any = None,
+    ) -> Any:
+        """Give a state its task.
+
+        Args:
+            state: the state.
+            task: a callable, a `Task` or a `Node`, which returns the next state.
+            config: retries and the attempt's time limit; goes before the task's own.
+            error_state: where the run goes when the task has failed, instead of raising;
+                there the error is `context.error`.
+
+        Raises:
+            ConfigurationError: the state is taken or cannot be hashed, or the task cannot be
+                called with what there is.
+        """
+        self._idle = False
+        check_free(self._description, state)
+        return self._add(state, SingleState(bound(state, task, config), error_state))
+
+    @overload
+    def register_split(
+        self: Workflow[Never], state: T, tasks: AnyTasks, join_config: JoinConfig[T]
+    ) -> Workflow[T]: ...
+    @overload
+    def register_split(
+        self, state: S, tasks: AnyTasks, join_config: JoinConfig[S]
+    ) -> Workflow[S]: ...
+    def register_split(self, state: Any, tasks: Any, join_config: Any) -> Any:
+        """Give a state many tasks, which run at once and join.
+
+        Args:
+            state: the state.
+            tasks: the tasks; or a callable `(store) -> iterable of tasks` that lists them when
+                the state is entered. What a task returns is its outcome's value.
+            join_config: the strategy, the state that follows, the time limit and the rest.
+
+        Raises:
+            ConfigurationError: as for `register`; or the strategy cannot be met by so many
+                tasks.
+        """
+        self._idle = False
+        check_free(self._description, state)
+        return self._add(state, split_state(state, tasks, join_config))
+
+    @overload
+    def add_exit_state(self: Workflow[Never], state: T) -> Workflow[T]: ...
+    @overload
+    def add_exit_state(self, state: S) -> Workflow[S]: ...
+    def add_exit_state(self, state: Any) -> Any:
+        """Name a state in which runs end. Naming it twice changes nothing."""
+        return self._add_exits((state,))
+
+    @overload
+    def add_exit_states(self: Workflow[Never], *states: T | Iterable[T]) -> Workflow[T]: ...
+    @overload
+    def add_exit_states(self, *states: S | Iterable[S]) -> Workflow[S]: ...
+    def add_exit_states(self, *states: Any) -> Any:
+        """Name several; one iterable of states is accepted too."""
+        if len(states) == 1 and _is_collection(states[0]):
+            states = tuple(states[0])
+        return self._add_exits(states)
+
+    def with_timeout(self, timeout: Duration | None) -> Workflow[S]:
+        """Limit each run to so many seconds (or a `timedelta`); None for no limit.
+
+        A run that takes longer raises `WorkflowTimeoutError`; what it was doing is cancelled,
+        and abandoned where it does not cooperate. The run's tasks move to a thread of the pool.
+        """
+        limit = None if timeout is None else seconds(timeout, "with_timeout()")
+        made: Workflow[S] = self._with(replace(self._description, timeout=limit))
+        return made
+
+    def with_executor(self, executor: Executor | None) -> Workflow[S]:
+        """Run the branches of splits on your own executor; None for the process's pool.
+
+        It stays yours: keep it open until the last run has ended, and shut it down yourself. A
+        split inside a branch uses the process's pool, so that no executor waits for itself.
+        """
+        self._idle = False
+        check_executor(executor)
+        made: Workflow[S] = self._with(replace(self._description, executor=executor))
+        return made
+
+    # Checking and running.
+
+    def validate(self) -> None:
+        """Check the whole description.
+
+        Raises:
+            ConfigurationError: its `.problems` are all that were found.
+        """
+        self._idle = False
+        self._compiled()
+
+    def validate_initial_state(self, state: S) -> None:
+        """Check that a run can begin in this state.
+
+        Raises:
+            ConfigurationError: it has neither a task nor is it an exit.
+        """
+        self._idle = False
+        check_initial(self._description, state)
+
+    def orchestrate(
+        self,
+        initial_state: S,
+        *,
+        store: Store | None = None,
+        cancel: CancellationToken | None = None,
+    ) -> S:
+        """Run from `initial_state` until an exit state, and return that. Blocks.
+
+        Without a workflow timeout and without `cancel`, single states' tasks run on the calling
+        thread. Otherwise the run moves to a pool thread, and the call ends within milliseconds
+        of its deadline or cancellation, whatever the tasks are doing.
+
+        Args:
+            initial_state: where to begin.
+            store: the run's store; None for the workflow's, or else a fresh `MemoryStore`.
+            cancel: a token that ends the run when it is cancelled.
+
+        Raises:
+            ConfigurationError: the workflow, or an argument, is wrong.
+            WorkflowTimeoutError: the time of `with_timeout` was up.
+            WorkflowCancelledError: the token was cancelled.
+            JoinError, SplitTimeoutError: a split failed.
+            CanoError: a task failed; see `cano_sync.errors`. Its `__cause__` is the task's error.
+        """
+        machine, run_store = self._prepare(initial_state, store, cancel)
+        state: S = perform_run(machine, initial_state, run_store, cancel)
+        return state
+
+    def submit(
+        self,
+        initial_state: S,
+        *,
+        store: Store | None = None,
+        cancel: CancellationToken | None = None,
+    ) -> Future[S]:
+        """Run in the background; the future has the exit state, or the error.
+
+        The arguments are checked before it returns. The run stands on its own: to end it with
+        the task that submitted it, pass that task's token. `Future.cancel` has no effect on a
+        run that has begun; `cancel` has.
+        """
+        machine, run_store = self._prepare(initial_state, store, cancel)
+        return perform_in_background(machine, initial_state, run_store, cancel)
+
+    def _prepare(
+        self, initial_state: S, store: Store | None, cancel: CancellationToken | None
+    ) -> tuple[Machine, Store]:
+        self._idle = False
+        machine = self._machine or self._compiled()
+        self.validate_initial_state(initial_state)
+        check_run(store, cancel)
+        given = self._description.store if store is None else store
+        return machine, MemoryStore() if given is None else given
+
+    def _compiled(self) -> Machine:
+        # Two threads may both do it, with the same outcome.
+        if self._machine is None:
+            problems = problems_of(self._description)
+            if problems:
+                raise ConfigurationError.of(problems)
+            self._machine = Machine(self._description)
+        return self._machine
+
+    def _add(self, state: Any, what: SingleState | SplitState) -> Any:
+        states = {**self._description.states, state: what}
+        return self._with(replace(self._description, states=states))
+
+    def _add_exits(self, states: tuple[Any, ...]) -> Any:
+        self._idle = False
+        for state in states:
+            check_exit(self._description, state)
+        exits = {**self._description.exits, **dict.fromkeys(states)}
+        return self._with(replace(self._description, exits=exits))
+
+    def __repr__(self) -> str:
+        described = self._description
+        return (
+            f"<Workflow of {len(described.states)} states, exits: "
+            f"{', '.join(map(show, described.exits)) or 'none'}>"
+        )
+
+
+def _is_collection(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes | Enum)
