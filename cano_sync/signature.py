@@ -89,19 +89,7 @@ def _shape_key(function: Any) -> Any:
 def _read(
     function: Callable[..., Any], offer: tuple[str, ...], name: str, generator: bool
 ) -> Shape:
-    inner = _innermost(function)
-    if inspect.iscoroutinefunction(inner) or inspect.isasyncgenfunction(inner):
-        raise ConfigurationError(
-            f"task {name!r} is asynchronous; cano_sync runs plain functions: make it a `def`, or "
-            f"wrap it in one that calls asyncio.run(...)",
-            task=name,
-        )
-    if inspect.isgeneratorfunction(inner) and not generator:
-        raise ConfigurationError(
-            f"task {name!r} is a generator function, which would return before it has run; "
-            "use `return` instead of `yield`",
-            task=name,
-        )
+    _refuse_what_runs_later(function, name, generator)
     try:
         parameters = inspect.signature(function).parameters.values()
     except (ValueError, TypeError):  # some builtins tell nothing
@@ -131,6 +119,23 @@ def _read(
             task=name,
         )
     return Shape(positional, cancel="cancel" in wanted, context="context" in wanted)
+
+
+def _refuse_what_runs_later(function: Callable[..., Any], name: str, generator: bool) -> None:
+    """A call of these would return before the task has run."""
+    inner = _innermost(function)
+    if inspect.iscoroutinefunction(inner) or inspect.isasyncgenfunction(inner):
+        raise ConfigurationError(
+            f"task {name!r} is asynchronous; cano_sync runs plain functions: make it a `def`, or "
+            f"wrap it in one that calls asyncio.run(...)",
+            task=name,
+        )
+    if inspect.isgeneratorfunction(inner) and not generator:
+        raise ConfigurationError(
+            f"task {name!r} is a generator function, which would return before it has run; "
+            "use `return` instead of `yield`",
+            task=name,
+        )
 
 
 def _innermost(function: Any) -> Any:

@@ -14,7 +14,7 @@ __all__ = (
 )
 
 from collections.abc import Hashable, Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from typing import Any
 
 from .cancellation import CancellationToken
@@ -117,7 +117,8 @@ def check_executor(executor: Any) -> None:
         return
     if not isinstance(executor, Executor):
         problem = "is no concurrent.futures.Executor; such as ThreadPoolExecutor(8)"
-    elif isinstance(executor, ProcessPoolExecutor):
+    elif any(base.__name__ == "ProcessPoolExecutor" for base in type(executor).__mro__):
+        # By name: importing the class would load multiprocessing with every import of ours.
         problem = "runs in other processes, where no store can be shared; use threads"
     elif getattr(executor, "_shutdown", False):
         problem = "is shut down; give one that is open, and keep it open while runs last"
