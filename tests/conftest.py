@@ -1,0 +1,44 @@
+"""Fixtures that all tests share: gates for deaf tasks, and a look at who is left behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from cano_sync import abandoned_tasks
+
+Eventually = Callable[[Callable[[], bool]], None]
+
+PATIENCE = 20.0
+"""Seconds after which a test gives up on what should take milliseconds."""
+
+
+def _eventually(condition: Callable[[], bool]) -> None:
+    limit = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < limit, "what should come true did not"
+        time.sleep(0.001)  # the threads that make it true belong to the engine: nobody tells us
+
+
+@pytest.fixture
+def eventually() -> Eventually:
+    """`eventually(condition)` waits until the condition holds; fails when it never does."""
+    return _eventually
+
+
+@pytest.fixture(autouse=True)
+def nobody_left_behind() -> Iterator[None]:
+    """A test must release the tasks that its runs have abandoned."""
+    yield
+    _eventually(lambda: abandoned_tasks() == 0)
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """What deaf tasks wait on: `gate.wait(20)`. It opens when the test has ended."""
+    event = threading.Event()
+    yield event
+    event.set()

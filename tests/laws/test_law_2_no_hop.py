@@ -1,0 +1,196 @@
+"""Law 2: no hop to another thread without a reason, and one for a whole run with one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor
+from enum import Enum, auto
+from typing import Any
+
+import pytest
+
+from cano_sync import (
+    CancellationToken,
+    JoinConfig,
+    JoinStrategy,
+    Node,
+    Store,
+    TaskConfig,
+    TaskContext,
+    Workflow,
+)
+from cano_sync._engine import away as away_room
+
+SOON = 20.0
+"""Seconds after which a test gives up on what should take milliseconds."""
+ME = threading.get_ident
+
+
+class Step(Enum):
+    LOAD = auto()
+    SPLIT = auto()
+    AFTER = auto()
+    MEND = auto()
+    DONE = auto()
+
+
+class Boom(Exception):
+    """What a task of these tests fails with."""
+
+
+class Where:
+    """Tasks that note the thread they run on, under the state they run for."""
+
+    def __init__(self) -> None:
+        self.threads: dict[str, list[int]] = {}
+
+    def note(self, name: str, result: Any = None) -> Any:
+        self.threads.setdefault(name, []).append(ME())
+        return result
+
+    def task(self, name: str, result: Any = None) -> Callable[[], Any]:
+        return lambda: self.note(name, result)
+
+    def of(self, *names: str) -> set[int]:
+        return {thread for name in names for thread in self.threads[name]}
+
+
+class Noting(Node):
+    """Notes the thread of each of its steps."""
+
+    def __init__(self, where: Where, result: Any) -> None:
+        self.where = where
+        self.result = result
+
+    def prep(self, store: Store) -> None:
+        self.where.note("node")
+
+    def exec(self, prepared: Any) -> None:
+        self.where.note("node")
+
+    def post(self, store: Store, result: Any) -> Any:
+        return self.where.note("node", self.result)
+
+
+@pytest.fixture
+def where() -> Where:
+    return Where()
+
+
+@pytest.fixture
+def hops(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The depths at which runs and attempts have asked for a thread."""
+    asked: list[int] = []
+    real: Callable[[int], Executor] = away_room.process_pool
+
+    def spy(depth: int) -> Executor:
+        asked.append(depth)
+        return real(depth)
+
+    monkeypatch.setattr(away_room, "process_pool", spy)
+    return asked
+
+
+def whole(where: Where) -> Workflow[Any]:
+    """A plain state, a split, a node with retries, a failure and its error state."""
+    failures = iter([True])
+
+    def once(store: Store, context: TaskContext) -> Step:
+        where.note("retried")
+        if next(failures, False):
+            raise Boom
+        raise ValueError("and now for good")
+
+    join = JoinConfig(JoinStrategy.ALL, Step.AFTER)
+    return (
+        Workflow()
+        .register(Step.LOAD, where.task("load", Step.SPLIT))
+        .register_split(Step.SPLIT, [where.task("branch")] * 3, join)
+        .register(Step.AFTER, once, TaskConfig.with_fixed_retry(1, 0), error_state=Step.MEND)
+        .register(Step.MEND, Noting(where, Step.DONE))
+        .add_exit_state(Step.DONE)
+    )
+
+
+SINGLE = ("load", "retried", "node")
+
+
+def test_when_nothing_can_stop_the_wait_single_states_run_on_the_callers_thread(
+    where: Where, hops: list[int]
+) -> None:
+    assert whole(where).orchestrate(Step.LOAD) is Step.DONE
+    assert where.of(*SINGLE) == {ME()}
+    assert ME() not in where.of("branch")
+    assert hops == []
+
+
+@pytest.mark.parametrize("how", ["a timeout", "a token", "a token with a time limit", "both"])
+def test_when_something_can_the_whole_run_moves_once(
+    how: str, where: Where, hops: list[int]
+) -> None:
+    workflow, cancel = whole(where), None
+    if how in ("a timeout", "both"):
+        workflow = workflow.with_timeout(60)
+    if how != "a timeout":
+        cancel = CancellationToken(timeout=60 if "limit" in how else None)
+    assert workflow.orchestrate(Step.LOAD, cancel=cancel) is Step.DONE
+    single = where.of(*SINGLE)
+    assert len(single) == 1
+    assert ME() not in single
+    assert not single & where.of("branch")
+    assert hops == [1]
+
+
+def test_an_attempt_timeout_moves_its_own_attempt_only(where: Where, hops: list[int]) -> None:
+    limited = TaskConfig.minimal().with_attempt_timeout(60)
+    workflow = (
+        Workflow()
+        .register(Step.LOAD, where.task("before", Step.AFTER))
+        .register(Step.AFTER, where.task("limited", Step.MEND), limited)
+        .register(Step.MEND, where.task("after", Step.DONE))
+        .add_exit_state(Step.DONE)
+    )
+    workflow.orchestrate(Step.LOAD)
+    assert where.of("before", "after") == {ME()}
+    assert ME() not in where.of("limited")
+    assert hops == [1]
+
+
+def one(task: Any) -> Workflow[Any]:
+    return Workflow().register(Step.LOAD, task).add_exit_state(Step.DONE)
+
+
+@pytest.mark.parametrize("timeout", [None, 60])
+def test_a_nested_run_stays_on_its_tasks_thread(
+    timeout: float | None, where: Where, hops: list[int]
+) -> None:
+    """What ends the outer run ends it as well, so it needs no thread of its own."""
+    inner = one(where.task("inner", Step.DONE))
+    outer = one(lambda: where.note("outer") or inner.orchestrate(Step.LOAD)).with_timeout(timeout)
+    outer.orchestrate(Step.LOAD)
+    assert where.of("inner") == where.of("outer")
+    assert hops == [1] * (timeout is not None)
+
+
+def test_thread_locals_of_the_caller_are_there(where: Where) -> None:
+    mine = threading.local()
+    mine.transaction = "open"
+    seen: list[str] = []
+
+    def task() -> Step:
+        seen.append(mine.transaction)
+        mine.transaction = "used"
+        return Step.DONE
+
+    one(task).orchestrate(Step.LOAD)
+    assert seen == ["open"]
+    assert mine.transaction == "used"
+
+
+def test_a_submitted_run_has_a_thread_and_keeps_to_it(where: Where, hops: list[int]) -> None:
+    whole(where).submit(Step.LOAD).result(SOON)
+    single = where.of(*SINGLE)
+    assert len(single) == 1
+    assert ME() not in single
+    assert hops == []
