@@ -1,0 +1,1 @@
+"""How fast the engine is, against the same work written by hand: `python -m benchmarks`."""
