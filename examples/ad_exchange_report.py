@@ -1,0 +1,229 @@
+"""What became of an auction: the notes that its states take on the way, and the report of them."""
+
+__all__ = ("Line", "Report", "keep_split", "timed")
+
+import functools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from ad_exchange_openrtb import Bid
+
+from cano_sync import Outcome, SplitResult, Store
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+# While the run lasts: notes in its store, under "visits".
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A state that the run came through: when it began (since the epoch), how many seconds."""
+
+    state: str
+    began: float
+    duration: float
+    result: SplitResult | None = None
+
+
+def timed(
+    state: Enum,
+) -> Callable[[Callable[Concatenate[Store, P], R]], Callable[Concatenate[Store, P], R]]:
+    """Make the task of a single state note how long it took."""
+
+    def decorate(task: Callable[Concatenate[Store, P], R]) -> Callable[Concatenate[Store, P], R]:
+        @functools.wraps(task)
+        def timed_task(store: Store, *args: P.args, **kwargs: P.kwargs) -> R:
+            began = time.time()
+            try:
+                return task(store, *args, **kwargs)
+            finally:
+                store.append("visits", Visit(state.name, began, time.time() - began))
+
+        return timed_task
+
+    return decorate
+
+
+def keep_split(store: Store, state: Enum) -> None:
+    """Note what came of the split of `state`, before the next split takes its place."""
+    result = store.get("split_result", default=None)
+    if result is None:
+        return
+    store.remove("split_result")
+    spans = [(outcome.started_at, outcome.duration) for outcome in _outcomes(result)]
+    began = min((at for at, _ in spans if at), default=time.time())
+    ended = max((at + duration for at, duration in spans if at), default=began)
+    store.append("visits", Visit(state.name, began, ended - began, result))
+
+
+def _outcomes(result: SplitResult) -> list[Outcome]:
+    """The branches in the order of their tasks."""
+    outcomes = [*result.successes, *result.errors, *result.cancelled]
+    return sorted(outcomes, key=lambda outcome: outcome.index)
+
+
+# Afterwards.
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A state of the run, or a branch of one.
+
+    Attributes:
+        name: the state's, or that of the branch's task.
+        began_ms: how many milliseconds after the start of the run.
+        took_ms: and for how many.
+        fate: what became of it, in a word or two.
+        note: and in more.
+        branches: the branches of a split.
+    """
+
+    name: str
+    began_ms: float
+    took_ms: float
+    fate: str = ""
+    note: str = ""
+    branches: tuple["Line", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A run of the auction, as people and programs want to read it.
+
+    Attributes:
+        state: the exit state.
+        total_ms: from the start to the exit state.
+        states: the states on the way, in order, with their branches.
+        winner: the bid that won, or None.
+        verdict: what came of it, in a sentence.
+        counters: the exchange's counters.
+        response: what the publisher gets.
+    """
+
+    state: str
+    total_ms: float
+    states: tuple[Line, ...]
+    winner: Bid | None
+    verdict: str
+    counters: dict[str, int]
+    response: dict[str, Any]
+
+    @classmethod
+    def of(cls, store: Store, state: Enum, started: float, total: float) -> "Report":
+        """The report of a run that has ended.
+
+        Args:
+            store: the run's store.
+            state: its exit state.
+            started: when it began, in seconds since the epoch.
+            total: how many seconds it took.
+        """
+        response = store.get("response", dict)
+        winner = store.get("winner", Bid) if response.get("seatbid") else None
+        visits = sorted(store.get("visits", list), key=lambda visit: visit.began)
+        if winner is None:
+            verdict = f"nothing sold: {store.get('why', str)}"
+        else:
+            verdict = (
+                f"{winner.bidder} wins and pays {winner.price:.2f} USD; its score is "
+                f"{winner.score:g}, of {len(store.get('scores', list))} bids in time"
+            )
+        return cls(
+            state.name,
+            _ms(total),
+            tuple(_line(visit, started, winner) for visit in visits),
+            winner,
+            verdict,
+            dict(store.get("counters", dict, default={})),
+            response,
+        )
+
+    def data(self) -> dict[str, Any]:
+        """The same for programs."""
+        data = asdict(self)
+        if self.winner is not None:
+            data["winner"]["score"] = self.winner.score
+        return data
+
+    def text(self) -> str:
+        """The same for people: states and branches along one axis of time."""
+        scale = COLUMNS / max(self.total_ms, 0.1)
+        lines = [_axis(self.total_ms, scale)]
+        for state in self.states:
+            lines += _drawn(state, scale)
+        lines += ["", self.verdict, f"total {self.total_ms:.1f} ms, final state {self.state}"]
+        return "\n".join(lines)
+
+
+def _line(visit: Visit, started: float, winner: Bid | None) -> Line:
+    branches: list[Line] = []
+    if visit.result is not None:
+        tell = _TELL.get(visit.state, _tell_plainly)
+        for outcome in _outcomes(visit.result):
+            fate, note = "cancelled", "not done when the time was up"
+            if outcome.error is not None:
+                cause = outcome.error.__cause__ or outcome.error
+                fate, note = "failed", f"{type(cause).__name__}: {cause}"
+            elif outcome not in visit.result.cancelled:
+                fate, note = tell(outcome.value, winner)
+            began_ms = _ms((outcome.started_at or visit.began) - started)
+            branches.append(Line(outcome.name, began_ms, _ms(outcome.duration), fate, note))
+    began_ms, took_ms = _ms(visit.began - started), _ms(visit.duration)
+    return Line(visit.state, began_ms, took_ms, branches=tuple(branches))
+
+
+def _tell_bid(bid: Bid | None, winner: Bid | None) -> tuple[str, str]:
+    if bid is None:
+        return "no bid", ""
+    won = winner is not None and winner.bidder == bid.bidder
+    return "won" if won else "lost", f"bid {bid.price:.2f}"
+
+
+def _tell_score(bid: Bid, winner: Bid | None) -> tuple[str, str]:
+    return "scored", f"{bid.price:.2f} x {bid.factor:g} = {bid.score:g}"
+
+
+def _tell_plainly(value: object, winner: Bid | None) -> tuple[str, str]:
+    return "done", ""
+
+
+_TELL: dict[str, Callable[[Any, Bid | None], tuple[str, str]]] = {
+    "REQUEST_BIDS": _tell_bid,
+    "SCORE_BIDS": _tell_score,
+}
+
+
+def _ms(duration: float) -> float:
+    return round(max(0.0, duration) * 1000, 2)
+
+
+COLUMNS = 50  # of the time line
+
+
+def _axis(total_ms: float, scale: float) -> str:
+    """The head: where 0 is, and each round number of milliseconds."""
+    step = next((step for step in (50, 100, 200, 500) if total_ms <= 5 * step), 1000)
+    axis = ""
+    for mark in range(0, int(total_ms) + 1, step):
+        axis = axis.ljust(round(mark * scale)) + f"|{mark}"
+    return f"{'':<18}{axis:<{COLUMNS + 4}}   ms"
+
+
+def _drawn(line: Line, scale: float, *, branch: bool = False) -> Iterator[str]:
+    """A line and those of its branches."""
+    name = f"  {line.name}" if branch else line.name
+    mark = "=" if not branch else _MARKS.get(line.fate, "-")
+    begin = min(int(line.began_ms * scale), COLUMNS - 1)
+    bar = mark * max(1, min(round(line.took_ms * scale), COLUMNS - begin))
+    text = f"{name:<18}{' ' * begin + bar:<{COLUMNS}}{line.took_ms:>9.1f}  {line.fate:<10}"
+    yield f"{text}{line.note}".rstrip()
+    for each in line.branches:
+        yield from _drawn(each, scale, branch=True)
+
+
+_MARKS = {"won": "#", "cancelled": ".", "failed": "x"}
