@@ -152,7 +152,6 @@ def test_two_executors_of_one_thread_each_in_the_others_branches(leaves: Leaves)
     assert leaves.count == 2**4
 
 
-@pytest.mark.xfail(reason="bug: a submitted run forgets the executors that its submitter sits on")
 @pytest.mark.parametrize("how", HOW)
 def test_a_branch_waits_for_a_run_that_it_submitted(how: str, one_thread: Executor) -> None:
     inner = HOW[how](split([lambda: None]).with_executor(one_thread))
@@ -208,13 +207,7 @@ def test_more_runs_than_threads_take_turns_and_keep_their_deadlines(gate: thread
     "before",
     [
         0,
-        pytest.param(
-            8,
-            marks=pytest.mark.xfail(
-                reason="bug: on 3.11 jobs queued at the ceiling leave the idle count high",
-                strict=False,
-            ),
-        ),
+        8,
     ],
 )
 def test_abandoned_tasks_do_not_eat_up_the_pool(before: int, gate: threading.Event) -> None:
@@ -228,7 +221,6 @@ def test_abandoned_tasks_do_not_eat_up_the_pool(before: int, gate: threading.Eve
     assert split([lambda: None] * 3, timeout=5).orchestrate(Step.START) is Step.DONE
 
 
-@pytest.mark.xfail(reason="bug: only cancelled seats are noticed, failed ones are not", strict=True)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_an_executor_that_breaks_ends_the_run() -> None:
     def initializer() -> None:
