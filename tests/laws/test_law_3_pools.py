@@ -252,7 +252,8 @@ def test_no_thread_is_made_before_it_is_needed(run_script: RunScript) -> None:
         count("plain")
         all = JoinConfig(JoinStrategy.ALL, "B")
         barrier = threading.Barrier(3)
-        both = Workflow().register_split("A", [barrier.wait] * 3, all).add_exit_state("B")
+        meet = lambda: barrier.wait()
+        both = Workflow().register_split("A", [meet] * 3, all).add_exit_state("B")
         both.orchestrate("A")
         count("split")
         both.orchestrate("A")
@@ -267,11 +268,14 @@ def test_no_thread_is_made_before_it_is_needed(run_script: RunScript) -> None:
 # Forks.
 
 FORKING = """
-    import faulthandler, os, sys, threading, warnings
+    import faulthandler, os, signal, sys, threading, warnings
     from cano_sync import *
 
     warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
-    faulthandler.dump_traceback_later(30, exit=True)
+    # A process that hangs says where, and dies. (The watchdog thread of dump_traceback_later()
+    # would not do: a forked child that sets it again waits for the parent's, for ever.)
+    faulthandler.register(signal.SIGALRM, chain=True)
+    signal.alarm(30)
     join = JoinConfig(JoinStrategy.ALL, "DONE")
 
     def split(*tasks):
@@ -297,7 +301,7 @@ FORKING = """
         "Whether it went well in a forked child."
         child = os.fork()
         if child == 0:
-            faulthandler.dump_traceback_later(20, exit=True)
+            signal.alarm(20)
             ended = 1
             try:
                 work()
