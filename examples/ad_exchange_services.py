@@ -67,7 +67,7 @@ def running(broken: Mapping[str, str], pace: float = 1.0) -> Iterator[dict[str, 
         pace: what all latencies are multiplied by.
 
     Raises:
-        RuntimeError: a service did not start; it has said why on stderr.
+        OSError: a service did not start; it has said why on stderr.
     """
     with contextlib.ExitStack() as stack:
         others = [name for name in SERVICES if name not in BIDDERS]
@@ -103,7 +103,7 @@ def _start(
         assert process.stdout is not None  # it is a pipe
         port = process.stdout.readline().strip()
         if not port:
-            raise RuntimeError(f"the service {name!r} did not start")
+            raise OSError(f"the service {name!r} did not start")
         urls[name] = f"http://127.0.0.1:{port}"
     return urls
 
