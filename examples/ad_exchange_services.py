@@ -235,7 +235,8 @@ def _serve(name: str, mode: str, pace: str, notice_url: str = "") -> None:
     server = _Server(name, mode, float(pace), notice_url)
     if mode != "down":
         threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(server.server_address[1], flush=True)
+    with contextlib.suppress(BrokenPipeError):  # the exchange was interrupted while we started
+        print(server.server_address[1], flush=True)
     sys.stdin.read()
     os._exit(0)  # with questions still open: nobody is there any more to be answered
 
