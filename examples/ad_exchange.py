@@ -147,18 +147,15 @@ def score_bids(store: Store, url: str) -> list[ScoreBid]:
 def choose_winner(store: Store) -> Literal[Auction.TRACK_RESULTS, Auction.NO_FILL]:
     keep_split(store, Auction.SCORE_BIDS)
     bids, floor = store.get("scores", list), store.get("request", dict)["imp"][0]["bidfloor"]
-    best = max(bids, key=lambda bid: bid.price, default=None)
-    if best is None:
+    if not bids:
         refuse(store, openrtb.NO_BIDS, "nobody bids")
         return Auction.NO_FILL
-    if best.price < floor:
-        refuse(
-            store,
-            openrtb.BELOW_FLOOR,
-            f"the best bid is {best.price:.2f}, the floor {floor:.2f} USD",
-        )
-        return Auction.NO_FILL
     eligible = [bid for bid in bids if bid.price >= floor]
+    if not eligible:
+        best = max(bid.price for bid in bids)
+        why = f"the best bid is {best:.2f}, the floor {floor:.2f} USD"
+        refuse(store, openrtb.BELOW_FLOOR, why)
+        return Auction.NO_FILL
     store.put("winner", max(eligible, key=lambda bid: bid.score))
     return Auction.TRACK_RESULTS
 
@@ -174,9 +171,8 @@ def tell_winner(store: Store, cancel: CancellationToken) -> None:
 @timed(Auction.BUILD_RESPONSE)
 def build_response(store: Store) -> Literal[Auction.COMPLETE]:
     keep_split(store, Auction.TRACK_RESULTS)
-    store.put(
-        "response", openrtb.bid_response(store.get("request", dict), store.get("winner", Bid))
-    )
+    request, winner = store.get("request", dict), store.get("winner", Bid)
+    store.put("response", openrtb.bid_response(request, winner))
     return Auction.COMPLETE
 
 
@@ -218,7 +214,7 @@ def ad_exchange(urls: Mapping[str, str], records: Records, pace: float = 1.0) ->
     join = partial(
         JoinConfig[Auction], store_partial_results=True, error_state=Auction.ERROR_TRACKING
     )
-    all_of, who_comes = JoinStrategy.ALL, JoinStrategy.PARTIAL_TIMEOUT
+    all_of, in_time = JoinStrategy.ALL, JoinStrategy.PARTIAL_TIMEOUT
     return (
         Workflow[Auction]()
         .register(Auction.START, validate_request, error_state=Auction.INVALID_RESPONSE)
@@ -230,7 +226,7 @@ def ad_exchange(urls: Mapping[str, str], records: Records, pace: float = 1.0) ->
         .register_split(
             Auction.REQUEST_BIDS,
             partial(ask_bidders, urls=urls, tmax=0.2 * pace),
-            join(who_comes, Auction.SCORE_BIDS, timeout=0.2 * pace, collect="bids"),
+            join(in_time, Auction.SCORE_BIDS, timeout=0.2 * pace, collect="bids"),
         )
         .register_split(
             Auction.SCORE_BIDS,

@@ -231,6 +231,7 @@ def test_a_database_that_is_locked_ends_the_auction_in_time(
     [
         (b"{imp: 1", "it is not JSON: "),
         (b"[]", "it is not a JSON object: []"),
+        (b"[" * 100_000, "maximum recursion depth exceeded"),
         (b'{"id": "1", "site": {}}', "it has no imp, the list of impressions for sale"),
         (b'{"id": 7, "site": {}, "imp": [{"id": "1", "banner": {}}]}', "it has no id"),
     ],

@@ -23,18 +23,18 @@ REQUEST = Path(__file__).parents[2] / "examples" / "data" / "bid_request.json"
 
 
 @pytest.fixture
-def request_() -> dict[str, Any]:
+def proper() -> dict[str, Any]:
     return openrtb.parse_request(REQUEST.read_bytes())
 
 
-def test_the_request_in_the_examples_is_a_proper_one(request_: dict[str, Any]) -> None:
-    openrtb.check_request(request_)
-    assert request_["imp"][0]["bidfloor"] == 1.5
+def test_the_request_in_the_examples_is_a_proper_one(proper: dict[str, Any]) -> None:
+    openrtb.check_request(proper)
+    assert proper["imp"][0]["bidfloor"] == 1.5
 
 
-def test_a_floor_from_outside_goes_before_the_requests_own(request_: dict[str, Any]) -> None:
-    openrtb.check_request(request_, 5)
-    assert request_["imp"][0]["bidfloor"] == 5
+def test_a_floor_from_outside_goes_before_the_requests_own(proper: dict[str, Any]) -> None:
+    openrtb.check_request(proper, 5)
+    assert proper["imp"][0]["bidfloor"] == 5
 
 
 @pytest.mark.parametrize(
@@ -80,9 +80,9 @@ def test_what_is_no_json_object_is_no_request(text: bytes) -> None:
     ],
 )
 def test_a_request_with_one_thing_wrong_is_told_which(
-    request_: dict[str, Any], path: list[Any], value: Any, why: str
+    proper: dict[str, Any], path: list[Any], value: Any, why: str
 ) -> None:
-    where = request_
+    where = proper
     for step in path[:-1]:
         where = where[step]
     if value is ...:
@@ -90,19 +90,19 @@ def test_a_request_with_one_thing_wrong_is_told_which(
     else:
         where[path[-1]] = value
     with pytest.raises(openrtb.RequestError, match=why):
-        openrtb.check_request(request_)
+        openrtb.check_request(proper)
 
 
-def test_context_fills_what_the_publisher_has_left_open(request_: dict[str, Any]) -> None:
+def test_context_fills_what_the_publisher_has_left_open(proper: dict[str, Any]) -> None:
     """It overwrites nothing, and the publisher's request stays as it is."""
-    before = copy.deepcopy(request_)
+    before = copy.deepcopy(proper)
     pieces = [{"device": {"make": "Fairphone", "ip": "203.0.113.9"}}, {"user": {"yob": 1990}}]
-    asked = json.loads(openrtb.enriched(request_, pieces, tmax=200))
+    asked = json.loads(openrtb.enriched(proper, pieces, tmax=200))
     assert asked["device"]["make"] == "Fairphone"
     assert asked["device"]["ip"] == before["device"]["ip"]
     assert asked["user"] == {**before["user"], "yob": 1990}
     assert (asked["at"], asked["tmax"]) == (1, 200)
-    assert request_ == before
+    assert proper == before
 
 
 # Bids.
