@@ -271,9 +271,12 @@ def test_a_folder_that_cannot_be_used_ends_it_with_one_line(program, tmp_path: P
 # It is interrupted.
 
 INTERRUPTED = """
-import sys
+import signal, sys
 sys.path.insert(0, sys.argv[1])
 import ad_exchange
+
+# As in a terminal, even if these tests run in the background of a shell, which ignores Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def wake(urls):
     print(*urls, flush=True)
