@@ -7,8 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings
 
 from cano_sync import abandoned_tasks
+
+# The same examples each time; a busy machine is no reason to fail.
+settings.register_profile("cano_sync", derandomize=True, deadline=None, database=None)
+settings.load_profile("cano_sync")
 
 Eventually = Callable[[Callable[[], bool]], None]
 

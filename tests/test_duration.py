@@ -1,0 +1,69 @@
+"""Durations: what counts as one, and what is refused in which words."""
+
+from __future__ import annotations
+
+import math
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cano_sync import ConfigurationError
+from cano_sync.duration import capped, seconds
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0, 0.0),
+        (2, 2.0),
+        (0.25, 0.25),
+        (timedelta(milliseconds=250), 0.25),
+        (timedelta(days=1), 86400.0),
+        (timedelta(0), 0.0),
+    ],
+)
+def test_numbers_and_timedeltas_are_seconds(value: Any, expected: float) -> None:
+    got = seconds(value, "timeout")
+    assert got == expected
+    assert type(got) is float
+
+
+@pytest.mark.parametrize(
+    "value", [-1, -0.001, math.nan, math.inf, -math.inf, timedelta(seconds=-1)]
+)
+def test_an_impossible_duration_is_refused_by_name_and_value(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"patience must be a finite number") as caught:
+        seconds(value, "patience")
+    shown = value.total_seconds() if isinstance(value, timedelta) else value
+    assert repr(shown) in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["2", None, True, [2], 2j])
+def test_what_is_no_duration_is_refused_by_name_and_type(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="patience must be seconds") as caught:
+        seconds(value, "patience")
+    assert repr(value) in str(caught.value)
+    assert type(value).__name__ in str(caught.value)
+
+
+@given(st.timedeltas(min_value=timedelta(0)))
+def test_a_timedelta_means_its_total_seconds(value: timedelta) -> None:
+    assert seconds(value, "timeout") == value.total_seconds()
+
+
+@pytest.mark.xfail(reason="bug: an OverflowError of Python's own out of math.isfinite()")
+def test_a_whole_number_beyond_all_floats_is_refused_like_infinity() -> None:
+    with pytest.raises(ConfigurationError, match="patience"):
+        seconds(10**400, "patience")
+
+
+def test_a_wait_is_cut_to_what_a_lock_can_do() -> None:
+    assert capped(1e300) == threading.TIMEOUT_MAX
+    assert capped(1.5) == 1.5
+    assert capped(None) is None
+    lock = threading.Lock()
+    assert lock.acquire(timeout=capped(1e300) or 0)  # an uncapped one is an OverflowError
