@@ -101,10 +101,12 @@ class CancellationToken:
     def __init__(
         self, timeout: Duration | None = None, parent: CancellationToken | None = None
     ) -> None:
-        limit = None if timeout is None else seconds(timeout, "a token's timeout")
-        self._begin(limit, () if parent is None else (parent,))
+        deadline = None
+        if timeout is not None:
+            deadline = time.monotonic() + seconds(timeout, "a token's timeout")
+        self._begin(deadline, () if parent is None else (parent,))
 
-    def _begin(self, limit: float | None, parents: tuple[CancellationToken, ...]) -> None:
+    def _begin(self, deadline: float | None, parents: tuple[CancellationToken, ...]) -> None:
         # The lock guards all below that changes: _callbacks, _children, _cancelled, _reason,
         # _linked and _timer. It is re-entrant, because a signal handler may call cancel() while
         # its own thread holds it. Where two are held, the child's is taken before the parent's.
@@ -116,10 +118,10 @@ class CancellationToken:
         self._linked = False  # whether we are among our parents' children
         self._timer: threading.Timer | None = None  # fires the callbacks at our own deadline
         self._parents = parents  # one, or none; two for a run with two masters
-        ends = [ends for parent in parents if (ends := parent._deadline) is not None]
-        if limit is not None:
-            ends.append(time.monotonic() + limit)
-        self._deadline: float | None = min(ends) if ends else None
+        for parent in parents:
+            if parent._deadline is not None and (deadline is None or parent._deadline < deadline):
+                deadline = parent._deadline
+        self._deadline: float | None = deadline
 
     @property
     def cancelled(self) -> bool:

@@ -6,7 +6,7 @@ __all__ = ("TaskConfig",)
 
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .duration import Duration, seconds
 
@@ -44,8 +44,7 @@ class TaskConfig:
     @property
     def limit(self) -> float | None:
         """The attempt timeout in seconds."""
-        timeout = self.attempt_timeout
-        return None if timeout is None else seconds(timeout, "attempt_timeout")
+        return cast("float | None", self.attempt_timeout)  # __post_init__ has made seconds of it
 
     @property
     def is_minimal(self) -> bool:

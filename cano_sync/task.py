@@ -204,13 +204,20 @@ def _plain(call: Call) -> Callable[[Store], Any]:
     return lambda store: call.function()
 
 
-def bind(task: Any, config: TaskConfig | None = None, *, generator: bool = False) -> BoundTask:
+def bind(
+    task: Any,
+    config: TaskConfig | None = None,
+    *,
+    generator: bool = False,
+    branch: bool = False,
+) -> BoundTask:
     """Make a task of whatever was registered.
 
     Args:
         task: a callable, a `Task` or a `Node`.
         config: goes before the task's own.
         generator: whether a generator function will do (for what lists a split's tasks).
+        branch: whether it is a branch of a split, whose return annotation declares no edges.
 
     Raises:
         ConfigurationError: it is not callable, is a class, or cannot be called with what there is.
@@ -237,7 +244,7 @@ def bind(task: Any, config: TaskConfig | None = None, *, generator: bool = False
     return BoundTask(
         name,
         config or mark.config or TaskConfig.minimal(),
-        Call(task, shape, declared_states(task)),
+        Call(task, shape, None if branch else declared_states(task)),
     )
 
 

@@ -30,11 +30,16 @@ from .task import BoundTask, bind
 
 
 def bound(
-    state: Any, task: Any, config: TaskConfig | None = None, *, generator: bool = False
+    state: Any,
+    task: Any,
+    config: TaskConfig | None = None,
+    *,
+    generator: bool = False,
+    branch: bool = False,
 ) -> BoundTask:
     """Bind a task; its errors say for which state."""
     try:
-        return bind(task, config, generator=generator)
+        return bind(task, config, generator=generator, branch=branch)
     except ConfigurationError as error:
         raise ConfigurationError(
             f"state {show(state)}: {error}", state=state, task=error.task
@@ -51,14 +56,14 @@ def split_state(state: Any, tasks: Any, join: Any) -> SplitState:
             state=state,
         )
     if callable(tasks):
-        return SplitState(join, factory=bound(state, tasks, generator=True))
+        return SplitState(join, factory=bound(state, tasks, generator=True, branch=True))
     if not isinstance(tasks, Iterable) or isinstance(tasks, str | bytes):
         raise ConfigurationError(
             f"{where}register_split() takes a list of tasks, or a callable (store) -> list of "
             f"tasks, not {tasks!r}",
             state=state,
         )
-    branches = tuple(bound(state, task) for task in tasks)
+    branches = tuple(bound(state, task, branch=True) for task in tasks)
     problem = join.effective.problem_with(total=len(branches), timeout=join.limit)
     if problem is not None:
         raise ConfigurationError(where + problem, state=state)

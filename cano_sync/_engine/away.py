@@ -89,9 +89,8 @@ def away(
     place = here()
     pool = process_pool(place.depth + 1)
     stopped: Bell = Future()
-    # Both clocks start here; the earlier one is the token's.
     own = None if limit is None else time.monotonic() + limit
-    token = EngineToken(*parents, limit=limit, bell=lambda: stopped.set_result(None))
+    token = EngineToken(*parents, deadline=own, bell=lambda: stopped.set_result(None))
     fenced, gate = fence(store, place.gate)
     errand = Errand(pool)
     context = copy_context()
@@ -110,8 +109,8 @@ def away(
                 ended = True
                 return _result(future, token)
         told = token.is_told
-        ends = [ends for parent in parents if (ends := parent.deadline) is not None]
-        timed_out = not told and own is not None and own <= min(ends, default=own)
+        # The token's deadline is the earliest of all: is it our own?
+        timed_out = not told and own is not None and own == token.deadline
         reason = token.reason
         token.cancel_apart(TIME_IS_UP)
         raise Left(timed_out=timed_out, told=told, reason=reason, error=_last_word(future))

@@ -45,7 +45,6 @@ class Ledger:
         self._strategy = strategy
         self._site = site
         self._gate = gate
-        self._epoch = time.time() - time.perf_counter()
         self._lock = threading.Lock()
         self._pending = deque(range(count))
         self._running: dict[int, Errand] = {}
@@ -112,6 +111,7 @@ class Ledger:
     def result(self) -> SplitResult:
         """What came of each branch, once there is a verdict."""
         now = time.perf_counter()
+        epoch = time.time() - now
         lists: tuple[list[Outcome], list[Outcome], list[Outcome]] = ([], [], [])
         for index, task in enumerate(self._tasks):
             began, ended, error = self._began[index], self._ended[index], self._raised[index]
@@ -122,7 +122,7 @@ class Ledger:
                     task.name,
                     value=self._values[index],
                     error=error,
-                    started_at=None if began is None else self._epoch + began,
+                    started_at=None if began is None else epoch + began,
                     duration=0.0 if began is None else (now if ended is None else ended) - began,
                 )
             )

@@ -81,9 +81,7 @@ class _Performance:
     def _try(self, state: tenacity.RetryCallState) -> None:
         self._last = None
         try:
-            result = attempt(
-                self._task, self._store, self._token, self._site, state.attempt_number
-            )
+            result = attempt(self._task, self._store, self._token, self._site, state.attempt_number)
         except Exception as error:
             self._failed(error)
             self._tell(state, error)

@@ -214,7 +214,7 @@ class _Run:
         tasks = []
         for index, task in enumerate(listed):
             try:
-                tasks.append(bind(task))
+                tasks.append(bind(task, branch=True))
             except ConfigurationError as error:
                 why = f"task {index} of the list that {factory.name!r} returned: {error}"
                 raise self._mistake(why, site) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ("Split",)
 
-import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from contextvars import copy_context
@@ -57,7 +56,8 @@ class Split:
         self._join = join
         self._site = site
         self._parent = token
-        self._deadline = None if join.limit is None else entered + join.limit
+        limit = join.limit
+        self._deadline = None if limit is None else entered + limit
         place = here()
         self._pool: Pool | None = None  # the process's, unless the user's can be used
         executors = place.executors
@@ -67,9 +67,10 @@ class Split:
             executors = (*executors, executor)
         self._executor = self._pool or executor
         self._store, self._gate = fence(store, place.gate)
-        left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
         self._stopped: Bell = Future()
-        self._token = EngineToken(token, limit=left, bell=lambda: self._stopped.set_result(None))
+        self._token = EngineToken(
+            token, deadline=self._deadline, bell=lambda: self._stopped.set_result(None)
+        )
         self._context = copy_context()
         self._context.run(enter, Place(place.depth + 1, executors, self._gate), self._token)
         self._ledger = Ledger(tasks, join.effective, site, self._gate)
@@ -99,8 +100,8 @@ class Split:
                 self._start_seats(min(len(self._tasks), self._join.bulkhead or len(self._tasks)))
             self._wait()
         finally:
-            # A no-op after a verdict; after a cancellation or Ctrl-C the end of all writing.
-            ledger.settle(Verdict.FAIL)
+            if ledger.verdict is None:  # after a cancellation or Ctrl-C: the end of all writing
+                ledger.settle(Verdict.FAIL)
             self._leave_behind()
             self._token.release()
         if ledger.problem is not None:

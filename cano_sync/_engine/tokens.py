@@ -15,7 +15,7 @@ class EngineToken(CancellationToken):
 
     Args:
         parents: the cancellation and the time limit of each are this one's too.
-        limit: seconds from now.
+        deadline: its own, on the clock of `time.monotonic()`; the earliest of all counts.
         bell: called when somebody cancels, before any callback of a user.
     """
 
@@ -26,11 +26,11 @@ class EngineToken(CancellationToken):
     def __init__(
         self,
         *parents: CancellationToken,
-        limit: float | None = None,
+        deadline: float | None = None,
         bell: Callback | None = None,
     ) -> None:
         self._bell = bell
-        self._begin(limit, parents)
+        self._begin(deadline, parents)
         if not parents:
             return
         with self._lock:
@@ -51,7 +51,8 @@ class EngineToken(CancellationToken):
         announce(*self._mark(reason), apart=True)
 
     def release(self) -> None:
-        """Cut it off its parents, which may outlive it by far."""
+        """Cut it off its parents, which may outlive it by far, and off whom its bell would wake."""
+        self._bell = None
         if self._linked:
             with self._lock:
                 timers = self._unlink()

@@ -195,9 +195,9 @@ def test_a_strategy_is_asked_without_the_lock() -> None:
 
 
 def test_outcomes_have_the_times_of_their_branches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a clock that the test sets: the wall clock is read once, the rest is a fine timer."""
+    """On a clock that the test sets: the wall clock only says where the fine timer stands."""
     clock = SimpleNamespace(now=10.0)
-    fake = SimpleNamespace(time=lambda: 1_000_000.0, perf_counter=lambda: clock.now)
+    fake = SimpleNamespace(time=lambda: 999_990.0 + clock.now, perf_counter=lambda: clock.now)
     monkeypatch.setattr(ledger_room, "time", fake)
     ledger = ledger_of(4, JoinStrategy.PARTIAL_TIMEOUT)
     ledger.take(errand())
