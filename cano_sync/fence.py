@@ -49,19 +49,28 @@ class Gate:
                 raise Cancelled("the run has moved on: this task's store access came too late")
             gate = gate._parent
 
+    def _chain(self) -> Iterator[Gate]:
+        """This gate and those above it: whichever is closed, the write ends behind it."""
+        gate: Gate | None = self
+        while gate is not None:
+            yield gate
+            gate = gate._parent
+
     @contextmanager
     def passing(self) -> Iterator[None]:
         """Around one write of a foreign backend, which is done without our lock."""
         with self._lock:
             self.check()
-            self._writing += 1
+            for gate in self._chain():
+                gate._writing += 1
         try:
             yield
         finally:
             with self._lock:
-                self._writing -= 1
-                if not self._writing and self._drained is not None:
-                    self._drained.set()
+                for gate in self._chain():
+                    gate._writing -= 1
+                    if not gate._writing and gate._drained is not None:
+                        gate._drained.set()
 
 
 class _Guard:
