@@ -7,7 +7,6 @@ __all__ = ("CancellationToken", "Cancelled", "Registration")
 import _thread
 import threading
 import time
-from types import TracebackType
 from typing import overload
 
 from .callbacks import Callback, announce
@@ -51,12 +50,7 @@ class Registration:
     def __enter__(self) -> Registration:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.remove()
 
 

@@ -7,7 +7,6 @@ __all__ = ("Fence", "Gate", "fence")
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any
 
 from .cancellation import Cancelled
@@ -93,12 +92,7 @@ class _Guard:
             self._lock.release()
             raise
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._gate._lock.release()
         self._lock.release()
 
