@@ -1,7 +1,8 @@
 """A workflow engine for synchronous Python: states, tasks, splits and joins on threads."""
 
 from ._engine.pool import abandoned_tasks
-from .cancellation import CancellationToken, Cancelled, Registration, current_token
+from .ambient import current_token
+from .cancellation import CancellationToken, Cancelled, Registration
 from .config import TaskConfig
 from .errors import (
     AttemptTimeoutError,

@@ -1,14 +1,14 @@
-"""Calling the callbacks of a cancellation: here, or in a thread of their own."""
+"""Calling what a cancellation has to call: here, or in a thread of its own."""
 
 from __future__ import annotations
 
-__all__ = ("Callback", "call_elsewhere", "call_here", "interruptible_wait")
+__all__ = ("Callback", "announce", "interruptible_wait")
 
 import _thread
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from types import TracebackType
 
 _log = logging.getLogger("cano_sync")
 
@@ -16,49 +16,77 @@ Callback = Callable[[], object]
 
 
 class _Waiting(threading.local):
-    """Whether this thread sits in one of the library's own waits."""
+    """How many of the library's own waits this thread sits in."""
 
-    inside = False
+    depth = 0
 
 
 _waiting = _Waiting()
 
 
-@contextmanager
-def interruptible_wait() -> Iterator[None]:
-    """Mark this thread as waiting, so that a signal handler's callbacks run elsewhere."""
-    before, _waiting.inside = _waiting.inside, True
-    try:
-        yield
-    finally:
-        _waiting.inside = before
+class _InterruptibleWait:
+    """Marks this thread as waiting, so that a signal handler's callbacks run elsewhere."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        _waiting.depth += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _waiting.depth -= 1
 
 
-def call_here(callbacks: Sequence[Callback]) -> None:
-    """Call them in this thread, each of them, whatever the others raise.
+interruptible_wait = _InterruptibleWait()
 
-    A thread that is marked as waiting can only have come here through a signal handler that
-    interrupted the wait. The frame below may hold the locks of what it waits for, and a callback
-    that notifies it would wait for them for ever: then they are called elsewhere.
+
+def announce(
+    bells: Sequence[Callback], callbacks: Sequence[Callback], *, apart: bool = False
+) -> None:
+    """Ring the engine's bells, and then call the users' callbacks, whatever one of them does.
+
+    All happens in this thread, with two exceptions. With `apart` the callbacks, which may take
+    their time, get a thread of their own. And a thread that is marked as waiting can only have
+    come here through a signal handler (or a finalizer) that interrupted the wait: the frame below
+    may hold the locks of what it waits for, and whoever notifies it would wait for them for ever.
+    Then another thread does it all.
     """
-    if _waiting.inside:
-        call_elsewhere(callbacks)
+    if _waiting.depth:
+        _in_a_thread((*bells, *callbacks))
+        return
+    _call_all(bells)
+    if apart:
+        _in_a_thread(callbacks)
     else:
         _call_all(callbacks)
 
 
-def call_elsewhere(callbacks: Sequence[Callback]) -> None:
-    """Call them in a thread of their own, which ends with the last of them.
+def _in_a_thread(callbacks: Sequence[Callback]) -> None:
+    """Call them in a thread that ends with the last of them; nobody waits for it.
 
     By the low-level call: `threading.Thread.start` waits until the thread runs, and takes locks
     that an interrupted frame may hold.
     """
-    _thread.start_new_thread(_call_all, (callbacks,))
+    if not callbacks:
+        return
+    try:
+        _thread.start_new_thread(_call_all, (callbacks,))
+    except RuntimeError:  # no thread can be had: rather late than never
+        _call_all(callbacks)
 
 
 def _call_all(callbacks: Sequence[Callback]) -> None:
+    leaving: BaseException | None = None
     for callback in callbacks:
         try:
             callback()
-        except Exception:
+        except (KeyboardInterrupt, SystemExit) as error:
+            leaving = error  # but first the others get the news
+        except BaseException:  # Cancelled among them, from a store that is closed by now
             _log.exception("a callback of CancellationToken.on_cancel raised")
+    if leaving is not None:
+        raise leaving

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = (
-    "CancellationToken",
-    "Cancelled",
-    "Registration",
-    "ambient_token",
-    "cancel_from_engine",
-    "current_token",
-    "engine_token",
-    "enter_token",
-    "release_token",
-)
+__all__ = ("CancellationToken", "Cancelled", "Registration")
 
 import _thread
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 from types import TracebackType
+from typing import overload
 
-from .callbacks import Callback, call_elsewhere, call_here
+from .callbacks import Callback, announce
 from .duration import Duration, capped, seconds
 
 _DEADLINE_REASON = "the token's time limit passed"
@@ -94,33 +83,44 @@ class CancellationToken:
     __slots__ = (
         "_callbacks",
         "_cancelled",
+        "_children",
         "_deadline",
-        "_driven",
-        "_link",
+        "_linked",
         "_lock",
-        "_parent",
+        "_parents",
         "_reason",
         "_timer",
     )
 
+    # What the engine's own tokens (_engine/tokens.py) have: they are linked for their life, their
+    # deadline is waited for by a coordinator, and the bell wakes that one before any user's
+    # callback is called.
+    _driven = False
+    _bell: Callback | None = None
+
     def __init__(
         self, timeout: Duration | None = None, parent: CancellationToken | None = None
     ) -> None:
-        # The lock guards _callbacks, _cancelled, _reason, _link and _timer. It is re-entrant,
-        # because a signal handler may call cancel() while its own thread holds it. Where two
-        # are held, the child's is taken before the parent's.
+        deadline = None
+        if timeout is not None:
+            deadline = time.monotonic() + seconds(timeout, "a token's timeout")
+        self._begin(deadline, () if parent is None else (parent,))
+
+    def _begin(self, deadline: float | None, parents: tuple[CancellationToken, ...]) -> None:
+        # The lock guards all below that changes: _callbacks, _children, _cancelled, _reason,
+        # _linked and _timer. It is re-entrant, because a signal handler may call cancel() while
+        # its own thread holds it. Where two are held, the child's is taken before the parent's.
         self._lock = threading.RLock()
         self._callbacks: dict[Registration, Callback] = {}
+        self._children: dict[CancellationToken, None] = {}  # those who listen for our end
         self._cancelled = False
         self._reason: str | None = None
-        self._parent = parent
-        self._link: Registration | None = None  # our callback at the parent, while it matters
+        self._linked = False  # whether we are among our parents' children
         self._timer: threading.Timer | None = None  # fires the callbacks at our own deadline
-        self._driven = False  # the engine's own: linked at once, its deadline is waited for
-        deadline = None if parent is None else parent.deadline
-        if timeout is not None:
-            own = time.monotonic() + seconds(timeout, "a token's timeout")
-            deadline = own if deadline is None else min(own, deadline)
+        self._parents = parents  # one, or none; two for a run with two masters
+        for parent in parents:
+            if parent._deadline is not None and (deadline is None or parent._deadline < deadline):
+                deadline = parent._deadline
         self._deadline: float | None = deadline
 
     @property
@@ -130,15 +130,21 @@ class CancellationToken:
             return True
         if self._deadline is not None and time.monotonic() >= self._deadline:
             return True
-        return not self._driven and self._parent is not None and self._parent.cancelled
+        return not self._driven and self._is_told
+
+    @property
+    def _is_told(self) -> bool:
+        """Whether somebody cancelled it or its parent; a deadline is not looked at."""
+        return self._cancelled or any(parent._is_told for parent in self._parents)
 
     @property
     def reason(self) -> str | None:
         """Why it was cancelled; None while it is not, or when no reason was given."""
         if self._cancelled:
             return self._reason
-        if self._parent is not None and self._parent.cancelled:
-            return self._parent.reason
+        for parent in self._parents:
+            if parent.cancelled:
+                return parent.reason
         return _DEADLINE_REASON if self.cancelled else None
 
     @property
@@ -146,6 +152,12 @@ class CancellationToken:
         """When the time is up, on the clock of `time.monotonic()`; None without a limit."""
         return self._deadline
 
+    @overload
+    def remaining(self) -> float | None: ...
+    @overload
+    def remaining(self, default: float) -> float: ...
+    @overload
+    def remaining(self, default: None) -> float | None: ...
     def remaining(self, default: float | None = None) -> float | None:
         """Seconds left until the deadline, never below 0; `default` without a time limit.
 
@@ -159,21 +171,35 @@ class CancellationToken:
         """Cancel the token and its children. A second call does nothing.
 
         The callbacks run in this thread, before the call returns; one that raises is logged.
+        Whatever they do, every run and every task below this token has got the news before.
         Called from a signal handler that interrupted one of the library's own waits, they run
         in a thread of their own instead, because the interrupted frame may hold their locks.
         """
-        self._cancel(reason, call_here)
+        announce(*self._mark(reason))
 
-    def _cancel(self, reason: str | None, call: Callable[[Sequence[Callback]], None]) -> None:
-        with self._lock:
-            if self._cancelled:
-                return
-            self._cancelled = True
-            self._reason = reason
-            callbacks, self._callbacks = list(self._callbacks.values()), {}
-        self._unlink()
-        if callbacks:
-            call(callbacks)
+    def _mark(self, reason: str | None) -> tuple[list[Callback], list[Callback]]:
+        """Set the flag, here and below; return the bells and the callbacks, to be called."""
+        bells: list[Callback] = []
+        callbacks: list[Callback] = []
+        timers: list[threading.Timer] = []
+        todo = [self]
+        while todo:
+            token = todo.pop()
+            with token._lock:
+                if token._cancelled:
+                    continue
+                token._cancelled = True
+                token._reason = reason
+                if token._bell is not None:
+                    bells.append(token._bell)
+                callbacks += token._callbacks.values()
+                todo += token._children
+                token._callbacks.clear()
+                token._children.clear()
+                timers += token._unlink()
+        for timer in timers:
+            timer.cancel()
+        return bells, callbacks
 
     def check(self) -> None:
         """A cancellation point: raise `Cancelled` if the token is cancelled."""
@@ -219,19 +245,17 @@ class CancellationToken:
         # signal handler on this one, either finds the callback or is seen here.
         registration = self._add(callback)
         if self.cancelled and self._forget(registration):
-            call_here([callback])
+            announce((), (callback,))
         return registration
 
     def _add(self, callback: Callback, *, timed: bool = True) -> Registration:
-        """Insert a callback and begin to listen: to the parent, and to our own deadline."""
+        """Insert a callback and begin to listen: to the parents, and to our own deadline."""
         registration = Registration(self)
         timer = None
         with self._lock:
             self._callbacks[registration] = callback
             if not self._driven:
-                parent = self._parent
-                if parent is not None and self._link is None:
-                    self._link = parent._add(self._parent_cancelled, timed=False)
+                self._link()
                 if timed and self._timer is None and self._deadline is not None:
                     left = max(0.0, self._deadline - time.monotonic())
                     timer = self._timer = threading.Timer(
@@ -246,75 +270,44 @@ class CancellationToken:
         """Drop a callback; False when a cancellation has taken it already."""
         with self._lock:
             found = self._callbacks.pop(registration, None) is not None
-            idle = not self._callbacks and not self._driven
-        if idle:
-            self._unlink()
+            timers = self._unlink_if_idle()
+        for timer in timers:
+            timer.cancel()
         return found
 
-    def _unlink(self) -> None:
-        """Leave no callback at the parent and no timer behind."""
-        with self._lock:
-            link, self._link = self._link, None
-            timer, self._timer = self._timer, None
-        if link is not None:
-            link.remove()
-        if timer is not None:
-            timer.cancel()
+    # Links to the parents. All of these are called with the lock held: whoever leaves last must
+    # not cut off one who has come meanwhile.
 
-    def _parent_cancelled(self) -> None:
-        parent = self._parent
-        self.cancel(None if parent is None else parent.reason)
+    def _link(self) -> None:
+        """Have the parents pass on their cancellation, and they have theirs."""
+        if self._linked or self._cancelled:
+            return
+        self._linked = True
+        for parent in self._parents:
+            with parent._lock:
+                parent._children[self] = None
+                if not parent._driven:
+                    parent._link()
+
+    def _unlink(self) -> list[threading.Timer]:
+        """Leave the parents alone; return the timers to be cancelled, without the lock."""
+        timer, self._timer = self._timer, None
+        timers = [] if timer is None else [timer]
+        if self._linked:
+            self._linked = False
+            for parent in self._parents:
+                with parent._lock:
+                    parent._children.pop(self, None)
+                    timers += parent._unlink_if_idle()
+        return timers
+
+    def _unlink_if_idle(self) -> list[threading.Timer]:
+        if self._driven or self._callbacks or self._children:
+            return []
+        return self._unlink()
 
     def __repr__(self) -> str:
         if self.cancelled:
             return f"<CancellationToken cancelled, reason={self.reason!r}>"
         left = self.remaining()
         return f"<CancellationToken {'active' if left is None else f'{left:.3f} s left'}>"
-
-
-def engine_token(
-    parent: CancellationToken | None, timeout: float | None = None
-) -> CancellationToken:
-    """A token whose deadline the engine waits for itself; `release_token` it at the end.
-
-    It is linked to its parent at once, so that its flag alone tells whether to go on.
-    """
-    token = CancellationToken(timeout, parent)
-    token._driven = True
-    if parent is not None:
-        token._link = parent._add(token._parent_cancelled, timed=False)
-        if parent.cancelled:
-            token._parent_cancelled()
-    return token
-
-
-def cancel_from_engine(token: CancellationToken, reason: str) -> None:
-    """Cancel without waiting for the callbacks: a run that is over its time is not held up."""
-    token._cancel(reason, call_elsewhere)
-
-
-def release_token(token: CancellationToken) -> None:
-    """Cut an engine's token off its parent, which may outlive it by far."""
-    token._unlink()
-
-
-_current: ContextVar[CancellationToken | None] = ContextVar("cano_sync.token", default=None)
-
-
-def current_token() -> CancellationToken:
-    """The token of the task that this code runs in; outside a run, one that nobody cancels.
-
-    >>> current_token().cancelled
-    False
-    """
-    return _current.get() or CancellationToken()
-
-
-def ambient_token() -> CancellationToken | None:
-    """The token of the task that this code runs in, or None outside a run."""
-    return _current.get()
-
-
-def enter_token(token: CancellationToken | None) -> None:
-    """Make `token` the current one in the context that this is called in."""
-    _current.set(token)

@@ -1,18 +1,17 @@
-"""`TaskConfig`: how often a task is tried, and for how long; retries said as tenacity objects."""
+"""`TaskConfig`: how often a task is tried, and for how long."""
 
 from __future__ import annotations
 
 __all__ = ("TaskConfig",)
 
-import inspect
-import math
-import random
 from dataclasses import dataclass, field, replace
-
-import tenacity
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
 
 from .duration import Duration, seconds
-from .errors import ConfigurationError
+
+if TYPE_CHECKING:  # tenacity is loaded with the first retries, by the room that knows it
+    import tenacity
 
 
 @dataclass(frozen=True)
@@ -36,15 +35,8 @@ class TaskConfig:
     attempt_timeout: Duration | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        retry = self.retry
-        if retry is not None and (
-            not isinstance(retry, tenacity.BaseRetrying)
-            or inspect.iscoroutinefunction(type(retry).__call__)
-        ):
-            raise ConfigurationError(
-                f"retry must be a tenacity.Retrying(...) object, not {retry!r}; for a number of "
-                "retries use TaskConfig.with_fixed_retry(retries, delay)"
-            )
+        if self.retry is not None:
+            _retry_room().check_retry(self.retry)
         if self.attempt_timeout is not None:
             limit = seconds(self.attempt_timeout, "attempt_timeout")
             object.__setattr__(self, "attempt_timeout", limit)
@@ -52,8 +44,7 @@ class TaskConfig:
     @property
     def limit(self) -> float | None:
         """The attempt timeout in seconds."""
-        timeout = self.attempt_timeout
-        return None if timeout is None else seconds(timeout, "attempt_timeout")
+        return cast("float | None", self.attempt_timeout)  # __post_init__ has made seconds of it
 
     @property
     def is_minimal(self) -> bool:
@@ -68,8 +59,7 @@ class TaskConfig:
     @classmethod
     def with_fixed_retry(cls, retries: int, delay: Duration) -> TaskConfig:
         """Try again up to `retries` times after the first attempt, `delay` seconds apart."""
-        wait = tenacity.wait_fixed(seconds(delay, "delay"))
-        return cls(_retrying(retries, wait))
+        return cls(_retry_room().fixed(retries, seconds(delay, "delay")))
 
     @classmethod
     def with_exponential_retry(
@@ -91,49 +81,12 @@ class TaskConfig:
                 so that many clients do not come back all at once.
         """
         base, longest = seconds(base_delay, "base_delay"), seconds(max_delay, "max_delay")
-        factor, spread = _number("multiplier", multiplier), _number("jitter", jitter)
-        if factor < 1:
-            raise ConfigurationError(f"multiplier must be 1 or more, not {multiplier!r}")
-        if not 0 <= spread <= 1:
-            raise ConfigurationError(f"jitter is a share from 0 to 1, not {jitter!r}")
-        # tenacity adds the same jitter in seconds to every delay; ours is a share of it.
-        wait = _WaitExponential(base, factor, longest, spread)
-        return cls(_retrying(retries, wait))
+        return cls(_retry_room().exponential(retries, base, multiplier, longest, jitter))
 
     def with_attempt_timeout(self, timeout: Duration | None) -> TaskConfig:
         """The same with another limit for each attempt, in seconds; None for none."""
         return replace(self, attempt_timeout=timeout)
 
 
-class _WaitExponential(tenacity.wait.wait_base):
-    """base * factor ** n, capped, and varied at random by a share of itself."""
-
-    def __init__(self, base: float, factor: float, longest: float, spread: float) -> None:
-        self._base = base
-        self._factor = factor
-        self._longest = longest
-        self._spread = spread
-
-    def __call__(self, retry_state: tenacity.RetryCallState) -> float:
-        try:
-            delay = self._base * self._factor ** (retry_state.attempt_number - 1)
-        except OverflowError:
-            delay = self._longest
-        delay = min(delay, self._longest)
-        return delay * (1 + self._spread * random.uniform(-1, 1))
-
-
-def _retrying(retries: int, wait: tenacity.wait.wait_base) -> tenacity.Retrying | None:
-    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
-        raise ConfigurationError(
-            f"retries is how often to try again, a whole number from 0, not {retries!r}"
-        )
-    if retries == 0:
-        return None
-    return tenacity.Retrying(stop=tenacity.stop_after_attempt(retries + 1), wait=wait)
-
-
-def _number(what: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ConfigurationError(f"{what} must be a finite number, not {value!r}")
-    return value
+def _retry_room() -> Any:
+    return import_module(".retry", __package__)

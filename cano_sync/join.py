@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ("JoinConfig",)
 
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from .duration import Duration, seconds
 from .errors import ConfigurationError
@@ -68,8 +68,7 @@ class JoinConfig(Generic[S]):
             raise ConfigurationError(
                 f"collect is the store key for the successes' values, a str, not {self.collect!r}"
             )
-        effective = self.effective
-        problem = effective.problem_with(total=None, timeout=self.limit)
+        problem = self.effective.problem_with(total=None, timeout=self.limit)
         if problem is not None:
             raise ConfigurationError(problem)
 
@@ -81,7 +80,7 @@ class JoinConfig(Generic[S]):
     @property
     def limit(self) -> float | None:
         """The timeout in seconds."""
-        return None if self.timeout is None else seconds(self.timeout, "a join's timeout")
+        return cast("float | None", self.timeout)  # __post_init__ has made seconds of it
 
     def with_timeout(self, timeout: Duration | None) -> JoinConfig[S]:
         """The same with another time limit for the split, in seconds; None for none."""

@@ -70,6 +70,8 @@ class SplitResult:
             f"{len(self.successes)} of {self.total} succeeded, {len(self.errors)} failed, "
             f"{len(self.cancelled)} cancelled"
         )
-        failed = "; ".join(f"#{bad.index} {bad.error}" for bad in self.errors[:3])
+        failed = "; ".join(
+            f"#{bad.index} {' '.join(str(bad.error).split())}" for bad in self.errors[:3]
+        )
         more = "; ..." if len(self.errors) > 3 else ""
         return f"{line}: {failed}{more}" if failed else line

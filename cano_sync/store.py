@@ -164,7 +164,9 @@ class MemoryStore(Store):
     def put(self, key: str, value: Any) -> None:
         """Set the value under `key`."""
         with self._guard:
+            replaced = self._data.get(key)
             self._data[key] = value
+        del replaced  # only now that the locks are free: its `__del__` may be user code, and slow
 
     def append(self, key: str, item: Any) -> None:
         """Append to the list under `key`, atomically; begin one where there is none.
@@ -213,7 +215,8 @@ class MemoryStore(Store):
     def remove(self, key: str) -> None:
         """Remove `key`; silent when it is absent."""
         with self._guard:
-            self._data.pop(key, None)
+            removed = self._data.pop(key, None)
+        del removed  # see put()
 
     def contains_key(self, key: str) -> bool:
         """Whether there is a value under `key`."""
@@ -228,7 +231,9 @@ class MemoryStore(Store):
     def clear(self) -> None:
         """Remove everything."""
         with self._guard:
+            removed = list(self._data.values())
             self._data.clear()
+        del removed  # see put()
 
     def snapshot(self) -> dict[str, Any]:
         """A shallow copy of everything at one moment."""
@@ -237,9 +242,9 @@ class MemoryStore(Store):
 
     def __delitem__(self, key: str) -> None:
         with self._guard:
-            if self._data.pop(key, _MISSING) is not _MISSING:
-                return
-        raise KeyNotFoundError(_no_key(key))
+            removed = self._data.pop(key, _MISSING)
+        if removed is _MISSING:
+            raise KeyNotFoundError(_no_key(key))
 
     def __repr__(self) -> str:
         return f"MemoryStore({self.snapshot()!r})"

@@ -7,7 +7,6 @@ __all__ = ("JoinStrategy", "Tally", "Verdict")
 import math
 from abc import ABC, abstractmethod
 from enum import Enum
-from fractions import Fraction
 from typing import ClassVar, NamedTuple
 
 from .errors import ConfigurationError
@@ -194,12 +193,10 @@ class _Share(JoinStrategy):
                 "write 0.75 for 75 percent"
             )
         self._p = p
-        # In whole numbers, from the decimal that was written: 0.07 of 100 is 7 and not, as
-        # floats have it, 7.000000000000001 and so 8.
-        self._over, self._under = Fraction(str(p)).as_integer_ratio()
 
     def decide(self, tally: Tally) -> Verdict:
-        return _need(max(1, -(-self._over * tally.total // self._under)), tally)
+        # 0.07 of 100 is 7 and not, as floats have it, 7.000000000000001 and so 8.
+        return _need(max(1, math.ceil(round(self._p * tally.total, 9))), tally)
 
     def __repr__(self) -> str:
         return f"JoinStrategy.percentage({self._p})"

@@ -6,7 +6,7 @@ __all__ = ("BoundTask", "Task", "TaskContext", "TaskResult", "bind", "task")
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Never, TypeVar
 
 from .cancellation import CancellationToken
 from .config import TaskConfig
@@ -120,7 +120,9 @@ class _Mark:
     name: str | None
 
 
-def task(*, config: TaskConfig | None = None, name: str | None = None) -> Callable[[F], F]:
+def task(
+    *misused: Never, config: TaskConfig | None = None, name: str | None = None
+) -> Callable[[F], F]:
     """Attach a config or a name to a function; it stays the function that it was.
 
     >>> @task(config=TaskConfig.with_fixed_retry(2, delay=0.1), name="load the order")
@@ -129,6 +131,11 @@ def task(*, config: TaskConfig | None = None, name: str | None = None) -> Callab
     >>> bind(load).name
     'load the order'
     """
+    if misused:
+        raise ConfigurationError(
+            f"@task is given {misused[0]!r}; write @task(), with parentheses, and its settings by "
+            "name: @task(config=..., name=...)"
+        )
     if config is not None and not isinstance(config, TaskConfig):
         raise ConfigurationError(
             f"@task(config=...) needs a TaskConfig, not {config!r}; write @task(), with parentheses"
@@ -138,7 +145,18 @@ def task(*, config: TaskConfig | None = None, name: str | None = None) -> Callab
     mark = _Mark(config, name)
 
     def attach(function: F) -> F:
-        vars(function)[_MARK] = mark
+        if isinstance(function, type):
+            raise ConfigurationError(
+                f"@task is for functions; the class {function.__qualname__} says its config by a "
+                "config() method and its name by an attribute, as cano_sync.Task does"
+            )
+        try:
+            vars(function)[_MARK] = mark
+        except TypeError:  # a builtin, a bound method: nothing can be attached to it
+            raise ConfigurationError(
+                f"@task cannot attach anything to {function!r}; wrap it in a function, or give "
+                "the config to register()"
+            ) from None
         return function
 
     return attach
@@ -186,22 +204,26 @@ def _plain(call: Call) -> Callable[[Store], Any]:
     return lambda store: call.function()
 
 
-def bind(task: Any, config: TaskConfig | None = None, *, generator: bool = False) -> BoundTask:
+def bind(
+    task: Any,
+    config: TaskConfig | None = None,
+    *,
+    generator: bool = False,
+    branch: bool = False,
+) -> BoundTask:
     """Make a task of whatever was registered.
 
     Args:
         task: a callable, a `Task` or a `Node`.
         config: goes before the task's own.
         generator: whether a generator function will do (for what lists a split's tasks).
+        branch: whether it is a branch of a split, whose return annotation declares no edges.
 
     Raises:
         ConfigurationError: it is not callable, is a class, or cannot be called with what there is.
     """
-    if config is not None and not isinstance(config, TaskConfig):
-        raise ConfigurationError(
-            f"a task's config must be a TaskConfig, not {config!r}; "
-            "such as TaskConfig.with_fixed_retry(3, delay=0.5)"
-        )
+    if config is not None:
+        _check_config(config, "a task's config")
     if isinstance(task, type):
         raise ConfigurationError(
             f"{task.__qualname__} is a class, not a task; register an instance: "
@@ -209,7 +231,8 @@ def bind(task: Any, config: TaskConfig | None = None, *, generator: bool = False
         )
     if isinstance(task, Task):
         name = task.name or type(task).__qualname__.rpartition("<locals>.")[2]
-        return BoundTask(name, config or task.config(), task.to_call(name))
+        own = config or _check_config(task.config(), f"what config() of task {name!r} returns")
+        return BoundTask(name, own, task.to_call(name))
     if not callable(task):
         raise ConfigurationError(
             f"{task!r} of type {type(task).__name__} is not a task: it cannot be called; register "
@@ -221,8 +244,17 @@ def bind(task: Any, config: TaskConfig | None = None, *, generator: bool = False
     return BoundTask(
         name,
         config or mark.config or TaskConfig.minimal(),
-        Call(task, shape, declared_states(task)),
+        Call(task, shape, None if branch else declared_states(task)),
     )
+
+
+def _check_config(config: Any, what: str) -> TaskConfig:
+    if not isinstance(config, TaskConfig):
+        raise ConfigurationError(
+            f"{what} must be a TaskConfig, not {config!r}; such as TaskConfig.minimal() or "
+            "TaskConfig.with_fixed_retry(3, delay=0.5)"
+        )
+    return config
 
 
 _NO_MARK = _Mark(None, None)

@@ -8,6 +8,7 @@ __all__ = (
     "check_exit",
     "check_free",
     "check_initial",
+    "check_open",
     "check_run",
     "problems_of",
     "split_state",
@@ -29,11 +30,16 @@ from .task import BoundTask, bind
 
 
 def bound(
-    state: Any, task: Any, config: TaskConfig | None = None, *, generator: bool = False
+    state: Any,
+    task: Any,
+    config: TaskConfig | None = None,
+    *,
+    generator: bool = False,
+    branch: bool = False,
 ) -> BoundTask:
     """Bind a task; its errors say for which state."""
     try:
-        return bind(task, config, generator=generator)
+        return bind(task, config, generator=generator, branch=branch)
     except ConfigurationError as error:
         raise ConfigurationError(
             f"state {show(state)}: {error}", state=state, task=error.task
@@ -50,14 +56,14 @@ def split_state(state: Any, tasks: Any, join: Any) -> SplitState:
             state=state,
         )
     if callable(tasks):
-        return SplitState(join, factory=bound(state, tasks, generator=True))
+        return SplitState(join, factory=bound(state, tasks, generator=True, branch=True))
     if not isinstance(tasks, Iterable) or isinstance(tasks, str | bytes):
         raise ConfigurationError(
             f"{where}register_split() takes a list of tasks, or a callable (store) -> list of "
             f"tasks, not {tasks!r}",
             state=state,
         )
-    branches = tuple(bound(state, task) for task in tasks)
+    branches = tuple(bound(state, task, branch=True) for task in tasks)
     problem = join.effective.problem_with(total=len(branches), timeout=join.limit)
     if problem is not None:
         raise ConfigurationError(where + problem, state=state)
@@ -120,10 +126,18 @@ def check_executor(executor: Any) -> None:
     elif any(base.__name__ == "ProcessPoolExecutor" for base in type(executor).__mro__):
         # By name: importing the class would load multiprocessing with every import of ours.
         problem = "runs in other processes, where no store can be shared; use threads"
-    elif getattr(executor, "_shutdown", False):
-        problem = "is shut down; give one that is open, and keep it open while runs last"
     if problem is not None:
         raise ConfigurationError(f"with_executor(): {executor!r} {problem}")
+    check_open(executor)
+
+
+def check_open(executor: Executor | None) -> None:
+    """An executor that is not shut down, as far as it can be known, or None."""
+    if executor is not None and getattr(executor, "_shutdown", False):
+        raise ConfigurationError(
+            f"with_executor(): {executor!r} is shut down; give one that is open, and keep it open "
+            "while runs last"
+        )
 
 
 _STORE_METHODS = (
@@ -192,12 +206,12 @@ def _dangling(description: Description) -> Iterator[str]:
         if isinstance(what, SingleState):
             declared = sorted(what.edges or (), key=show)
             targets += [(f"task {what.task.name!r} declares to go", edge) for edge in declared]
-            targets.append(("error_state leads", what.error_state))
         else:
             targets.append(("join_state leads", what.join.join_state))
-            targets.append(("error_state leads", what.join.error_state))
+        if what.error_state is not None:
+            targets.append(("error_state leads", what.error_state))
         for how, target in targets:
-            if target is not None and not _is_known(description, target):
+            if not _is_known(description, target):
                 yield (
                     f"state {show(state)}: {how} to {show(target)}, which has neither a task nor "
                     "is an exit; register() it or name it in add_exit_states()"

@@ -28,6 +28,7 @@ from .validation import (
     check_exit,
     check_free,
     check_initial,
+    check_open,
     check_run,
     problems_of,
     split_state,
@@ -186,6 +187,7 @@ class Workflow(Generic[S]):
         A run that takes longer raises `WorkflowTimeoutError`; what it was doing is cancelled,
         and abandoned where it does not cooperate. The run's tasks move to a thread of the pool.
         """
+        self._idle = False
         limit = None if timeout is None else seconds(timeout, "with_timeout()")
         made: Workflow[S] = self._with(replace(self._description, timeout=limit))
         return made
@@ -273,6 +275,7 @@ class Workflow(Generic[S]):
         machine = self._machine or self._compiled()
         self.validate_initial_state(initial_state)
         check_run(store, cancel)
+        check_open(self._description.executor)
         given = self._description.store if store is None else store
         return machine, MemoryStore() if given is None else given
 

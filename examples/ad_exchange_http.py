@@ -1,12 +1,13 @@
 """HTTP calls that end with the task that makes them: in time, or when it is cancelled."""
 
-__all__ = ("ServiceError", "ask", "fetch")
+__all__ = ("ServiceError", "ask", "fetch", "wake")
 
 import contextlib
 import json
 import socket
+from collections.abc import Iterable
 from functools import partial
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -68,3 +69,10 @@ def ask(url: str, question: dict[str, Any] | bytes, cancel: CancellationToken) -
         return json.loads(answer)
     except ValueError as error:
         raise ServiceError(f"no JSON but {answer[:40]!r}") from error
+
+
+def wake(urls: Iterable[str]) -> None:
+    """Ask each service for its health. One that is down is the business of who needs it."""
+    for url in urls:
+        with contextlib.suppress(OSError, HTTPException):
+            fetch(f"{url}/health", CancellationToken())

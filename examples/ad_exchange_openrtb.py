@@ -21,7 +21,7 @@ __all__ = (
 )
 
 import json
-import math
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Never
@@ -189,6 +189,5 @@ def _is_number(value: object) -> bool:
     return (
         isinstance(value, int | float)
         and not isinstance(value, bool)
-        and math.isfinite(value)
-        and value >= 0
+        and 0 <= value <= sys.float_info.max  # an int may be larger, and NaN is neither
     )

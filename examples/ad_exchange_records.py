@@ -1,10 +1,11 @@
-"""The books of the ad exchange: a SQLite file of what was sold, and a log of JSON lines."""
+"""The books of the ad exchange: a database of what was sold, a log of JSON lines, and counters."""
 
-__all__ = ("Records",)
+__all__ = ("Records", "count", "count_error", "count_sale")
 
 import json
 import sqlite3
 import time
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,7 @@ from cano_sync import CancellationToken, Store, TaskConfig, TaskContext, task
 
 
 class Records:
-    """A folder with both files, open for the time of a `with` block. Its methods are tasks.
+    """A folder with a database and a log, open for a `with` block. Its methods are tasks.
 
     Args:
         folder: where the files are, or shall be.
@@ -72,3 +73,19 @@ class Records:
         auction = store.get("request", dict)["id"]
         line = {"time": time.time(), "event": event, "auction": auction, **details}
         self._lines.write(json.dumps(line).encode() + b"\n")
+
+
+@task(name="counters")
+def count_sale(store: Store) -> None:
+    count(store, "sold", f"sold to {store.get('winner', Bid).bidder}")
+
+
+@task(name="counters")
+def count_error(store: Store, context: TaskContext) -> None:
+    assert context.error is not None
+    count(store, "failed", f"failed in {context.error.state.name}")
+
+
+def count(store: Store, *names: str) -> None:
+    """Count one more of each; with `update`, because several tasks may do it at once."""
+    store.update("counters", lambda counters: counters + Counter(names), default=Counter())

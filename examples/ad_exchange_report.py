@@ -1,8 +1,9 @@
 """What became of an auction: the notes that its states take on the way, and the report of them."""
 
-__all__ = ("Line", "Report", "keep_split", "timed")
+__all__ = ("Line", "Report", "in_words", "keep_split", "timed")
 
 import functools
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -11,7 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ad_exchange_openrtb import Bid
 
-from cano_sync import Outcome, SplitResult, Store
+from cano_sync import CanoError, JoinError, Outcome, SplitResult, Store
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,7 +38,7 @@ def timed(
 
     def decorate(task: Callable[Concatenate[Store, P], R]) -> Callable[Concatenate[Store, P], R]:
         @functools.wraps(task)
-        def timed_task(store: Store, *args: P.args, **kwargs: P.kwargs) -> R:
+        def timed_task(store: Store, /, *args: P.args, **kwargs: P.kwargs) -> R:
             began = time.time()
             try:
                 return task(store, *args, **kwargs)
@@ -59,6 +60,14 @@ def keep_split(store: Store, state: Enum) -> None:
     began = min((at for at, _ in spans if at), default=time.time())
     ended = max((at + duration for at, duration in spans if at), default=began)
     store.append("visits", Visit(state.name, began, ended - began, result))
+
+
+def in_words(error: CanoError) -> str:
+    """What has led to the error state, for people. The log has all that the error says."""
+    if not isinstance(error, JoinError) or error.result is None:
+        return str(error)
+    names = [outcome.name for outcome in (*error.result.errors, *error.result.cancelled)]
+    return f"{error.state.name}: {', '.join(names)} failed or came too late"
 
 
 def _outcomes(result: SplitResult) -> list[Outcome]:
@@ -125,7 +134,7 @@ class Report:
         """
         response = store.get("response", dict)
         winner = store.get("winner", Bid) if response.get("seatbid") else None
-        visits = sorted(store.get("visits", list), key=lambda visit: visit.began)
+        visits: list[Visit] = store.get("visits", list)
         if winner is None:
             verdict = f"nothing sold: {store.get('why', str)}"
         else:
@@ -149,6 +158,10 @@ class Report:
         if self.winner is not None:
             data["winner"]["score"] = self.winner.score
         return data
+
+    def json(self) -> str:
+        """That as JSON."""
+        return json.dumps(self.data(), indent=2)
 
     def text(self) -> str:
         """The same for people: states and branches along one axis of time."""

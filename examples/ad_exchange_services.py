@@ -67,7 +67,7 @@ def running(broken: Mapping[str, str], pace: float = 1.0) -> Iterator[dict[str, 
         pace: what all latencies are multiplied by.
 
     Raises:
-        RuntimeError: a service did not start; it has said why on stderr.
+        OSError: a service did not start; it has said why on stderr.
     """
     with contextlib.ExitStack() as stack:
         others = [name for name in SERVICES if name not in BIDDERS]
@@ -103,7 +103,7 @@ def _start(
         assert process.stdout is not None  # it is a pipe
         port = process.stdout.readline().strip()
         if not port:
-            raise RuntimeError(f"the service {name!r} did not start")
+            raise OSError(f"the service {name!r} did not start")
         urls[name] = f"http://127.0.0.1:{port}"
     return urls
 
@@ -235,7 +235,8 @@ def _serve(name: str, mode: str, pace: str, notice_url: str = "") -> None:
     server = _Server(name, mode, float(pace), notice_url)
     if mode != "down":
         threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(server.server_address[1], flush=True)
+    with contextlib.suppress(BrokenPipeError):  # the exchange was interrupted while we started
+        print(server.server_address[1], flush=True)
     sys.stdin.read()
     os._exit(0)  # with questions still open: nobody is there any more to be answered
 

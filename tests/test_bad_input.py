@@ -424,7 +424,6 @@ def test_a_tasks_config_that_is_none(config: Any) -> None:
     refused(lambda: task(config=config), repr(config), "TaskConfig")
 
 
-@pytest.mark.xfail(reason="wart: an AttributeError out of BoundTask")
 def test_a_task_whose_config_method_returns_none() -> None:
     class Careless(Task):
         def config(self) -> Any:
@@ -436,13 +435,11 @@ def test_a_task_whose_config_method_returns_none() -> None:
     refused(lambda: Workflow().register(Step.START, Careless()), "Careless", "TaskConfig")
 
 
-@pytest.mark.xfail(reason="wart: a TypeError of Python's own about positional arguments")
 def test_the_decorator_without_parentheses() -> None:
     decorator: Any = task
     refused(lambda: decorator(done), "@task()", "parentheses")
 
 
-@pytest.mark.xfail(reason="wart: TypeError: 'mappingproxy' object does not support item assignment")
 def test_the_decorator_on_a_class() -> None:
     refused(lambda: task()(Unfinished), "Unfinished", "config()")
 
@@ -541,7 +538,6 @@ def test_an_executor_that_is_shut_down_later_is_found_at_the_split() -> None:
     assert error.state is Step.START
 
 
-@pytest.mark.xfail(reason="wart: it could be known before the first task runs")
 def test_an_executor_that_is_shut_down_is_found_before_a_task_runs() -> None:
     called: list[int] = []
     pool = ThreadPoolExecutor(1)
@@ -674,7 +670,6 @@ def test_a_task_that_returns(form: Any, words: list[str]) -> None:
     assert error.run_id
 
 
-@pytest.mark.xfail(reason="wart: an IndexError out of the machine")
 def test_a_task_that_returns_a_result_without_states() -> None:
     refused(
         lambda: single(lambda: TaskResult(())).orchestrate(Step.START),

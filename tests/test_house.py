@@ -21,9 +21,10 @@ PACKAGE = Path(cano_sync.__file__).parent
 
 # From the ground up; a room knows only rooms before it.
 CORE = (
-    "errors", "duration", "callbacks", "cancellation", "store", "fence",
-    "outcome", "strategy", "join", "config", "signature", "task", "node", "description",
-    "_engine", "_engine.pool", "_engine.away", "_engine.attempts", "_engine.ledger",
+    "errors", "duration", "callbacks", "cancellation", "ambient", "store", "fence",
+    "outcome", "strategy", "join", "retry", "config", "signature", "task", "node", "description",
+    "_engine", "_engine.tokens", "_engine.pool", "_engine.away", "_engine.attempts",
+    "_engine.retrying", "_engine.ledger",
     "_engine.split", "_engine.machine", "_engine.run",
     "validation", "workflow",
     "",  # the front door
@@ -165,4 +166,4 @@ def test_importing_the_library_loads_nothing_optional() -> None:
     ).stdout.split()
     foreign = {name for name in loaded if name not in sys.stdlib_module_names}
     assert "multiprocessing" not in loaded  # heavy, and nothing here needs it
-    assert foreign == {"cano_sync", "tenacity"}
+    assert foreign == {"cano_sync"}  # tenacity comes with the first retries

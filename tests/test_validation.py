@@ -148,9 +148,6 @@ def test_each_dangling_edge_of_a_declaration_is_listed_in_a_steady_order() -> No
     assert ["Step.C" in found[0], "Step.D" in found[1], len(found)] == [True, True, 2]
 
 
-@pytest.mark.xfail(
-    reason="bug: None is skipped by the check, and a KeyError comes out of validate()"
-)
 @pytest.mark.parametrize("where", ["join_state", "a declared edge"])
 def test_none_is_no_state_to_go_to(where: str) -> None:
     def start() -> Literal[Step.END, None]:

@@ -1,39 +1,32 @@
-"""One task's attempts: the call, its time limit, and tenacity once the first one has failed."""
+"""One task's attempts: the call, its time limit, and what its failure is called."""
 
 from __future__ import annotations
 
-__all__ = ("Site", "failure", "perform")
+__all__ = ("Site", "attempt", "failure", "perform")
 
-import time
-from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
-
-import tenacity
 
 from ..cancellation import CancellationToken, Cancelled
 from ..description import show
-from ..errors import (
-    AttemptTimeoutError,
-    CanoError,
-    NodeExecutionError,
-    PreparationError,
-    RetryExhaustedError,
-    TaskExecutionError,
-    describe,
-)
+from ..errors import AttemptTimeoutError, CanoError, TaskExecutionError, describe
 from ..store import Store
 from ..task import BoundTask, TaskContext
 from .away import Left, away
 
 
-@dataclass(slots=True)
 class Site:
     """Where a task is performed, for its context and its errors."""
 
-    run_id: str
-    state: Any
-    index: int | None = None
-    error: CanoError | None = None
+    __slots__ = ("error", "index", "run_id", "state")
+
+    def __init__(
+        self, run_id: str, state: Any, index: int | None = None, error: CanoError | None = None
+    ) -> None:
+        self.run_id = run_id
+        self.state = state
+        self.index = index
+        self.error = error
 
 
 def perform(task: BoundTask, store: Store, token: CancellationToken, site: Site) -> Any:
@@ -45,24 +38,27 @@ def perform(task: BoundTask, store: Store, token: CancellationToken, site: Site)
         AttemptTimeoutError: the only attempt took too long.
     """
     if task.config.retry is None:
-        return _attempt(task, store, token, site, 1)
-    return _Retrying(task, store, token, site).perform(task.config.retry)
+        return attempt(task, store, token, site, 1)
+    # The room next door, and tenacity with it, is loaded by the first task that has retries: a
+    # third of what importing this library would cost.
+    return import_module(".retrying", __package__).perform(task, store, token, site)
 
 
 def failure(error: Exception | Cancelled, task: str | None, site: Site) -> CanoError:
     """The error as the run reports it: located, and a `TaskExecutionError` if it is foreign."""
     if not isinstance(error, CanoError):
+        who = "the join" if task is None else f"task {task!r}"
         why = f"raised {describe(error)}"
         if isinstance(error, Cancelled):
             why = "raised Cancelled, though nobody had cancelled it"
-        wrapped = TaskExecutionError(f"state {show(site.state)}: task {task!r} {why}")
+        wrapped = TaskExecutionError(f"state {show(site.state)}: {who} {why}")
         wrapped.__cause__ = error
         error = wrapped
     error.locate(state=site.state, task=task, run_id=site.run_id)
     return error
 
 
-def _attempt(
+def attempt(
     task: BoundTask, store: Store, token: CancellationToken, site: Site, number: int
 ) -> Any:
     """One attempt, on another thread where it has a time limit."""
@@ -74,9 +70,15 @@ def _attempt(
         return task.call(store, token, context)
     try:
         return away(
-            lambda fenced, inner: task.call(fenced, inner, context), store, token, limit=limit
+            lambda fenced, inner: task.call(fenced, inner, context),
+            store,
+            token,
+            limit=limit,
+            what=f"task {task.name!r}",
         )
     except Left as left:
+        if left.told:
+            token.cancel(left.reason)  # the task may have cancelled the token that it was given
         if not left.timed_out:
             raise Cancelled(token.reason) from left.error
         raise AttemptTimeoutError(
@@ -86,115 +88,3 @@ def _attempt(
             task=task.name,
             run_id=site.run_id,
         ) from left.error
-
-
-class _Retrying:
-    """One performance of a task with retries."""
-
-    __slots__ = ("_last", "_site", "_store", "_task", "_token")
-
-    def __init__(self, task: BoundTask, store: Store, token: CancellationToken, site: Site) -> None:
-        self._task = task
-        self._store = store
-        self._token = token
-        self._site = site
-        self._last: Exception | None = None  # what the last attempt raised, as we report it
-
-    def perform(self, retry: tenacity.BaseRetrying) -> Any:
-        if not getattr(retry, "enabled", True):
-            return _attempt(self._task, self._store, self._token, self._site, 1)
-        started = time.monotonic()
-        free = _asks_only_about_errors(retry)
-        if free:
-            try:
-                return _attempt(self._task, self._store, self._token, self._site, 1)
-            except Exception as error:
-                self._failed(error)
-        retrying = retry.copy(reraise=False)  # its statistics and loop state are a run's own
-        retrying.begin()
-        state = tenacity.RetryCallState(retrying, None, (), {})
-        state.start_time = started
-        if self._last is not None:
-            self._tell(state, self._last)
-        return self._drive(retrying, state)
-
-    def _drive(self, retrying: tenacity.BaseRetrying, state: tenacity.RetryCallState) -> Any:
-        """tenacity's own loop, with our attempts and sleeps."""
-        while True:
-            try:
-                do = retrying.iter(retry_state=state)
-            except tenacity.RetryError as error:
-                if error.last_attempt is not state.outcome:
-                    raise
-                raise self._exhausted(state) from self._last
-            except Exception as error:
-                if self._last is not None and error is _as_users_know_it(self._last):
-                    raise self._last from self._last.__cause__
-                raise
-            if isinstance(do, tenacity.DoAttempt):
-                self._try(state)
-            elif isinstance(do, tenacity.DoSleep):
-                state.prepare_for_next_attempt()
-                self._sleep(retrying, float(do))
-            else:
-                return do
-
-    def _try(self, state: tenacity.RetryCallState) -> None:
-        self._last = None
-        try:
-            result = _attempt(
-                self._task, self._store, self._token, self._site, state.attempt_number
-            )
-        except Exception as error:
-            self._failed(error)
-            self._tell(state, error)
-        else:
-            state.set_result(result)
-
-    def _failed(self, error: Exception) -> None:
-        """Remember it, unless it is only what a cancellation led to."""
-        if self._token.cancelled:
-            raise Cancelled(self._token.reason) from error
-        self._last = error
-
-    def _tell(self, state: tenacity.RetryCallState, error: Exception) -> None:
-        user = _as_users_know_it(error)
-        state.set_exception((type(user), user, user.__traceback__))
-
-    def _sleep(self, retrying: tenacity.BaseRetrying, delay: float) -> None:
-        if retrying.sleep is tenacity.nap.sleep:
-            self._token.sleep(delay)
-            return
-        self._token.check()
-        retrying.sleep(delay)  # the user's own, as it is
-        self._token.check()
-
-    def _exhausted(self, state: tenacity.RetryCallState) -> RetryExhaustedError:
-        number, site = state.attempt_number, self._site
-        last = "returned what its config retries on"
-        if self._last is not None:
-            last = f"raised {describe(self._last)}"
-        return RetryExhaustedError(
-            f"state {show(site.state)}: task {self._task.name!r} failed in all of its {number} "
-            f"attempt{'s' if number > 1 else ''}; the last one {last}",
-            attempts=number,
-            state=site.state,
-            task=self._task.name,
-            run_id=site.run_id,
-        )
-
-
-def _asks_only_about_errors(retry: tenacity.BaseRetrying) -> bool:
-    """Whether a first attempt that succeeds is nothing to tenacity, which costs 14 µs a call."""
-    return isinstance(retry.retry, tenacity.retry_if_exception) and (
-        retry.before is tenacity.before_nothing
-    )
-
-
-def _as_users_know_it(error: Exception) -> Exception:
-    """A retry predicate is written for the user's exceptions, not for a node's wrapping of them."""
-    if isinstance(error, NodeExecutionError | PreparationError) and isinstance(
-        error.__cause__, Exception
-    ):
-        return error.__cause__
-    return error

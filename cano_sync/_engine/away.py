@@ -8,19 +8,17 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextvars import copy_context
+from functools import partial
 from typing import Any, TypeVar
 
 from ..callbacks import interruptible_wait
-from ..cancellation import (
-    CancellationToken,
-    cancel_from_engine,
-    engine_token,
-    release_token,
-)
+from ..cancellation import CancellationToken, Cancelled
 from ..duration import capped
+from ..errors import WorkflowError
 from ..fence import fence
 from ..store import Store
 from .pool import Errand, Place, enter, here, process_pool
+from .tokens import EngineToken
 
 T = TypeVar("T")
 
@@ -39,7 +37,7 @@ def wait_first(first: Future[Any], second: Bell, deadline: float | None) -> None
     both: tuple[Future[Any], Bell] = (first, second)
     while True:
         timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
-        with interruptible_wait():
+        with interruptible_wait:
             done = wait(both, capped(timeout), FIRST_COMPLETED).done
         if done or (deadline is not None and time.monotonic() >= deadline):
             return
@@ -50,13 +48,17 @@ class Left(Exception):
 
     Attributes:
         timed_out: whether its own time limit was the reason, or else a cancellation.
+        told: whether somebody cancelled it, or one above; else a deadline did.
         reason: what was said to the token that was cancelled, or None.
         error: what the work had raised by then, as a consequence.
     """
 
-    def __init__(self, *, timed_out: bool, reason: str | None, error: BaseException | None) -> None:
+    def __init__(
+        self, *, timed_out: bool, told: bool, reason: str | None, error: BaseException | None
+    ) -> None:
         super().__init__()
         self.timed_out = timed_out
+        self.told = told
         self.reason = reason
         self.error = error
 
@@ -64,67 +66,75 @@ class Left(Exception):
 def away(
     work: Callable[[Store, CancellationToken], T],
     store: Store,
-    parent: CancellationToken | None,
-    *,
+    *parents: CancellationToken,
     limit: float | None,
+    what: str = "the work",
 ) -> T:
-    """Do `work` on a pool thread, behind a fence, with a token below `parent`.
+    """Do `work` on a pool thread, behind a fence, with a token below the `parents`.
 
     Args:
         work: gets the fenced store and the token.
         store: the store as the caller sees it.
-        parent: ends the wait when it is cancelled, or its time is up.
+        parents: each ends the wait when it is cancelled, or its time is up.
         limit: seconds; ends the wait as well.
+        what: how an error names it.
 
     Returns:
         What `work` returned; what it raised is raised.
 
     Raises:
         Left: the wait ended first. The store is closed to the work by then.
+        WorkflowError: there is no thread, as at the interpreter's exit.
     """
     place = here()
     pool = process_pool(place.depth + 1)
-    # Both clocks start here; the earlier one is the token's.
-    own = None if limit is None else time.monotonic() + limit
-    token = engine_token(parent, limit)
-    fenced, gate = fence(store, place.gate)
     stopped: Bell = Future()
-    bell = token.on_cancel(lambda: stopped.set_result(None))
+    own = None if limit is None else time.monotonic() + limit
+    token = EngineToken(*parents, deadline=own, bell=lambda: stopped.set_result(None))
+    fenced, gate = fence(store, place.gate)
     errand = Errand(pool)
     context = copy_context()
     context.run(enter, Place(place.depth + 1, place.executors, gate), token)
     future: Future[T] | None = None
     ended = False
     try:
-        if not stopped.done():
-            future = pool.submit(context.run, _do, errand, work, fenced, token)
+        if not token.is_told:
+            job = partial(context.run, _do, errand, work, fenced, token)
+            try:
+                future = pool.submit(job)
+            except RuntimeError as error:
+                raise WorkflowError(f"there is no thread for {what}: {error}") from error
             wait_first(future, stopped, token.deadline)
             if future.done() and not (token.cancelled and future.exception() is not None):
                 ended = True
-                return future.result()
-        timed_out = (
-            not stopped.done()
-            and own is not None
-            and (parent is None or parent.deadline is None or own <= parent.deadline)
-        )
+                return _result(future, token)
+        told = token.is_told
+        # The token's deadline is the earliest of all: is it our own?
+        timed_out = not told and own is not None and own == token.deadline
         reason = token.reason
-        cancel_from_engine(token, TIME_IS_UP)
-        raise Left(timed_out=timed_out, reason=reason, error=_last_word(future))
+        token.cancel_apart(TIME_IS_UP)
+        raise Left(timed_out=timed_out, told=told, reason=reason, error=_last_word(future))
     finally:
-        bell.remove()
         if not ended:  # by a cancellation, a deadline or Ctrl-C
-            cancel_from_engine(token, "interrupted")
+            token.cancel_apart("interrupted")
             gate.close(PATIENCE)
             if future is None or not future.cancel():
                 errand.abandon()
-        release_token(token)
+        token.release()
+
+
+def _result(future: Future[T], token: EngineToken) -> T:
+    error = future.exception()
+    if error is not None and not isinstance(error, Exception | Cancelled):
+        token.cancel("interrupted")  # it wants out of the program: whoever listens shall stop
+    return future.result()
 
 
 def _last_word(future: Future[Any] | None) -> BaseException | None:
     """What the work raised, if it ends within the grace that a cancelled task gets."""
     if future is None:
         return None
-    with interruptible_wait():
+    with interruptible_wait:
         wait((future,), GRACE)
     return future.exception() if future.done() else None
 

@@ -25,7 +25,7 @@ from .pool import Errand
 class Ledger:
     """Passive: it starts nothing and waits for nothing. The seats and the coordinator drive it.
 
-    The lock guards `_pending`, `_running`, the two counts and `verdict`. The strategy, which may
+    The lock guards `_pending`, `_running`, the three counts and `verdict`. The strategy, which may
     be a user's, is asked without it. Once there is a verdict nothing lands any more: from then
     on the lists may be read without the lock.
 
@@ -45,10 +45,10 @@ class Ledger:
         self._strategy = strategy
         self._site = site
         self._gate = gate
-        self._epoch = time.time() - time.perf_counter()
         self._lock = threading.Lock()
         self._pending = deque(range(count))
         self._running: dict[int, Errand] = {}
+        self._seats = 0
         self._successes = 0
         self._errors = 0
         self._values: list[Any] = [None] * count
@@ -67,11 +67,16 @@ class Ledger:
         """Whether there is still something to sit down for."""
         return bool(self._pending) and self.verdict is None
 
-    @property
-    def is_stranded(self) -> bool:
-        """Whether branches are pending and no seat is performing one."""
+    def expect_seat(self) -> None:
+        """One more may come and take branches."""
         with self._lock:
-            return bool(self._pending) and not self._running and self.verdict is None
+            self._seats += 1
+
+    def lose_seat(self) -> bool:
+        """One fewer may; are branches pending now that nobody will take?"""
+        with self._lock:
+            self._seats -= 1
+            return not self._seats and self.wants_seats
 
     def ask(self) -> None:
         """Ask the strategy before the first branch begins: it may know already."""
@@ -106,6 +111,7 @@ class Ledger:
     def result(self) -> SplitResult:
         """What came of each branch, once there is a verdict."""
         now = time.perf_counter()
+        epoch = time.time() - now
         lists: tuple[list[Outcome], list[Outcome], list[Outcome]] = ([], [], [])
         for index, task in enumerate(self._tasks):
             began, ended, error = self._began[index], self._ended[index], self._raised[index]
@@ -116,7 +122,7 @@ class Ledger:
                     task.name,
                     value=self._values[index],
                     error=error,
-                    started_at=None if began is None else self._epoch + began,
+                    started_at=None if began is None else epoch + began,
                     duration=0.0 if began is None else (now if ended is None else ended) - began,
                 )
             )
@@ -126,6 +132,8 @@ class Ledger:
 
     def take(self, errand: Errand) -> int | None:
         """The next branch to perform, or None to go home."""
+        if not self._pending:
+            return None
         with self._lock:
             if self.verdict is not None or not self._pending:
                 return None

@@ -52,6 +52,8 @@ class Entry:
                     "returned TaskResult.split(...): a task cannot split; register the branches "
                     "with register_split()"
                 )
+            elif len(result.states) != 1:
+                problem = f"returned {result!r}; return one state, as in TaskResult.single(state)"
             else:
                 result = result.states[0]
         if result is None:

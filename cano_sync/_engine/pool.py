@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-__all__ = ("Errand", "Place", "abandoned_tasks", "enter", "here", "process_pool")
+__all__ = ("Errand", "Place", "Pool", "abandoned_tasks", "enter", "here", "process_pool")
 
 import _thread
 import os
 import threading
-from concurrent.futures import Executor, ThreadPoolExecutor
-from concurrent.futures import thread as _thread_module
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import thread as _threads_of_futures
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-from ..cancellation import CancellationToken, enter_token
+from ..ambient import enter_token
+from ..cancellation import CancellationToken
 from ..fence import Gate
+
+T = TypeVar("T")
 
 CEILING = 512
 """How many threads a pool may have; they are made as they are needed."""
@@ -22,7 +26,7 @@ CEILING = 512
 # Python 3.12 and later forbid daemon threads in some sub-interpreters (as under mod_wsgi).
 _DAEMONIC: bool = getattr(_thread, "daemon_threads_allowed", lambda: True)()
 # Whom the standard library joins at the interpreter's exit. (typeshed shows it read-only.)
-_joined_at_exit: Any = _thread_module._threads_queues
+_joined_at_exit: Any = _threads_of_futures._threads_queues
 
 
 class Place(NamedTuple):
@@ -48,32 +52,127 @@ def enter(place: Place, token: CancellationToken | None) -> None:
     enter_token(token)
 
 
-class _Pool(ThreadPoolExecutor):
-    """A pool that does without the threads that abandoned tasks have kept.
+class Job(Protocol):
+    """Something to do on a thread of a pool. It raises nothing."""
 
-    It leans on a few inner parts of ThreadPoolExecutor, the same in Python 3.11 to 3.13: a
-    thread that will perhaps never come back must neither count against the ceiling nor hold up
-    the interpreter's exit, and the standard library offers no way to say so.
+    def run(self) -> None:
+        """Do it."""
+
+
+class _Call:
+    """A job whose result somebody waits for."""
+
+    __slots__ = ("_future", "_work")
+
+    def __init__(self, future: Future[Any], work: Callable[[], Any]) -> None:
+        self._future = future
+        self._work = work
+
+    @property
+    def future(self) -> Future[Any]:
+        """What ThreadPoolExecutor.shutdown(cancel_futures=True) cancels."""
+        return self._future
+
+    def run(self) -> None:
+        future = self._future
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            result = self._work()
+        except BaseException as error:
+            future.set_exception(error)
+            del future, self  # or the error's traceback would keep them alive, and they the error
+        else:
+            future.set_result(result)
+
+
+class Pool(ThreadPoolExecutor):
+    """A ThreadPoolExecutor that does without the threads that abandoned tasks have kept.
+
+    Three things of it are our own, in terms of a few inner parts that are the same in Python 3.11
+    to 3.13. A thread that will perhaps never come back neither counts against the ceiling nor
+    holds up the interpreter's exit. A job that nobody waits for (a seat of a split) needs no
+    future: `start`. And idle threads are counted exactly: the standard library's count may be too
+    high, after jobs have waited at the ceiling; then a job waits for a thread that is not there,
+    which is for ever where that thread is with an abandoned task.
+
+    `_shutdown_lock` guards `_idle`, `_unclaimed`, `_threads` and `_max_workers`. Each job in the
+    queue has been promised a thread (an idle one, or a new one), or is unclaimed: then the next
+    thread that comes back is for it.
     """
 
-    def _adjust_thread_count(self) -> None:
-        # Daemonic, as a new thread inherits it from the current one. Idle and busy threads are
-        # still joined at exit (by concurrent.futures); the abandoned ones are not waited for.
-        creator = threading.current_thread()
-        before = creator.daemon
-        creator._daemonic = _DAEMONIC  # type: ignore[attr-defined]
+    def __init__(self, max_workers: int, thread_name_prefix: str = "") -> None:
+        super().__init__(max_workers, thread_name_prefix)
+        self._idle = 0
+        self._unclaimed = 0
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Run `fn` with these arguments; see `concurrent.futures.Executor.submit`."""
+        future: Future[T] = Future()
+        self.start((_Call(future, lambda: fn(*args, **kwargs)),))
+        return future
+
+    def start(self, jobs: Iterable[Job]) -> None:
+        """Run jobs whose end nobody waits for.
+
+        Raises:
+            RuntimeError: none of them was taken: the pool is shut down, the interpreter is
+                exiting, or the system has no thread at all.
+        """
+        with self._shutdown_lock, _threads_of_futures._global_shutdown_lock:
+            if self._shutdown or _threads_of_futures._shutdown:
+                raise RuntimeError("the interpreter is exiting, and no thread takes new work")
+            for job in jobs:
+                if self._idle:
+                    self._idle -= 1
+                elif not self._grow():
+                    self._unclaimed += 1
+                self._work_queue.put(job)  # type: ignore[arg-type]
+
+    def _grow(self) -> bool:
+        """Make a thread, if the ceiling allows it. The lock is held."""
+        number = len(self._threads)
+        if number >= self._max_workers:
+            return False
+        thread = threading.Thread(
+            name=f"{self._thread_name_prefix}_{number}", target=self._serve, daemon=_DAEMONIC
+        )
         try:
-            super()._adjust_thread_count()
-        finally:
-            creator._daemonic = before  # type: ignore[attr-defined]
+            thread.start()
+        except RuntimeError:
+            if not self._threads:
+                raise
+            return False  # the system has no more: those that there are will do it
+        # Idle and busy threads are joined at exit, daemons though they are. The abandoned are not.
+        self._threads.add(thread)  # type: ignore[attr-defined]
+        _joined_at_exit[thread] = self._work_queue
+        return True
+
+    def _serve(self) -> None:
+        """A thread's life: job after job, until the pool is shut down or the interpreter exits."""
+        jobs: Any = self._work_queue
+        while True:
+            job = jobs.get()
+            if job is None:
+                if self._shutdown or _threads_of_futures._shutdown:
+                    jobs.put(None)  # for the next one
+                    return
+                continue
+            job.run()
+            del job  # a thread that waits must not keep alive what it has done
+            with self._shutdown_lock:
+                if self._unclaimed:
+                    self._unclaimed -= 1
+                else:
+                    self._idle += 1
 
     def lend(self, thread: threading.Thread) -> None:
         """Do without this thread: it is with an abandoned task."""
         _joined_at_exit.pop(thread, None)
         with self._shutdown_lock:
             self._max_workers += 1
-            if not self._work_queue.empty():
-                self._adjust_thread_count()
+            if self._unclaimed and not self._shutdown and self._grow():
+                self._unclaimed -= 1
 
     def take_back(self, thread: threading.Thread) -> None:
         """The thread has come back after all."""
@@ -85,11 +184,11 @@ class _Pool(ThreadPoolExecutor):
 # The one mutable state of the module: the pools of this process, and the errands left behind.
 # The lock guards both.
 _lock = threading.Lock()
-_pools: dict[int, _Pool] = {}
+_pools: dict[int, Pool] = {}
 _abandoned: set[Errand] = set()
 
 
-def process_pool(depth: int) -> Executor:
+def process_pool(depth: int) -> Pool:
     """The process's pool for work at this depth.
 
     Work at one depth only ever waits for work that is deeper, so no pool waits for itself.
@@ -99,7 +198,7 @@ def process_pool(depth: int) -> Executor:
         with _lock:
             pool = _pools.get(depth)
             if pool is None:
-                pool = _pools[depth] = _Pool(CEILING, thread_name_prefix=f"cano-{depth}")
+                pool = _pools[depth] = Pool(CEILING, f"cano-{depth}")
     return pool
 
 
@@ -122,7 +221,7 @@ class Errand:
     __slots__ = ("_ended", "_left", "_pool", "_thread")
 
     def __init__(self, pool: Executor) -> None:
-        self._pool = pool if isinstance(pool, _Pool) else None
+        self._pool = pool if isinstance(pool, Pool) else None
         self._thread: threading.Thread | None = None
         self._ended = False
         self._left = False

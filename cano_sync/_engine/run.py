@@ -4,20 +4,15 @@ from __future__ import annotations
 
 __all__ = ("perform_in_background", "perform_run")
 
+import os
 import time
-import uuid
 from collections.abc import Iterable
 from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any
 
-from ..cancellation import (
-    CancellationToken,
-    Cancelled,
-    ambient_token,
-    engine_token,
-    release_token,
-)
+from ..ambient import ambient_token
+from ..cancellation import CancellationToken, Cancelled
 from ..description import SingleState, SplitState, show
 from ..errors import (
     CanoError,
@@ -35,6 +30,7 @@ from .away import Left, away
 from .machine import Entry, Machine
 from .pool import Place, enter, here, process_pool
 from .split import Split
+from .tokens import EngineToken
 
 
 def perform_run(
@@ -57,18 +53,27 @@ def perform_run(
 def perform_in_background(
     machine: Machine, initial: Any, store: Store, cancel: CancellationToken | None
 ) -> Future[Any]:
-    """The same on a pool thread, detached from the task that asks for it, if there is one."""
-    depth = here().depth + 1
+    """The same on a pool thread, detached from the task that asks for it, if there is one.
+
+    That task may wait for it, and so do the executors on which it sits: none of them is used.
+    """
+    place = here()
     context = copy_context()
-    context.run(enter, Place(depth), None)
-    return process_pool(depth).submit(context.run, perform_run, machine, initial, store, cancel)
+    context.run(enter, Place(place.depth + 1, place.executors), None)
+    pool = process_pool(place.depth + 1)
+    try:
+        return pool.submit(context.run, perform_run, machine, initial, store, cancel)
+    except RuntimeError as error:
+        raise WorkflowError(
+            f"state {show(initial)}: there is no thread for the run: {error}", state=initial
+        ) from error
 
 
 def _run_here(run: _Run, store: Store, ambient: CancellationToken | None) -> Any:
     place = here()
     if place.gate is not None:  # nested: what ends the outer task closes this run's store too
         store, _ = fence(store, place.gate)
-    token = engine_token(ambient)
+    token = EngineToken() if ambient is None else EngineToken(ambient)
     context = copy_context()
     context.run(enter, place, token)
     try:
@@ -82,33 +87,17 @@ def _run_here(run: _Run, store: Store, ambient: CancellationToken | None) -> Any
             token.cancel("interrupted")
         raise
     finally:
-        release_token(token)
+        token.release()
 
 
 def _run_away(
     run: _Run, store: Store, cancel: CancellationToken | None, ambient: CancellationToken | None
 ) -> Any:
+    # It may have two masters: the caller's token, and the task that this run is nested in.
+    parents = {token: None for token in (cancel, ambient) if token is not None}
     limit = run.machine.description.timeout
-    if cancel is None or ambient is None or cancel is ambient:
-        return _leave(run, store, cancel or ambient, limit, ambient)
-    # Two masters: the caller's token, and the task that this run is nested in.
-    both = engine_token(cancel)
     try:
-        with ambient.on_cancel(lambda: both.cancel(ambient.reason)):
-            return _leave(run, store, both, limit, ambient)
-    finally:
-        release_token(both)
-
-
-def _leave(
-    run: _Run,
-    store: Store,
-    parent: CancellationToken | None,
-    limit: float | None,
-    ambient: CancellationToken | None,
-) -> Any:
-    try:
-        return away(run.walk, store, parent, limit=limit)
+        return away(run.walk, store, *parents, limit=limit, what="the run")
     except Left as left:
         cause = _consequence(left.error)
         if left.timed_out:
@@ -116,6 +105,9 @@ def _leave(
         if ambient is not None and ambient.cancelled:
             raise Cancelled(ambient.reason) from cause
         raise run.cancelled(left.reason) from cause
+    except WorkflowError as error:
+        run.locate(error)
+        raise
 
 
 def _consequence(error: BaseException | None) -> BaseException | None:
@@ -130,7 +122,7 @@ class _Run:
 
     def __init__(self, machine: Machine, entry: Entry) -> None:
         self.machine = machine
-        self._entry = entry  # where it is, or was when it last left the fast way
+        self._entry = entry  # where it is: read by whoever reports its end, on another thread
         self._error: CanoError | None = None  # what led to the error state that comes next
         self._id: str | None = None
 
@@ -138,7 +130,7 @@ class _Run:
     def id(self) -> str:
         """The run's id, made when somebody first asks: most runs end well without."""
         if self._id is None:
-            self._id = uuid.uuid4().hex
+            self._id = os.urandom(16).hex()
         return self._id
 
     def walk(self, store: Store, token: CancellationToken) -> Any:
@@ -150,27 +142,26 @@ class _Run:
                 if self._error is None:
                     # The fast way, for tasks that only take the store: one look-up, one call.
                     while (step := entry.step) is not None:
+                        self._entry = entry
                         result = step(store)
                         following = entry.edges.get(id(result))
                         if following is None or token._cancelled:
                             break
                         entry = following
                     else:
+                        self._entry = entry
                         if entry.what is None:
                             return entry.state
-                        self._entry = entry
                         result = self._visit(entry)
-                elif entry.what is None:
-                    return entry.state
                 else:
                     self._entry = entry
+                    if entry.what is None:
+                        return entry.state
                     result = self._visit(entry)
                     self._error = None
             except BaseException as error:
-                self._entry = entry
                 entry = self._fail(entry, error)
                 continue
-            self._entry = entry
             if token._cancelled:
                 raise Cancelled(token.reason)
             following = entry.edges.get(id(result))
@@ -206,7 +197,10 @@ class _Run:
 
     def _listed(self, factory: BoundTask, site: Site) -> tuple[BoundTask, ...]:
         """The branches of a split whose tasks are listed when it is entered."""
-        listed = perform(factory, self._store, self._token, site)
+        try:
+            listed = perform(factory, self._store, self._token, site)
+        except Exception as error:
+            raise failure(error, factory.name, site) from error
         if not isinstance(listed, Iterable) or isinstance(listed, str | bytes):
             raise self._mistake(
                 f"{factory.name!r} must return the list of tasks, not {listed!r} of type "
@@ -220,7 +214,7 @@ class _Run:
         tasks = []
         for index, task in enumerate(listed):
             try:
-                tasks.append(bind(task))
+                tasks.append(bind(task, branch=True))
             except ConfigurationError as error:
                 why = f"task {index} of the list that {factory.name!r} returned: {error}"
                 raise self._mistake(why, site) from error
@@ -256,6 +250,10 @@ class _Run:
             raise known from known.__cause__
         self._error = known
         return entry.on_error
+
+    def locate(self, error: CanoError) -> None:
+        """Tell an error that came from nowhere in the machine where the run was."""
+        error.locate(state=self._entry.state, task=None, run_id=self.id)
 
     def cancelled(self, reason: str | None) -> WorkflowCancelledError:
         """The error of a run that was cancelled, and where it was."""

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 __all__ = ("Split",)
 
-import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from contextvars import copy_context
 from typing import Any
 
-from ..cancellation import (
-    CancellationToken,
-    Cancelled,
-    cancel_from_engine,
-    engine_token,
-    release_token,
-)
+from ..cancellation import CancellationToken, Cancelled
 from ..description import show
-from ..errors import JoinError, SplitTimeoutError, WorkflowError
+from ..errors import JoinError, SplitTimeoutError, WorkflowError, describe
 from ..fence import fence
 from ..join import JoinConfig
 from ..outcome import SplitResult
@@ -28,7 +21,8 @@ from ..task import BoundTask
 from .attempts import Site, failure, perform
 from .away import PATIENCE, Bell, wait_first
 from .ledger import Ledger
-from .pool import Errand, Place, enter, here, process_pool
+from .pool import Errand, Place, Pool, enter, here, process_pool
+from .tokens import EngineToken
 
 
 class Split:
@@ -62,22 +56,24 @@ class Split:
         self._join = join
         self._site = site
         self._parent = token
-        self._deadline = None if join.limit is None else entered + join.limit
+        limit = join.limit
+        self._deadline = None if limit is None else entered + limit
         place = here()
-        self._shared = executor is None or executor in place.executors
-        if executor is None or self._shared:
-            self._executor = process_pool(place.depth + 1)
-            executors = place.executors
+        self._pool: Pool | None = None  # the process's, unless the user's can be used
+        executors = place.executors
+        if executor is None or executor in executors:
+            self._pool = process_pool(place.depth + 1)
         else:
-            self._executor = executor
-            executors = (*place.executors, executor)
+            executors = (*executors, executor)
+        self._executor = self._pool or executor
         self._store, self._gate = fence(store, place.gate)
-        left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
-        self._token = engine_token(token, left)
+        self._stopped: Bell = Future()
+        self._token = EngineToken(
+            token, deadline=self._deadline, bell=lambda: self._stopped.set_result(None)
+        )
         self._context = copy_context()
         self._context.run(enter, Place(place.depth + 1, executors, self._gate), self._token)
         self._ledger = Ledger(tasks, join.effective, site, self._gate)
-        self._stopped: Bell = Future()
 
     @property
     def values(self) -> list[Any]:
@@ -98,47 +94,63 @@ class Split:
             Cancelled: the run was cancelled.
         """
         ledger = self._ledger
-        bell = self._token.on_cancel(lambda: self._stopped.set_result(None))
         try:
             ledger.ask()
-            self._start_seats()
+            if ledger.wants_seats:
+                self._start_seats(min(len(self._tasks), self._join.bulkhead or len(self._tasks)))
             self._wait()
         finally:
-            # A no-op after a verdict; after a cancellation or Ctrl-C the end of all writing.
-            ledger.settle(Verdict.FAIL)
-            bell.remove()
+            if ledger.verdict is None:  # after a cancellation or Ctrl-C: the end of all writing
+                ledger.settle(Verdict.FAIL)
             self._leave_behind()
-            release_token(self._token)
+            self._token.release()
         if ledger.problem is not None:
             raise ledger.problem
         if ledger.verdict is not Verdict.PROCEED:
             self._fail()
 
-    def _start_seats(self) -> None:
-        """Submit seats until there are enough, or nothing is left to sit down for."""
-        for number in range(min(len(self._tasks), self._join.bulkhead or len(self._tasks))):
-            if not self._ledger.wants_seats:
-                return
+    def _start_seats(self, count: int) -> None:
+        if self._pool is None:
+            self._submit_seats(count)
+            return
+        try:
+            self._pool.start([_Seat(self, self._pool) for _ in range(count)])
+        except RuntimeError as error:
+            raise self._problem(f"there is no thread for its branches: {error}") from error
+
+    def _submit_seats(self, count: int) -> None:
+        """Submit them to the user's executor, as long as there is something to sit down for.
+
+        It may be shut down, or break, with seats in its queue. As long as one of them comes, the
+        work is done; when there is none left, nobody waits for them.
+        """
+        ledger, executor = self._ledger, self._executor
+        assert executor is not None
+        ledger.expect_seat()  # this thread stands for those that are still to be submitted
+        refused: RuntimeError | None = None
+        while count and ledger.wants_seats and refused is None:
+            count -= 1
+            ledger.expect_seat()
             try:
-                seat = self._executor.submit(self._seat)
+                seat = executor.submit(_Seat(self, executor).run)
             except RuntimeError as error:
-                if number:
-                    return  # it was shut down meanwhile; the seats that are there do the work
-                raise self._no_executor(f"takes no more work: {error}") from error
-            if not self._shared:
+                ledger.lose_seat()
+                refused = error
+            else:
                 seat.add_done_callback(self._seat_ended)
+        if ledger.lose_seat():
+            why = "was shut down" if refused is None else f"takes no more work: {refused}"
+            raise self._no_executor(why) from refused
 
     def _wait(self) -> None:
         """Wait for the verdict, the deadline or a cancellation."""
-        decided = self._ledger.decided
-        wait_first(decided, self._stopped, self._deadline)
-        if decided.done():
-            return
-        if self._stopped.done():
+        wait_first(self._ledger.decided, self._stopped, self._deadline)
+        if self._token.is_told:
             # A branch may have cancelled the token that it was given: that ends the run.
             self._parent.cancel(self._token.reason)
             raise Cancelled(self._token.reason)
-        self._ledger.time_is_up()
+        if not self._ledger.decided.done():
+            self._ledger.time_is_up()
 
     def _leave_behind(self) -> None:
         """Cancel what still runs, and count it as abandoned until it returns."""
@@ -146,7 +158,7 @@ class Split:
         if not running:
             return
         self._gate.close(PATIENCE)
-        cancel_from_engine(self._token, "the join was decided without this branch")
+        self._token.cancel_apart("the join was decided without this branch")
         for errand in running:
             errand.abandon()
 
@@ -171,17 +183,16 @@ class Split:
 
     # On the pool's threads.
 
-    def _seat(self) -> None:
+    def serve(self, seat: Errand) -> None:
         """Perform pending branches until there are none, or the verdict is there."""
-        errand = Errand(self._executor)
-        errand.begin()
+        seat.begin()
         try:
-            while (index := self._ledger.take(errand)) is not None:
+            while (index := self._ledger.take(seat)) is not None:
                 self._branch(index)
         except BaseException as bug:  # nobody reads a seat's future: let the caller know
             self._ledger.settle(Verdict.FAIL, problem=bug)
         finally:
-            errand.end()
+            seat.end()
 
     def _branch(self, index: int) -> None:
         """One branch, in a context of its own, and its landing."""
@@ -206,15 +217,36 @@ class Split:
             ledger.land(index, value, None)
 
     def _seat_ended(self, seat: Future[None]) -> None:
-        """A user's executor was shut down with seats in its queue: do not wait for them."""
-        if seat.cancelled() and self._ledger.is_stranded:
-            problem = self._no_executor("was shut down while branches waited for it")
+        """A seat of the user's executor has come and gone, or will never come."""
+        if self._ledger.lose_seat():
+            failed = None if seat.cancelled() else seat.exception()
+            why = "was shut down while branches waited for it"
+            if failed is not None:
+                why = f"is broken: {describe(failed)}"
+            problem = self._no_executor(why)
+            problem.__cause__ = failed
             self._ledger.settle(Verdict.FAIL, problem=problem)
 
     def _no_executor(self, why: str) -> WorkflowError:
-        return WorkflowError(
-            f"state {show(self._site.state)}: the executor given to with_executor() {why}; keep "
-            "it open until the last run has ended",
-            state=self._site.state,
-            run_id=self._site.run_id,
+        return self._problem(
+            f"the executor given to with_executor() {why}; keep it open until the last run has "
+            "ended"
         )
+
+    def _problem(self, why: str) -> WorkflowError:
+        state = self._site.state
+        return WorkflowError(f"state {show(state)}: {why}", state=state, run_id=self._site.run_id)
+
+
+class _Seat(Errand):
+    """A job on an executor that performs one pending branch after the other."""
+
+    __slots__ = ("_split",)
+
+    def __init__(self, split: Split, executor: Executor) -> None:
+        super().__init__(executor)
+        self._split = split
+
+    def run(self) -> None:
+        """Do it."""
+        self._split.serve(self)

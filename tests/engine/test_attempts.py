@@ -257,7 +257,6 @@ def test_the_cause_of_exhausted_retries_of_a_node_is_the_nodes_error() -> None:
     assert isinstance(cause.__cause__, Boom)
 
 
-@pytest.mark.xfail(reason="bug: tenacity's RetryError out of a node loses the node's wrapping")
 def test_a_node_that_uses_tenacity_itself_fails_as_a_node() -> None:
     own = tenacity.RetryError(tenacity.Future(1))
     with pytest.raises(NodeExecutionError):
@@ -316,7 +315,6 @@ def test_a_predicate_may_be_a_plain_function() -> None:
     ],
     ids=["unless_exception_type", "if_not_exception_message"],
 )
-@pytest.mark.xfail(reason="bug: they derive from retry_if_exception, but retry successes")
 def test_a_predicate_that_retries_successes_is_asked_about_the_first(until: Any) -> None:
     """Both mean: go on until that error comes."""
     flaky = Flaky(Step.DONE, Step.DONE, Other("enough"))
@@ -325,7 +323,6 @@ def test_a_predicate_that_retries_successes_is_asked_about_the_first(until: Any)
     assert flaky.attempts == [1, 2, 3]
 
 
-@pytest.mark.xfail(reason="bug: the class is looked at, not what its __call__ does")
 def test_a_users_predicate_below_retry_if_exception_is_asked_about_the_first() -> None:
     class ErrorsAndMended(tenacity.retry_if_exception_type):
         def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
@@ -783,7 +780,6 @@ def test_a_decorated_task_brings_its_limit_along(gate: threading.Event) -> None:
         run(slow)
 
 
-@pytest.mark.xfail(reason="bug: the token of an attempt is not the run's, and nobody passes it on")
 def test_a_task_that_cancels_its_token_ends_the_run_with_an_attempt_timeout_too() -> None:
     """As it does without one."""
 
@@ -795,7 +791,6 @@ def test_a_task_that_cancels_its_token_ends_the_run_with_an_attempt_timeout_too(
         run(stop, limited(60))
 
 
-@pytest.mark.xfail(reason="bug: a deadline that passes before the wait is a cancellation")
 def test_an_attempt_timeout_of_zero_is_a_timeout(gate: threading.Event) -> None:
     with pytest.raises(AttemptTimeoutError):
         run(lambda store: gate.wait(SOON), limited(0))

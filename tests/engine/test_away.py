@@ -40,7 +40,8 @@ def do(
     parent: CancellationToken | None = None,
     limit: float | None = None,
 ) -> Any:
-    return away(work, MemoryStore() if store is None else store, parent, limit=limit)
+    parents = () if parent is None else (parent,)
+    return away(work, MemoryStore() if store is None else store, *parents, limit=limit)
 
 
 def test_what_the_work_returned_is_returned() -> None:

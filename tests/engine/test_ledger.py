@@ -78,16 +78,22 @@ def test_seats_are_wanted_while_branches_are_pending() -> None:
     assert not other.wants_seats
 
 
-def test_branches_are_stranded_when_pending_and_nobody_performs_one() -> None:
+def test_branches_are_stranded_when_pending_and_the_last_seat_is_lost() -> None:
     ledger = ledger_of(2)
-    assert ledger.is_stranded
-    ledger.take(errand())
-    assert not ledger.is_stranded
-    ledger.take(errand())
-    ledger.land(0, None, None)
-    assert not ledger.is_stranded
-    ledger.land(1, None, None)
-    assert not ledger.is_stranded
+    ledger.expect_seat()
+    ledger.expect_seat()
+    assert not ledger.lose_seat()
+    assert ledger.lose_seat()
+
+
+def test_nothing_is_stranded_without_pending_branches_or_after_the_verdict() -> None:
+    taken, decided = ledger_of(1), ledger_of(1)
+    for ledger in (taken, decided):
+        ledger.expect_seat()
+    taken.take(errand())
+    decided.settle(Verdict.PROCEED)
+    assert not taken.lose_seat()
+    assert not decided.lose_seat()
 
 
 def test_a_landing_that_makes_it_certain_decides() -> None:
@@ -178,19 +184,20 @@ def test_a_strategy_is_asked_without_the_lock() -> None:
     looked: list[bool] = []
 
     def look(tally: Tally) -> Verdict:
-        looked.append(ledger.is_stranded)
+        looked.append(ledger.lose_seat())  # takes the lock
         return Verdict.PROCEED
 
     ledger = ledger_of(1, Own(look))
+    ledger.expect_seat()
     ledger.ask()
     assert looked == [True]
     assert ledger.verdict is Verdict.PROCEED
 
 
 def test_outcomes_have_the_times_of_their_branches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a clock that the test sets: the wall clock is read once, the rest is a fine timer."""
+    """On a clock that the test sets: the wall clock only says where the fine timer stands."""
     clock = SimpleNamespace(now=10.0)
-    fake = SimpleNamespace(time=lambda: 1_000_000.0, perf_counter=lambda: clock.now)
+    fake = SimpleNamespace(time=lambda: 999_990.0 + clock.now, perf_counter=lambda: clock.now)
     monkeypatch.setattr(ledger_room, "time", fake)
     ledger = ledger_of(4, JoinStrategy.PARTIAL_TIMEOUT)
     ledger.take(errand())

@@ -29,7 +29,7 @@ from cano_sync import (
     abandoned_tasks,
 )
 from cano_sync._engine import pool as pool_room
-from cano_sync._engine.pool import Errand, Place, _Pool, here, process_pool
+from cano_sync._engine.pool import Errand, Place, Pool, here, process_pool
 
 SOON = 20.0
 """Seconds after which a test gives up on what should take milliseconds."""
@@ -170,7 +170,6 @@ def test_a_split_inside_a_branch_does_not_wait_for_its_own_executor() -> None:
         assert nested(1).startswith("mine")
 
 
-@pytest.mark.xfail(reason="bug: submit() forgets on whose executor it is called, and waits for it")
 def test_a_branch_may_submit_a_run_on_its_own_executor_and_wait_for_it() -> None:
     """A pool of one thread again: the run in the background must not need that thread."""
 
@@ -256,7 +255,6 @@ def test_an_executor_shut_down_while_a_branch_runs_lets_that_thread_do_the_rest(
     assert future.result(SOON) is Step.DONE
 
 
-@pytest.mark.xfail(reason="bug: between two branches a working seat looks like no seat at all")
 def test_a_seat_between_two_branches_still_counts() -> None:
     class ShutDownAfterTheFirst(JoinStrategy):
         def decide(self, tally: Tally) -> Verdict:
@@ -313,7 +311,6 @@ def broken_pool(caplog: pytest.LogCaptureFixture) -> Iterator[ThreadPoolExecutor
         yield pool
 
 
-@pytest.mark.xfail(reason="bug: only cancelled seats are noticed, failed ones are not: it hangs")
 def test_a_pool_whose_threads_cannot_start_ends_the_run(broken_pool: ThreadPoolExecutor) -> None:
     workflow = of_branches(done, done).with_executor(broken_pool).with_timeout(2)
     with pytest.raises(WorkflowError, match="executor") as caught:
@@ -396,7 +393,7 @@ def test_outside_a_run_the_place_is_the_ground() -> None:
 def test_a_pools_threads_are_daemons_and_its_creator_stays_what_it_was() -> None:
     """So that an abandoned task does not hold up the interpreter's exit."""
     me = threading.current_thread()
-    with _Pool(1) as pool:
+    with Pool(1) as pool:
         assert pool.submit(lambda: threading.current_thread().daemon).result(SOON)
     assert me.daemon is False
 
@@ -404,7 +401,7 @@ def test_a_pools_threads_are_daemons_and_its_creator_stays_what_it_was() -> None
 class Abandoned:
     """A job that waits on a gate, as an errand of a pool of one thread."""
 
-    def __init__(self, pool: _Pool, gate: threading.Event) -> None:
+    def __init__(self, pool: Pool, gate: threading.Event) -> None:
         self.errand = Errand(pool)
         self.running = threading.Event()
         self.gate = gate
@@ -418,7 +415,7 @@ class Abandoned:
 
 
 def test_a_pool_does_without_the_threads_of_abandoned_tasks(gate: threading.Event) -> None:
-    with _Pool(1) as pool:
+    with Pool(1) as pool:
         job = Abandoned(pool, gate)
         assert job.running.wait(SOON)
         waiting = pool.submit(lambda: "served")  # the only thread is taken
@@ -434,7 +431,7 @@ def test_a_pool_does_without_the_threads_of_abandoned_tasks(gate: threading.Even
 def test_a_pool_is_as_large_as_before_once_an_abandoned_task_has_returned(
     gate: threading.Event,
 ) -> None:
-    with _Pool(1) as pool:
+    with Pool(1) as pool:
         job = Abandoned(pool, gate)
         assert job.running.wait(SOON)
         job.errand.abandon()
@@ -445,7 +442,7 @@ def test_a_pool_is_as_large_as_before_once_an_abandoned_task_has_returned(
 
 
 def test_a_task_that_never_began_is_not_counted_as_abandoned() -> None:
-    with _Pool(1) as pool:
+    with Pool(1) as pool:
         errand = Errand(pool)
         errand.abandon()
         assert abandoned_tasks() == 0
@@ -456,7 +453,7 @@ def test_a_task_that_never_began_is_not_counted_as_abandoned() -> None:
 
 
 def test_a_task_that_has_ended_is_not_counted_as_abandoned() -> None:
-    with _Pool(1) as pool:
+    with Pool(1) as pool:
         errand = Errand(pool)
         errand.begin()
         errand.end()
@@ -509,7 +506,6 @@ gate.set()
 
 
 @pytest.mark.parametrize("what", ["split", "timeout"])
-@pytest.mark.xfail(reason="wart: a bare RuntimeError, or the blame on with_executor()")
 def test_a_run_that_comes_after_the_interpreters_last_thread_says_so(what: str) -> None:
     """Pools take no work once the interpreter exits; a user's executor has no part in it."""
     script = f"""

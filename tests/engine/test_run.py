@@ -457,7 +457,7 @@ def test_what_wants_out_of_the_program_is_neither_wrapped_nor_routed(
     "timeout",
     [
         None,
-        pytest.param(60, marks=pytest.mark.xfail(reason="bug: the token of a run away stays open")),
+        60,
     ],
 )
 def test_what_wants_out_of_the_program_cancels_the_runs_token(timeout: float | None) -> None:
@@ -584,7 +584,6 @@ def test_the_run_inside_may_be_given_the_tasks_own_token() -> None:
     assert error.reason == "both"
 
 
-@pytest.mark.xfail(reason="wart: the token of both masters has the deadline of one only")
 def test_the_run_inside_knows_how_much_time_the_outer_one_has_left() -> None:
     def inner_task(store: Store, cancel: CancellationToken) -> Step:
         store.put("left", cancel.remaining(default=SOON * 1000))
@@ -710,7 +709,6 @@ def test_the_earlier_of_the_tokens_and_the_workflows_limit_is_reported(
 
 
 @pytest.mark.parametrize("how", ["timeout", "token"])
-@pytest.mark.xfail(reason="bug: the fast way does not note where it is: START is blamed")
 def test_what_ended_a_run_is_reported_with_the_state_that_it_was_in(
     how: str, gate: threading.Event
 ) -> None:

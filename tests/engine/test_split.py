@@ -332,7 +332,6 @@ def test_branches_know_how_much_time_the_split_has_left() -> None:
 
 
 @pytest.mark.parametrize("strategy", [ALL, PARTIAL_TIMEOUT], ids=row_name)
-@pytest.mark.xfail(reason="bug: a deadline that passes before the wait cancels the whole run")
 def test_a_split_timeout_of_zero_is_a_timeout_of_the_split(
     strategy: JoinStrategy, gate: threading.Event
 ) -> None:
@@ -340,7 +339,6 @@ def test_a_split_timeout_of_zero_is_a_timeout_of_the_split(
         split([lambda: gate.wait(SOON)], strategy, timeout=0).orchestrate(Step.SPLIT)
 
 
-@pytest.mark.xfail(reason="bug: a deadline that passes before the wait cancels the whole run")
 def test_listing_the_tasks_takes_from_the_splits_time(gate: threading.Event) -> None:
     """It is entered before; a listing that takes all of it is a late split, and is routed."""
 
@@ -459,7 +457,6 @@ def test_partial_results_of_a_late_split_are_stored_too(gate: threading.Event) -
     assert store.get("split_result") == caught.value.result
 
 
-@pytest.mark.xfail(reason="wart: the lines of a branch's error are taken over as they are")
 def test_the_stored_summary_is_one_line_whatever_the_branches_raise() -> None:
     def wordy() -> None:
         raise Boom("first line\nsecond line")
@@ -737,9 +734,7 @@ def test_a_listing_that_raises_fails_its_state_and_is_routed(factory: Any) -> No
 @pytest.mark.parametrize(
     "factory",
     [
-        pytest.param(
-            raising_listing, marks=pytest.mark.xfail(reason="bug: the message says 'task None'")
-        ),
+        raising_listing,
         raising_generator,
     ],
 )
@@ -975,7 +970,6 @@ def test_a_branch_that_cancels_its_token_ends_the_run() -> None:
     assert caught.value.state is Step.SPLIT
 
 
-@pytest.mark.xfail(reason="bug: a verdict that comes at the same time hides the cancellation")
 def test_a_branch_that_cancels_its_token_and_returns_ends_the_run_too() -> None:
     """On a synchronous executor, where the order is certain: first cancelled, then landed."""
 
@@ -1047,7 +1041,6 @@ def test_a_store_that_fails_at_the_join_fails_the_state_and_is_routed(where: str
     assert caught.value.state is Step.SPLIT
 
 
-@pytest.mark.xfail(reason="wart: the message says 'task None raised OSError'")
 def test_a_failure_of_the_join_itself_blames_no_task() -> None:
     class Full(MemoryStore):
         def put(self, key: str, value: Any) -> None:

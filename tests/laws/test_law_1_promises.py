@@ -374,7 +374,6 @@ def test_a_slow_callback_does_not_hold_up_its_own_run(
     assert run.result(SOON) - cancelled < AT_ONCE
 
 
-@pytest.mark.xfail(reason="bug: a token calls all callbacks in turn, the bells of runs among them")
 @pytest.mark.parametrize("whose", ["another run's", "the caller's"])
 def test_a_slow_callback_of_others_does_not_hold_up_a_run(
     whose: str, gate: threading.Event, slow: Any, elsewhere: ThreadPoolExecutor
@@ -394,7 +393,6 @@ def test_a_slow_callback_of_others_does_not_hold_up_a_run(
     assert run.result(SOON) - cancelled < AT_ONCE
 
 
-@pytest.mark.xfail(reason="bug: a token calls all callbacks in turn, and sets a child's flag late")
 def test_a_slow_callback_does_not_keep_the_news_from_other_tasks(
     gate: threading.Event, slow: Any, elsewhere: ThreadPoolExecutor
 ) -> None:
@@ -422,10 +420,7 @@ def test_a_slow_callback_does_not_keep_the_news_from_other_tasks(
     "make",
     [
         failing,
-        pytest.param(
-            raising,
-            marks=pytest.mark.xfail(reason="bug: Cancelled, a BaseException, ends the round"),
-        ),
+        raising,
     ],
 )
 def test_a_callback_that_raises_does_not_keep_the_news_from_another_run(
@@ -443,7 +438,6 @@ def test_a_callback_that_raises_does_not_keep_the_news_from_another_run(
     assert run.result(SOON) - cancelled < AT_ONCE
 
 
-@pytest.mark.xfail(reason="bug: Cancelled, a BaseException, ends the round")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_callback_that_finds_its_store_closed_does_not_keep_the_news_from_the_next_branch(
@@ -467,7 +461,6 @@ def test_a_callback_that_finds_its_store_closed_does_not_keep_the_news_from_the_
     assert called.wait(1)
 
 
-@pytest.mark.xfail(reason="bug: the last to leave a token unlinks it after the next has come")
 def test_who_leaves_a_token_takes_nobody_along() -> None:
     """A forced interleaving: one registers while another, the last so far, takes his leave."""
 
@@ -502,7 +495,6 @@ def test_who_leaves_a_token_takes_nobody_along() -> None:
     assert called.is_set()
 
 
-@pytest.mark.xfail(reason="bug: what a put() replaces is dropped under the store's and gate's lock")
 def test_a_value_that_blocks_when_it_is_dropped_does_not_hold_up_a_deadline(
     gate: threading.Event,
 ) -> None:
@@ -523,7 +515,6 @@ def test_a_value_that_blocks_when_it_is_dropped_does_not_hold_up_a_deadline(
     assert time.monotonic() - started < LIMIT + AT_ONCE
 
 
-@pytest.mark.xfail(reason="bug: the RuntimeError comes out of orchestrate")
 def test_a_deadline_is_kept_though_no_thread_can_be_started(
     deaf: Deaf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,333 @@
+"""The ad exchange, run as a program, with services up, down and crazy.
+
+All its times are three times as long as usual here (`--pace 3`), so that the outcomes do not
+depend on how busy this machine is. What is checked is what became of the auction, never a time.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+AUCTION = "6f1c2f0e-2b7d-4f0a-9c53-8d1f6e0b7a44"  # the id of the request in examples/data
+
+TO_THE_BIDS = ["START", "GATHER_CONTEXT", "REQUEST_BIDS"]
+TO_THE_SCORES = [*TO_THE_BIDS, "SCORE_BIDS"]
+SOLD = [*TO_THE_SCORES, "RUN_AUCTION", "TRACK_RESULTS", "BUILD_RESPONSE"]
+UNSOLD = [*TO_THE_SCORES, "RUN_AUCTION", "NO_FILL"]
+
+TECHNICAL_ERROR, INVALID_REQUEST, NO_BIDS, BELOW_FLOOR = 1, 2, 500, 501  # reasons: the `nbr`
+
+Report = dict[str, Any]
+Auction = Callable[..., Report]
+
+
+@pytest.fixture
+def auction(program, tmp_path: Path) -> Auction:
+    """`auction(*options)` runs the program, which must end well, and returns its report."""
+
+    def run(*options: str) -> Report:
+        ended = program(
+            "ad_exchange", "--json", "--pace", "3", "--records", str(tmp_path), *options
+        )
+        assert ended.stderr == ""
+        assert ended.returncode == 0
+        return json.loads(ended.stdout)
+
+    return run
+
+
+def states(report: Report) -> list[str]:
+    return [state["name"] for state in report["states"]]
+
+
+def fates(report: Report, state: str) -> dict[str, str]:
+    """What became of the branches of a state."""
+    (line,) = [line for line in report["states"] if line["name"] == state]
+    return {branch["name"]: branch["fate"] for branch in line["branches"]}
+
+
+def log_of(folder: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (folder / "auctions.jsonl").read_text().splitlines()]
+    for line in lines:
+        assert line.pop("time") > 0
+    return lines
+
+
+def rows_of(folder: Path) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(folder / "auctions.sqlite")) as connection:
+        return connection.execute("SELECT * FROM sold").fetchall()
+
+
+# It is sold.
+
+
+def test_the_winner_is_who_scores_highest_of_those_in_time(auction: Auction) -> None:
+    report = auction()
+    assert report["state"] == "COMPLETE"
+    assert states(report) == SOLD
+    winner = report["winner"]
+    assert (winner["bidder"], winner["price"], winner["score"]) == ("steady", 3.70, 3.515)
+    assert report["verdict"] == (
+        "steady wins and pays 3.70 USD; its score is 3.515, of 3 bids in time"
+    )
+    assert fates(report, "REQUEST_BIDS") == {
+        "swift": "lost",
+        "brisk": "lost",
+        "steady": "won",
+        "tardy": "cancelled",
+        "glacial": "cancelled",
+    }
+
+
+def test_every_branch_of_a_sale_is_reported(auction: Auction) -> None:
+    report = auction()
+    assert fates(report, "GATHER_CONTEXT") == {"user": "done", "geo": "done", "device": "done"}
+    assert fates(report, "SCORE_BIDS") == dict.fromkeys(["swift", "brisk", "steady"], "scored")
+    assert fates(report, "TRACK_RESULTS") == dict.fromkeys(
+        ["sqlite", "log", "counters", "notice"], "done"
+    )
+
+
+def test_the_run_waits_for_its_services_and_no_longer(auction: Auction) -> None:
+    """50 ms for context, 200 for bids, 10 for scores, 40 to track: all times three."""
+    assert auction()["total_ms"] >= 3 * 300
+
+
+def test_a_sale_is_booked_logged_and_counted(auction: Auction, tmp_path: Path) -> None:
+    """In files that are there when the program has ended; the next sale is added to them."""
+    report = auction()
+    assert report["counters"] == {"sold": 1, "sold to steady": 1}
+    auction()
+    sale = {"event": "sold", "auction": AUCTION, "bidder": "steady", "price": 3.7, "score": 3.515}
+    assert log_of(tmp_path) == [sale, sale]
+    assert rows_of(tmp_path) == [(AUCTION, "steady", 3.7, 3.515)] * 2
+
+
+def test_the_publisher_gets_the_winners_advertisement(auction: Auction) -> None:
+    response = auction()["response"]
+    (seat,) = response["seatbid"]
+    (bid,) = seat["bid"]
+    assert (response["id"], response["cur"], seat["seat"]) == (AUCTION, "USD", "steady")
+    assert (bid["price"], bid["impid"]) == (3.7, "1")
+    assert "steady.example" in bid["adm"]
+
+
+def test_a_floor_that_the_best_bid_meets_exactly_is_met(auction: Auction) -> None:
+    assert auction("--floor", "3.7")["winner"]["bidder"] == "steady"
+
+
+@pytest.mark.parametrize(
+    ("mode", "fate"),
+    [("down", "failed"), ("garbage", "failed"), ("500", "failed"), ("hang", "cancelled")],
+)
+def test_without_the_best_bidder_the_next_one_wins(auction: Auction, mode: str, fate: str) -> None:
+    report = auction("--break", f"steady={mode}")
+    assert states(report) == SOLD
+    assert fates(report, "REQUEST_BIDS")["steady"] == fate
+    winner = report["winner"]
+    assert (winner["bidder"], winner["price"], winner["score"]) == ("brisk", 3.3, 3.3)
+
+
+# It is not sold.
+
+
+def test_a_floor_that_nobody_meets_leaves_it_unsold(auction: Auction, tmp_path: Path) -> None:
+    report = auction("--floor", "5")
+    assert report["state"] == "COMPLETE"
+    assert states(report) == UNSOLD
+    assert report["verdict"] == "nothing sold: the best bid is 3.70, the floor 5.00 USD"
+    assert report["response"] == {"id": AUCTION, "seatbid": [], "nbr": BELOW_FLOOR}
+    assert report["counters"] == {"unsold": 1}
+    assert fates(report, "REQUEST_BIDS")["steady"] == "lost"
+    assert rows_of(tmp_path) == []
+
+
+@pytest.mark.parametrize("mode", ["down", "garbage", "500"])
+def test_bidders_that_all_fail_leave_it_unsold(auction: Auction, mode: str) -> None:
+    """Who answers with an error has given a sign of life: the run goes on, with no bid."""
+    report = auction("--break", f"bidders={mode}")
+    assert report["state"] == "COMPLETE"
+    assert states(report) == UNSOLD
+    assert report["verdict"] == "nothing sold: nobody bids"
+    assert report["response"]["nbr"] == NO_BIDS
+    assert set(fates(report, "REQUEST_BIDS").values()) <= {"failed", "cancelled"}
+    assert fates(report, "SCORE_BIDS") == {}
+
+
+def test_bidders_that_all_hang_are_an_error(auction: Auction, tmp_path: Path) -> None:
+    report = auction("--break", "bidders=hang")
+    assert report["state"] == "COMPLETE"
+    assert states(report) == [*TO_THE_BIDS, "ERROR_TRACKING", "NO_FILL"]
+    assert fates(report, "REQUEST_BIDS") == dict.fromkeys(
+        ["swift", "brisk", "steady", "tardy", "glacial"], "cancelled"
+    )
+    assert report["response"]["nbr"] == TECHNICAL_ERROR
+
+
+@pytest.mark.parametrize(
+    ("broken", "way"),
+    [
+        ("geo=hang", ["START", "GATHER_CONTEXT"]),
+        ("geo=down", ["START", "GATHER_CONTEXT"]),
+        ("geo=500", ["START", "GATHER_CONTEXT"]),
+        ("geo=garbage", ["START", "GATHER_CONTEXT"]),
+        ("quality=hang", TO_THE_SCORES),
+        ("quality=500", TO_THE_SCORES),
+        ("notice=hang", [*TO_THE_SCORES, "RUN_AUCTION", "TRACK_RESULTS"]),
+        ("notice=down", [*TO_THE_SCORES, "RUN_AUCTION", "TRACK_RESULTS"]),
+    ],
+)
+def test_a_service_that_everybody_needs_ends_the_auction_in_time(
+    auction: Auction, tmp_path: Path, broken: str, way: list[str]
+) -> None:
+    """The error is logged and counted, and the publisher gets an answer all the same."""
+    report = auction("--break", broken)
+    assert report["state"] == "COMPLETE"
+    assert states(report) == [*way, "ERROR_TRACKING", "NO_FILL"]
+    assert fates(report, "ERROR_TRACKING") == {"log": "done", "counters": "done"}
+    assert report["response"] == {"id": AUCTION, "seatbid": [], "nbr": TECHNICAL_ERROR}
+    assert report["winner"] is None
+    assert report["counters"]["failed"] == report["counters"][f"failed in {way[-1]}"] == 1
+    assert report["verdict"].startswith(f"nothing sold: {way[-1]}: ")
+    assert report["verdict"].endswith(" failed or came too late")
+    error = log_of(tmp_path)[-1]
+    assert (error["event"], error["auction"]) == ("error", AUCTION)
+    assert way[-1] in error["error"]
+
+
+def test_a_database_that_is_locked_ends_the_auction_in_time(
+    auction: Auction, tmp_path: Path
+) -> None:
+    """Somebody else writes to the file all the while: that tracker fails, or is too late."""
+    auction("--floor", "5")  # makes the files
+    with closing(sqlite3.connect(tmp_path / "auctions.sqlite")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        report = auction()
+        assert states(report)[-3:] == ["TRACK_RESULTS", "ERROR_TRACKING", "NO_FILL"]
+        tracked = fates(report, "TRACK_RESULTS")
+        assert tracked.pop("sqlite") in ("failed", "cancelled")
+        assert set(tracked.values()) == {"done"}
+        other.rollback()
+    assert rows_of(tmp_path) == []
+
+
+# It is not even put up for sale, or the program cannot do what it is asked.
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"{imp: 1", "it is not JSON: "),
+        (b"[]", "it is not a JSON object: []"),
+        (b"[" * 100_000, "maximum recursion depth exceeded"),
+        (b'{"id": "1", "site": {}}', "it has no imp, the list of impressions for sale"),
+        (b'{"id": 7, "site": {}, "imp": [{"id": "1", "banner": {}}]}', "it has no id"),
+    ],
+)
+def test_a_malformed_request_is_rejected_with_the_reason(
+    auction: Auction, tmp_path: Path, content: bytes, why: str
+) -> None:
+    file = tmp_path / "request.json"
+    file.write_bytes(content)
+    report = auction("--request", str(file))
+    assert report["state"] == "REJECTED"
+    assert states(report) == ["START", "INVALID_RESPONSE"]
+    assert report["verdict"].startswith(f"nothing sold: the request is rejected: {why}")
+    assert report["response"]["nbr"] == INVALID_REQUEST
+
+
+def test_an_option_that_is_wrong_ends_it_with_one_line(program) -> None:
+    """The rest of them: test_ad_exchange_parts.py."""
+    ended = program("ad_exchange", "--request", "no/such/file.json")
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr == (
+        "ad_exchange.py: argument --request: no/such/file.json: No such file or directory\n"
+    )
+
+
+def test_a_folder_that_cannot_be_used_ends_it_with_one_line(program, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    ended = program("ad_exchange", "--records", str(file))
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("ad_exchange: the exchange could not open: ")
+
+
+# It is interrupted.
+
+INTERRUPTED = """
+import signal, sys
+sys.path.insert(0, sys.argv[1])
+import ad_exchange
+
+# As in a terminal, even if these tests run in the background of a shell, which ignores Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+def wake(urls):
+    print(*urls, flush=True)
+
+look_up = ad_exchange.LookUp.run
+
+def run(self, store, cancel):
+    sys.stdout.write("asked\\n")  # in one piece, unlike what print() does
+    sys.stdout.flush()
+    return look_up(self, store, cancel)
+
+ad_exchange.wake, ad_exchange.LookUp.run = wake, run
+sys.argv[1:] = ["--break", "context=hang", "--pace", "600"]  # a minute, if nobody stops it
+sys.exit(ad_exchange.main())
+"""
+
+
+@pytest.fixture
+def in_mid_auction(environment) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """The program, while its context services are asked and do not answer; and their ports."""
+    command = [sys.executable, "-c", INTERRUPTED, str(EXAMPLES)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            urls = process.stdout.readline().split()
+            assert [process.stdout.readline() for _ in range(3)] == ["asked\n"] * 3
+            yield process, [int(url.rpartition(":")[2]) for url in urls]
+        finally:
+            process.kill()
+
+
+def is_served(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_ctrl_c_ends_it_promptly_and_leaves_no_service_behind(in_mid_auction) -> None:
+    process, ports = in_mid_auction
+    assert len(ports) == 10
+    assert all(map(is_served, ports))
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert (out, err) == ("", "")
+    assert process.returncode == 130
+    assert not any(map(is_served, ports))
+
+
+def test_a_kill_leaves_no_service_behind_either(in_mid_auction, eventually) -> None:
+    """Nobody is left to stop them: they see the end of their standard input."""
+    process, ports = in_mid_auction
+    process.kill()
+    process.wait(timeout=20)
+    eventually(lambda: not any(map(is_served, ports)))

@@ -1,0 +1,62 @@
+"""Every example, run as a program: it prints what is recorded next to it, as `NAME.out.txt`.
+
+To record anew: `python examples/NAME.py > examples/NAME.out.txt`, and read the difference.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+# The siblings of ad_exchange.py are parts of it.
+NAMES = sorted(
+    path.stem for path in EXAMPLES.glob("*.py") if not path.stem.startswith("ad_exchange_")
+)
+
+# Three times as slow, so that who is in time does not depend on how busy this machine is.
+ARGUMENTS = {"ad_exchange": ("--pace", "3")}
+
+
+def without_figures(text: str) -> str:
+    """A program's output without what differs from run to run, and from one Python to another.
+
+    - Of the ad exchange: the axis of time, the bars along it, and the milliseconds.
+    - Of map-reduce: how many files and lines this Python's library has.
+    """
+    text = re.sub(r"(?m)^ +\|0[ |\d]* ms$", "AXIS", text)
+    text = re.sub(r"(?m)^(.{18}).{50} +\d+\.\d\b", r"\1 BAR", text)
+    text = re.sub(r"\btotal \d+\.\d ms", "total T ms", text)
+    return re.sub(r" *[\d,]+ (lines|files)\b", r" N \1", text)
+
+
+def test_every_example_has_a_recorded_output() -> None:
+    assert sorted(path.name.removesuffix(".out.txt") for path in EXAMPLES.glob("*.txt")) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_prints_what_is_recorded(name: str, program) -> None:
+    """The exit status is 0, and nothing is on stderr."""
+    recorded = (EXAMPLES / f"{name}.out.txt").read_text(encoding="utf-8")
+    ended = program(name, *ARGUMENTS.get(name, ()))
+    assert ended.stderr == ""
+    assert ended.returncode == 0
+    assert without_figures(ended.stdout) == without_figures(recorded)
+
+
+def test_map_reduce_has_hundreds_of_files_to_read(program) -> None:
+    """Its figures are not compared with the record: here they are checked by themselves."""
+    lines, files = re.match(r"([\d,]+) lines in (\d+) files", program("map_reduce").stdout).groups()
+    assert 200 <= int(files) < 2000
+    assert int(lines.replace(",", "")) > 100_000
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_an_example_stays_short_and_says_what_it_is(path: Path) -> None:
+    """One idea each, in one sitting; the ad exchange is in rooms of at most 300 lines."""
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= (300 if path.stem.startswith("ad_exchange") else 125)
+    assert text.startswith('"""')
