@@ -288,7 +288,6 @@ def test_an_attribute_of_the_marks_name_that_is_something_else_is_not_looked_at(
     assert bind(load).name == "load"
 
 
-@pytest.mark.xfail(reason="wart: a TypeError of Python's own out of vars()")
 def test_the_decorator_on_what_can_hold_no_attribute_says_so() -> None:
     with pytest.raises(ConfigurationError, match="print"):
         task(name="show")(print)
