@@ -236,6 +236,7 @@ def test_a_childs_deadline_is_nothing_to_its_parent() -> None:
     parent = CancellationToken()
     child = parent.child(timeout=0)
     assert child.cancelled
+    assert child.reason == TIME_LIMIT
     assert not parent.cancelled
 
 

@@ -293,6 +293,25 @@ def test_the_decorator_on_what_can_hold_no_attribute_says_so() -> None:
         task(name="show")(print)
 
 
+def test_the_decorator_without_parentheses_says_how_it_is_written() -> None:
+    decorator: Any = task
+    with pytest.raises(ConfigurationError, match=r"write @task\(\), with parentheses"):
+        decorator(nothing)
+    with pytest.raises(ConfigurationError, match=r"write @task\(\), with parentheses"):
+        decorator(config=nothing)
+
+
+def test_the_decorator_refuses_a_config_that_is_none() -> None:
+    config: Any = 3
+    with pytest.raises(ConfigurationError, match="needs a TaskConfig, not 3"):
+        task(config=config)
+
+
+def test_the_decorator_on_a_class_says_what_a_class_does_instead() -> None:
+    with pytest.raises(ConfigurationError, match=r"the class Count .* config\(\) method"):
+        task(config=ONE)(Count)
+
+
 # bind().
 
 

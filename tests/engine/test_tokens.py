@@ -5,12 +5,15 @@ from __future__ import annotations
 import functools
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from cano_sync import CancellationToken
 from cano_sync._engine.tokens import EngineToken
+
+Eventually = Callable[[Callable[[], bool]], None]
 
 SOON = 20.0
 LONG = 3600.0
@@ -173,6 +176,18 @@ def test_no_timer_runs_for_it() -> None:
     token = EngineToken(deadline=far())
     with token.on_cancel(lambda: None):
         assert threading.active_count() == before
+
+
+def test_releasing_it_ends_the_timer_of_a_parent_that_ran_on_for_it_alone(
+    eventually: Eventually,
+) -> None:
+    before = threading.active_count()
+    parent = CancellationToken(LONG)
+    registration = parent.on_cancel(lambda: None)
+    token = EngineToken(parent)
+    registration.remove()
+    token.release()
+    eventually(lambda: threading.active_count() == before)
 
 
 def test_a_timer_for_a_token_below_it_ends_with_that_token() -> None:
