@@ -402,7 +402,6 @@ def test_a_callback_that_raises_the_signal_does_not_keep_the_next_from_being_cal
     assert calls == [1]
 
 
-@pytest.mark.xfail(reason="bug: it is found when the token is cancelled, and only logged")
 def test_what_cannot_be_called_is_refused_when_it_is_registered() -> None:
     callback: Any = "close the socket"
     with pytest.raises(ConfigurationError, match="close the socket"):
@@ -829,7 +828,6 @@ def test_only_one_of_many_reasons_counts_when_threads_race() -> None:
         assert seen == [token.reason]
 
 
-@pytest.mark.xfail(reason="bug: the flag is set before the reason, and is read without the lock")
 def test_nobody_sees_a_cancelled_token_that_has_not_its_reason_yet() -> None:
     """A forced interleaving: another thread looks after each line of cancel()."""
     for step in itertools.count(1):
@@ -855,15 +853,15 @@ def test_nobody_sees_a_cancelled_token_that_has_not_its_reason_yet() -> None:
 
 def test_children_of_a_long_lived_token_leave_nothing_behind() -> None:
     parent = CancellationToken()
-    before = threading.active_count()
     calls: list[int] = []
+    before = set(threading.enumerate())
     for _ in range(10_000):
         child = parent.child()
         with child.on_cancel(functools.partial(calls.append, 1)):
             pass
         child.on_cancel(functools.partial(calls.append, 2)).remove()
     assert listeners(parent) == 0
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
     parent.cancel()
     assert calls == []
 

@@ -135,16 +135,7 @@ def test_an_update_whose_run_moved_on_while_the_function_ran_writes_nothing(kind
     assert store.snapshot() == initial()
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param(
-            MemoryStore,
-            marks=pytest.mark.xfail(reason="bug: the gate is looked at after the function only"),
-        ),
-        Foreign,
-    ],
-)
+@KINDS
 def test_behind_a_closed_gate_an_update_does_not_call_its_function(kind: Kind) -> None:
     view, gate = fence(kind(initial()))
     gate.close()
@@ -154,16 +145,7 @@ def test_behind_a_closed_gate_an_update_does_not_call_its_function(kind: Kind) -
     assert calls == []
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param(
-            MemoryStore,
-            marks=pytest.mark.xfail(reason="bug: a KeyNotFoundError, before the gate is looked at"),
-        ),
-        Foreign,
-    ],
-)
+@KINDS
 def test_behind_a_closed_gate_an_update_of_an_absent_key_is_cancelled_too(kind: Kind) -> None:
     view, gate = fence(kind(initial()))
     gate.close()
@@ -353,7 +335,6 @@ def test_closing_waits_for_a_foreign_write_under_way(nested: bool) -> None:
     assert seen == [2]
 
 
-@pytest.mark.xfail(reason="bug: a gate counts the writes of its own fence, not of those below")
 def test_closing_the_outer_gate_waits_for_a_write_through_an_inner_one() -> None:
     """As of a run inside a task that was given the backend itself, not the task's view of it."""
     store, outer = Slow(initial()), Gate()

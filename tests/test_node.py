@@ -253,7 +253,14 @@ def test_what_a_step_raises_is_the_cause_of_its_error(
 
 @pytest.mark.parametrize("step", ["prep", "exec", "post"])
 @pytest.mark.parametrize(
-    "error", [KeyNotFoundError("no key"), Cancelled("enough"), KeyboardInterrupt(), SystemExit(1)]
+    "error",
+    [
+        CanoError("no"),
+        KeyNotFoundError("no key"),
+        Cancelled("enough"),
+        KeyboardInterrupt(),
+        SystemExit(1),
+    ],
 )
 def test_errors_of_the_tree_and_what_is_no_exception_pass_as_they_are(
     step: str, error: BaseException

@@ -24,6 +24,15 @@ def listeners(token: CancellationToken) -> int:
     return len(token._callbacks) + len(token._children)
 
 
+def timers() -> int:
+    """How many threads wait for the deadline of a token."""
+    return sum(
+        isinstance(thread, threading.Timer)
+        and isinstance(getattr(thread.function, "__self__", None), CancellationToken)
+        for thread in threading.enumerate()
+    )
+
+
 def far() -> float:
     return time.monotonic() + LONG
 
@@ -61,9 +70,11 @@ def test_a_deadline_is_cancelled_but_nobody_has_told() -> None:
     token = EngineToken(deadline=time.monotonic() - 1)
     assert token.cancelled
     assert not token.is_told
-    below = EngineToken(CancellationToken(0))
+    rings: list[int] = []
+    below = EngineToken(CancellationToken(0), bell=lambda: rings.append(1))
     assert below.cancelled
     assert not below.is_told
+    assert rings == []
 
 
 @pytest.mark.parametrize("own", [None, 1, 3])
@@ -88,6 +99,23 @@ def test_the_bell_rings_before_any_callback_is_called() -> None:
     assert inner.is_told
     assert sorted(calls[:2]) == ["bell", "inner bell"]
     assert sorted(calls[2:]) == ["callback", "child's callback", "parent's callback"]
+
+
+def test_the_flags_below_are_set_before_any_callback_is_called() -> None:
+    parent = CancellationToken()
+    seen: list[bool] = []
+    parent.on_cancel(lambda: seen.append(token.is_told))
+    token = EngineToken(parent)
+    parent.cancel()
+    assert seen == [True]
+
+
+def test_a_token_below_it_hears_of_the_end_of_one_above() -> None:
+    top, calls = CancellationToken(), []
+    child = EngineToken(top).child()
+    child.on_cancel(lambda: calls.append(child.reason))
+    top.cancel("enough")
+    assert calls == ["enough"]
 
 
 def test_the_bell_rings_once() -> None:
@@ -172,22 +200,21 @@ def test_one_that_is_released_leaves_the_others_at_their_parent() -> None:
 
 def test_no_timer_runs_for_it() -> None:
     """Its coordinator waits for its deadline."""
-    before = threading.active_count()
     token = EngineToken(deadline=far())
     with token.on_cancel(lambda: None):
-        assert threading.active_count() == before
+        assert timers() == 0
 
 
 def test_releasing_it_ends_the_timer_of_a_parent_that_ran_on_for_it_alone(
     eventually: Eventually,
 ) -> None:
-    before = threading.active_count()
     parent = CancellationToken(LONG)
     registration = parent.on_cancel(lambda: None)
     token = EngineToken(parent)
     registration.remove()
+    assert timers() == 1
     token.release()
-    eventually(lambda: threading.active_count() == before)
+    eventually(lambda: timers() == 0)
 
 
 def test_a_timer_for_a_token_below_it_ends_with_that_token() -> None:
