@@ -8,7 +8,6 @@ import _thread
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from types import TracebackType
 
 _log = logging.getLogger("cano_sync")
 
@@ -32,12 +31,7 @@ class _InterruptibleWait:
     def __enter__(self) -> None:
         _waiting.depth += 1
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         _waiting.depth -= 1
 
 

@@ -7,11 +7,11 @@ __all__ = ("CancellationToken", "Cancelled", "Registration")
 import _thread
 import threading
 import time
-from types import TracebackType
 from typing import overload
 
 from .callbacks import Callback, announce
 from .duration import Duration, capped, seconds
+from .errors import ConfigurationError
 
 _DEADLINE_REASON = "the token's time limit passed"
 
@@ -50,12 +50,7 @@ class Registration:
     def __enter__(self) -> Registration:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.remove()
 
 
@@ -188,8 +183,8 @@ class CancellationToken:
             with token._lock:
                 if token._cancelled:
                     continue
+                token._reason = reason  # before the flag: who sees that sees the reason, too
                 token._cancelled = True
-                token._reason = reason
                 if token._bell is not None:
                     bells.append(token._bell)
                 callbacks += token._callbacks.values()
@@ -240,7 +235,15 @@ class CancellationToken:
         in the thread that cancels, or in a timer's thread where a time limit passes; keep it
         short. Use the result in a `with` statement (or `remove()` it) so that the callback is
         gone when the call has returned.
+
+        Raises:
+            ConfigurationError: it cannot be called.
         """
+        if not callable(callback):
+            raise ConfigurationError(
+                f"on_cancel() takes a function without parameters, not {callback!r}; such as "
+                "connection.close"
+            )
         # First insert, then look: a cancel() between the two, from another thread or from a
         # signal handler on this one, either finds the callback or is seen here.
         registration = self._add(callback)

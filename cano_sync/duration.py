@@ -34,7 +34,11 @@ def seconds(value: Duration, what: str) -> float:
             f"{what} must be seconds (a number) or a timedelta, not {value!r} "
             f"of type {type(value).__name__}"
         )
-    if not (math.isfinite(value) and value >= 0):
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:  # an int beyond all floats
+        finite = False
+    if not (finite and value >= 0):
         raise ConfigurationError(
             f"{what} must be a finite number of seconds, 0 or more, not {value!r}; "
             "leave it out (None) for no limit"

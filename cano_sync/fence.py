@@ -7,7 +7,6 @@ __all__ = ("Fence", "Gate", "fence")
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any
 
 from .cancellation import Cancelled
@@ -49,19 +48,28 @@ class Gate:
                 raise Cancelled("the run has moved on: this task's store access came too late")
             gate = gate._parent
 
+    def _chain(self) -> Iterator[Gate]:
+        """This gate and those above it: whichever is closed, the write ends behind it."""
+        gate: Gate | None = self
+        while gate is not None:
+            yield gate
+            gate = gate._parent
+
     @contextmanager
     def passing(self) -> Iterator[None]:
         """Around one write of a foreign backend, which is done without our lock."""
         with self._lock:
             self.check()
-            self._writing += 1
+            for gate in self._chain():
+                gate._writing += 1
         try:
             yield
         finally:
             with self._lock:
-                self._writing -= 1
-                if not self._writing and self._drained is not None:
-                    self._drained.set()
+                for gate in self._chain():
+                    gate._writing -= 1
+                    if not gate._writing and gate._drained is not None:
+                        gate._drained.set()
 
 
 class _Guard:
@@ -84,12 +92,7 @@ class _Guard:
             self._lock.release()
             raise
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._gate._lock.release()
         self._lock.release()
 

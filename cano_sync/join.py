@@ -50,8 +50,11 @@ class JoinConfig(Generic[S]):
     def __post_init__(self) -> None:
         given: object = self.strategy
         if not isinstance(given, JoinStrategy):
-            hint = getattr(given, "__name__", "")
-            mend = f"call it: JoinStrategy.{hint}(...)" if hint else "such as JoinStrategy.ALL"
+            mend = "such as JoinStrategy.ALL"
+            if isinstance(given, type):
+                mend = f"make an object of the class: {given.__qualname__}()"
+            elif callable(given):
+                mend = f"call it: JoinStrategy.{getattr(given, '__name__', '...')}(...)"
             raise ConfigurationError(f"a join needs a JoinStrategy, not {given!r}; {mend}")
         if self.timeout is not None:
             object.__setattr__(self, "timeout", seconds(self.timeout, "a join's timeout"))

@@ -59,7 +59,7 @@ class _WaitExponential(tenacity.wait.wait_base):
         try:
             delay = self._base * self._factor ** (retry_state.attempt_number - 1)
         except OverflowError:
-            delay = self._longest
+            delay = self._longest if self._base else 0.0
         delay = min(delay, self._longest)
         return delay * (1 + self._spread * random.uniform(-1, 1))
 

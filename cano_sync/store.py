@@ -197,12 +197,13 @@ class MemoryStore(Store):
             StoreError: the function used the store.
         """
         with self._lock:
-            before = self._data.get(key, default)
+            with self._guard:
+                before = self._data.get(key, default)
             if before is _MISSING:
                 raise KeyNotFoundError(_no_key(key))
             after = function(before)
-            # Only now the gate: it must not be held while user code runs. A task that was
-            # abandoned inside its function is turned away here, before it has written.
+            # The gate is not held while user code runs. A task that was abandoned inside its
+            # function is turned away here, before it has written.
             with self._guard:
                 if self._data.get(key, default) is not before:
                     raise StoreError(
@@ -250,7 +251,7 @@ class MemoryStore(Store):
         return f"MemoryStore({self.snapshot()!r})"
 
     def __reduce__(self) -> tuple[type[MemoryStore], tuple[dict[str, Any]]]:
-        return (MemoryStore, (self.snapshot(),))  # a lock can be neither copied nor pickled
+        return (type(self), (self.snapshot(),))  # a lock can be neither copied nor pickled
 
 
 def _is_a(value: Any, type: Any, key: str) -> bool:

@@ -205,7 +205,7 @@ class _Share(JoinStrategy):
         return isinstance(other, _Share) and self._p == other._p
 
     def __hash__(self) -> int:
-        return hash(repr(self))
+        return hash(self._p)
 
 
 class _PartialTimeout(JoinStrategy):

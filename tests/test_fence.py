@@ -138,10 +138,7 @@ def test_an_update_whose_run_moved_on_while_the_function_ran_writes_nothing(kind
 @pytest.mark.parametrize(
     "kind",
     [
-        pytest.param(
-            MemoryStore,
-            marks=pytest.mark.xfail(reason="bug: the gate is looked at after the function only"),
-        ),
+        MemoryStore,
         Foreign,
     ],
 )
@@ -157,10 +154,7 @@ def test_behind_a_closed_gate_an_update_does_not_call_its_function(kind: Kind) -
 @pytest.mark.parametrize(
     "kind",
     [
-        pytest.param(
-            MemoryStore,
-            marks=pytest.mark.xfail(reason="bug: a KeyNotFoundError, before the gate is looked at"),
-        ),
+        MemoryStore,
         Foreign,
     ],
 )
@@ -353,7 +347,6 @@ def test_closing_waits_for_a_foreign_write_under_way(nested: bool) -> None:
     assert seen == [2]
 
 
-@pytest.mark.xfail(reason="bug: a gate counts the writes of its own fence, not of those below")
 def test_closing_the_outer_gate_waits_for_a_write_through_an_inner_one() -> None:
     """As of a run inside a task that was given the backend itself, not the task's view of it."""
     store, outer = Slow(initial()), Gate()

@@ -128,7 +128,6 @@ def test_under_fail_fast_the_stand_in_is_heard_instead() -> None:
     assert join.effective is JoinStrategy.ANY
 
 
-@pytest.mark.xfail(reason="wart: the message says to call JoinStrategy.Impatient(...)")
 def test_a_strategys_class_is_told_to_be_made_an_object() -> None:
     strategy: Any = Impatient
     with pytest.raises(ConfigurationError) as caught:

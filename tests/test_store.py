@@ -443,7 +443,6 @@ class Named(MemoryStore):
     """A user's own, with nothing new to hold."""
 
 
-@pytest.mark.xfail(reason="bug: __reduce__ names MemoryStore, whatever the class is")
 def test_a_copy_of_a_subclass_is_one_too() -> None:
     store = Named({"a": 1})
     assert type(copy.copy(store)) is Named

@@ -476,17 +476,12 @@ def put_slowly(store: Any) -> Step:
     return Step.DONE
 
 
-unseen = pytest.mark.xfail(
-    reason="bug: an outer gate does not count the writes under way behind the inner ones"
-)
-
-
 @pytest.mark.parametrize(
     "how",
     [
         "a branch",
-        pytest.param("a nested run", marks=unseen),
-        pytest.param("a nested run that moved", marks=unseen),
+        "a nested run",
+        "a nested run that moved",
     ],
 )
 def test_the_join_waits_a_moment_for_a_write_that_a_backend_is_busy_with(
