@@ -4,18 +4,22 @@ from __future__ import annotations
 
 __all__ = ("TaskConfig",)
 
-from dataclasses import dataclass, field, replace
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from .duration import Duration, seconds
+from .lazy import Lazy
+from .value import Value
 
-if TYPE_CHECKING:  # tenacity is loaded with the first retries, by the room that knows it
+if TYPE_CHECKING:
     import tenacity
 
+    from . import retry as retries_room
+else:
+    # It brings tenacity along: a third of what importing this library would cost.
+    retries_room = Lazy(".retry", __package__)
 
-@dataclass(frozen=True)
-class TaskConfig:
+
+class TaskConfig(Value):
     """How a task is tried. Immutable; one object may serve any number of tasks.
 
     Args:
@@ -31,20 +35,21 @@ class TaskConfig:
     2.0
     """
 
-    retry: tenacity.BaseRetrying | None = None
-    attempt_timeout: Duration | None = field(default=None, kw_only=True)
+    __slots__ = ("retry", "attempt_timeout")  # noqa: RUF023
 
-    def __post_init__(self) -> None:
-        if self.retry is not None:
-            _retry_room().check_retry(self.retry)
-        if self.attempt_timeout is not None:
-            limit = seconds(self.attempt_timeout, "attempt_timeout")
-            object.__setattr__(self, "attempt_timeout", limit)
+    retry: tenacity.BaseRetrying | None
+    attempt_timeout: float | None
 
-    @property
-    def limit(self) -> float | None:
-        """The attempt timeout in seconds."""
-        return cast("float | None", self.attempt_timeout)  # __post_init__ has made seconds of it
+    def __init__(
+        self,
+        retry: tenacity.BaseRetrying | None = None,
+        *,
+        attempt_timeout: Duration | None = None,
+    ) -> None:
+        if retry is not None:
+            retries_room.check_retry(retry)
+        limit = None if attempt_timeout is None else seconds(attempt_timeout, "attempt_timeout")
+        self._fill(retry, limit)
 
     @property
     def is_minimal(self) -> bool:
@@ -59,7 +64,7 @@ class TaskConfig:
     @classmethod
     def with_fixed_retry(cls, retries: int, delay: Duration) -> TaskConfig:
         """Try again up to `retries` times after the first attempt, `delay` seconds apart."""
-        return cls(_retry_room().fixed(retries, seconds(delay, "delay")))
+        return cls(retries_room.fixed(retries, seconds(delay, "delay")))
 
     @classmethod
     def with_exponential_retry(
@@ -81,12 +86,8 @@ class TaskConfig:
                 so that many clients do not come back all at once.
         """
         base, longest = seconds(base_delay, "base_delay"), seconds(max_delay, "max_delay")
-        return cls(_retry_room().exponential(retries, base, multiplier, longest, jitter))
+        return cls(retries_room.exponential(retries, base, multiplier, longest, jitter))
 
     def with_attempt_timeout(self, timeout: Duration | None) -> TaskConfig:
         """The same with another limit for each attempt, in seconds; None for none."""
-        return replace(self, attempt_timeout=timeout)
-
-
-def _retry_room() -> Any:
-    return import_module(".retry", __package__)
+        return self.replace(attempt_timeout=timeout)

@@ -5,21 +5,23 @@ from __future__ import annotations
 __all__ = ("Description", "SingleState", "SplitState", "show")
 
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from .join import JoinConfig
 from .store import Store
 from .task import BoundTask
+from .value import Value
 
 
-@dataclass(frozen=True, slots=True)
 class SingleState:
     """A state with one task, which returns the next state."""
 
-    task: BoundTask
-    error_state: Any = None
+    __slots__ = ("error_state", "task")
+
+    def __init__(self, task: BoundTask, error_state: Any = None) -> None:
+        self.task = task
+        self.error_state = error_state
 
     @property
     def edges(self) -> frozenset[Any] | None:
@@ -27,13 +29,20 @@ class SingleState:
         return self.task.edges
 
 
-@dataclass(frozen=True, slots=True)
 class SplitState:
     """A state with many tasks: known ones, or a factory that lists them at run time."""
 
-    join: JoinConfig[Any]
-    tasks: tuple[BoundTask, ...] = ()
-    factory: BoundTask | None = None
+    __slots__ = ("factory", "join", "tasks")
+
+    def __init__(
+        self,
+        join: JoinConfig[Any],
+        tasks: tuple[BoundTask, ...] = (),
+        factory: BoundTask | None = None,
+    ) -> None:
+        self.join = join
+        self.tasks = tasks
+        self.factory = factory
 
     @property
     def error_state(self) -> Any:
@@ -46,15 +55,26 @@ class SplitState:
         return frozenset((self.join.join_state,))
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+class Description(Value):
     """A whole workflow. Never changed: a builder method makes a new one."""
 
-    states: dict[Any, SingleState | SplitState] = field(default_factory=dict)
-    exits: dict[Any, None] = field(default_factory=dict)  # a set that keeps its order
-    timeout: float | None = None
-    executor: Executor | None = None
-    store: Store | None = None
+    __slots__ = ("states", "exits", "timeout", "executor", "store")  # noqa: RUF023
+
+    states: dict[Any, SingleState | SplitState]
+    exits: dict[Any, None]  # a set that keeps its order
+    timeout: float | None
+    executor: Executor | None
+    store: Store | None
+
+    def __init__(
+        self,
+        states: dict[Any, SingleState | SplitState] | None = None,
+        exits: dict[Any, None] | None = None,
+        timeout: float | None = None,
+        executor: Executor | None = None,
+        store: Store | None = None,
+    ) -> None:
+        self._fill(states or {}, exits or {}, timeout, executor, store)
 
 
 def show(state: Any) -> str:

@@ -6,11 +6,14 @@ __all__ = ("Duration", "capped", "seconds")
 
 import math
 import threading
-from datetime import timedelta
+from typing import TYPE_CHECKING, TypeAlias
 
 from .errors import ConfigurationError
 
-Duration = float | timedelta
+if TYPE_CHECKING:  # whoever has one has loaded its module: a tenth of what importing us costs
+    from datetime import timedelta
+
+Duration: TypeAlias = "float | timedelta"
 """Seconds as `int` or `float`, or a `datetime.timedelta`."""
 
 
@@ -24,11 +27,13 @@ def seconds(value: Duration, what: str) -> float:
     Raises:
         ConfigurationError: it is negative, NaN, infinite or no duration.
 
+    >>> from datetime import timedelta
     >>> seconds(timedelta(minutes=2), "timeout")
     120.0
     """
-    if isinstance(value, timedelta):
-        value = value.total_seconds()
+    total_seconds = getattr(value, "total_seconds", None)
+    if total_seconds is not None:
+        value = float(total_seconds())
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigurationError(
             f"{what} must be seconds (a number) or a timedelta, not {value!r} "

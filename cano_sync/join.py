@@ -4,18 +4,17 @@ from __future__ import annotations
 
 __all__ = ("JoinConfig",)
 
-from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 from .duration import Duration, seconds
 from .errors import ConfigurationError
 from .strategy import JoinStrategy
+from .value import Value
 
 S = TypeVar("S")
 
 
-@dataclass(frozen=True)
-class JoinConfig(Generic[S]):
+class JoinConfig(Value, Generic[S]):
     """How a split joins, and where the run goes then. Immutable.
 
     Args:
@@ -38,40 +37,56 @@ class JoinConfig(Generic[S]):
     4
     """
 
+    __slots__ = (  # noqa: RUF023
+        "strategy",
+        "join_state",
+        "timeout",
+        "bulkhead",
+        "store_partial_results",
+        "collect",
+        "fail_fast",
+        "error_state",
+    )
+
     strategy: JoinStrategy
     join_state: S
-    timeout: Duration | None = field(default=None, kw_only=True)
-    bulkhead: int | None = field(default=None, kw_only=True)
-    store_partial_results: bool = field(default=False, kw_only=True)
-    collect: str | None = field(default=None, kw_only=True)
-    fail_fast: bool = field(default=False, kw_only=True)
-    error_state: S | None = field(default=None, kw_only=True)
+    timeout: float | None
+    bulkhead: int | None
+    store_partial_results: bool
+    collect: str | None
+    fail_fast: bool
+    error_state: S | None
 
-    def __post_init__(self) -> None:
-        given: object = self.strategy
-        if not isinstance(given, JoinStrategy):
-            mend = "such as JoinStrategy.ALL"
-            if isinstance(given, type):
-                mend = f"make an object of the class: {given.__qualname__}()"
-            elif callable(given):
-                mend = f"call it: JoinStrategy.{getattr(given, '__name__', '...')}(...)"
-            raise ConfigurationError(f"a join needs a JoinStrategy, not {given!r}; {mend}")
-        if self.timeout is not None:
-            object.__setattr__(self, "timeout", seconds(self.timeout, "a join's timeout"))
-        if self.bulkhead is not None and (
-            isinstance(self.bulkhead, bool)
-            or not isinstance(self.bulkhead, int)
-            or self.bulkhead < 1
-        ):
+    def __init__(
+        self,
+        strategy: JoinStrategy,
+        join_state: S,
+        *,
+        timeout: Duration | None = None,
+        bulkhead: int | None = None,
+        store_partial_results: bool = False,
+        collect: str | None = None,
+        fail_fast: bool = False,
+        error_state: S | None = None,
+    ) -> None:
+        _check_strategy(strategy)
+        _check_bulkhead(bulkhead)
+        if collect is not None and not isinstance(collect, str):
             raise ConfigurationError(
-                f"bulkhead is how many branches may run at once, 1 or more, not {self.bulkhead!r}; "
-                "leave it out (None) for no limit"
+                f"collect is the store key for the successes' values, a str, not {collect!r}"
             )
-        if self.collect is not None and not isinstance(self.collect, str):
-            raise ConfigurationError(
-                f"collect is the store key for the successes' values, a str, not {self.collect!r}"
-            )
-        problem = self.effective.problem_with(total=None, timeout=self.limit)
+        limit = None if timeout is None else seconds(timeout, "a join's timeout")
+        self._fill(
+            strategy,
+            join_state,
+            limit,
+            bulkhead,
+            store_partial_results,
+            collect,
+            fail_fast,
+            error_state,
+        )
+        problem = self.effective.problem_with(total=None, timeout=limit)
         if problem is not None:
             raise ConfigurationError(problem)
 
@@ -80,27 +95,42 @@ class JoinConfig(Generic[S]):
         """The strategy that is asked: `strategy`, or its fail-fast variant."""
         return self.strategy.failing_fast() if self.fail_fast else self.strategy
 
-    @property
-    def limit(self) -> float | None:
-        """The timeout in seconds."""
-        return cast("float | None", self.timeout)  # __post_init__ has made seconds of it
-
     def with_timeout(self, timeout: Duration | None) -> JoinConfig[S]:
         """The same with another time limit for the split, in seconds; None for none."""
-        return replace(self, timeout=timeout)
+        return self.replace(timeout=timeout)
 
     def with_bulkhead(self, bulkhead: int | None) -> JoinConfig[S]:
         """The same with so many branches at once."""
-        return replace(self, bulkhead=bulkhead)
+        return self.replace(bulkhead=bulkhead)
 
     def with_store_partial_results(self, store: bool = True) -> JoinConfig[S]:
         """The same, putting its result into the store or not."""
-        return replace(self, store_partial_results=store)
+        return self.replace(store_partial_results=store)
 
     def with_join_state(self, state: S) -> JoinConfig[S]:
         """The same, going on to another state."""
-        return replace(self, join_state=state)
+        return self.replace(join_state=state)
 
     def with_error_state(self, state: S | None) -> JoinConfig[S]:
         """The same, going to `state` when the join fails or times out; None to raise."""
-        return replace(self, error_state=state)
+        return self.replace(error_state=state)
+
+
+def _check_strategy(given: object) -> None:
+    if isinstance(given, JoinStrategy):
+        return
+    mend = "such as JoinStrategy.ALL"
+    if isinstance(given, type):
+        mend = f"make an object of the class: {given.__qualname__}()"
+    elif callable(given):
+        mend = f"call it: JoinStrategy.{getattr(given, '__name__', '...')}(...)"
+    raise ConfigurationError(f"a join needs a JoinStrategy, not {given!r}; {mend}")
+
+
+def _check_bulkhead(given: object) -> None:
+    if given is None or (isinstance(given, int) and not isinstance(given, bool) and given >= 1):
+        return
+    raise ConfigurationError(
+        f"bulkhead is how many branches may run at once, 1 or more, not {given!r}; leave it out "
+        "(None) for no limit"
+    )

@@ -5,14 +5,13 @@ from __future__ import annotations
 __all__ = ("Outcome", "SplitResult")
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from .errors import CanoError
+from .value import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Value):
     """What became of one branch.
 
     Attributes:
@@ -24,16 +23,29 @@ class Outcome:
         duration: how many seconds it took, up to the join's decision for a cancelled one.
     """
 
+    __slots__ = ("index", "name", "value", "error", "started_at", "duration")  # noqa: RUF023
+
     index: int
     name: str
-    value: Any = None
-    error: CanoError | None = None
-    started_at: float | None = None
-    duration: float = 0.0
+    value: Any
+    error: CanoError | None
+    started_at: float | None
+    duration: float
+
+    def __init__(
+        self,
+        index: int,
+        name: str,
+        *,
+        value: Any = None,
+        error: CanoError | None = None,
+        started_at: float | None = None,
+        duration: float = 0.0,
+    ) -> None:
+        self._fill(index, name, value, error, started_at, duration)
 
 
-@dataclass(frozen=True, slots=True)
-class SplitResult:
+class SplitResult(Value):
     """What came of a split, each list in the order of its tasks.
 
     Attributes:
@@ -49,9 +61,19 @@ class SplitResult:
     1 of 2 succeeded, 0 failed, 1 cancelled
     """
 
+    __slots__ = ("successes", "errors", "cancelled")  # noqa: RUF023
+
     successes: Sequence[Outcome]
     errors: Sequence[Outcome]
     cancelled: Sequence[Outcome]
+
+    def __init__(
+        self,
+        successes: Sequence[Outcome],
+        errors: Sequence[Outcome],
+        cancelled: Sequence[Outcome],
+    ) -> None:
+        self._fill(successes, errors, cancelled)
 
     @property
     def total(self) -> int:

@@ -6,22 +6,33 @@ __all__ = ("Shape", "declared_states", "display_name", "read_signature")
 
 import builtins
 import functools
-import inspect
 import types
 import typing
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigurationError
+from .lazy import Lazy
+from .value import Value
+
+if TYPE_CHECKING:
+    import inspect
+else:
+    inspect = Lazy("inspect")  # a fifth of what importing this library would cost
 
 
-class Shape(NamedTuple):
+class Shape(Value):
     """What a callable wants: how many positional arguments, and which of ours by name."""
+
+    __slots__ = ("positional", "cancel", "context")  # noqa: RUF023
 
     positional: int
     cancel: bool
     context: bool
+
+    def __init__(self, positional: int, cancel: bool, context: bool) -> None:
+        self._fill(positional, cancel, context)
 
     @property
     def plain(self) -> bool:

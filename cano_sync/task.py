@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ("BoundTask", "Task", "TaskContext", "TaskResult", "bind", "task")
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, Generic, Never, TypeVar
 
 from .cancellation import CancellationToken
@@ -13,6 +12,7 @@ from .config import TaskConfig
 from .errors import CanoError, ConfigurationError
 from .signature import Shape, declared_states, display_name, read_signature
 from .store import Store
+from .value import Value
 
 S = TypeVar("S")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -20,8 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _MARK = "__cano_task__"
 
 
-@dataclass(frozen=True, slots=True)
-class TaskContext:
+class TaskContext(Value):
     """Where a task runs; a task gets it by a parameter named `context`.
 
     Attributes:
@@ -32,23 +31,39 @@ class TaskContext:
         error: the error that led to this error state, or None.
     """
 
+    __slots__ = ("run_id", "state", "index", "attempt", "error")  # noqa: RUF023
+
     run_id: str
     state: Any
-    index: int | None = None
-    attempt: int = 1
-    error: CanoError | None = None
+    index: int | None
+    attempt: int
+    error: CanoError | None
+
+    def __init__(
+        self,
+        run_id: str,
+        state: Any,
+        index: int | None = None,
+        attempt: int = 1,
+        error: CanoError | None = None,
+    ) -> None:
+        self._fill(run_id, state, index, attempt, error)
 
 
-@dataclass(frozen=True, slots=True)
-class TaskResult(Generic[S]):
+class TaskResult(Value, Generic[S]):
     """What a task may return instead of a bare state.
 
     >>> TaskResult.single("NEXT").states
     ('NEXT',)
     """
 
+    __slots__ = ("states", "is_split")  # noqa: RUF023
+
     states: tuple[S, ...]
-    is_split: bool = False
+    is_split: bool
+
+    def __init__(self, states: tuple[S, ...], is_split: bool = False) -> None:
+        self._fill(states, is_split)
 
     @classmethod
     def single(cls, state: S) -> TaskResult[S]:
@@ -64,13 +79,17 @@ class TaskResult(Generic[S]):
         return cls(tuple(states), is_split=True)
 
 
-@dataclass(frozen=True, slots=True)
 class Call:
     """A callable and how to call it."""
 
-    function: Callable[..., Any]
-    shape: Shape
-    edges: frozenset[Any] | None = None
+    __slots__ = ("edges", "function", "shape")
+
+    def __init__(
+        self, function: Callable[..., Any], shape: Shape, edges: frozenset[Any] | None = None
+    ) -> None:
+        self.function = function
+        self.shape = shape
+        self.edges = edges
 
 
 class Task:
@@ -114,10 +133,12 @@ class Task:
         )
 
 
-@dataclass(frozen=True, slots=True)
 class _Mark:
-    config: TaskConfig | None
-    name: str | None
+    __slots__ = ("config", "name")
+
+    def __init__(self, config: TaskConfig | None, name: str | None) -> None:
+        self.config = config
+        self.name = name
 
 
 def task(

@@ -64,7 +64,7 @@ def split_state(state: Any, tasks: Any, join: Any) -> SplitState:
             state=state,
         )
     branches = tuple(bound(state, task, branch=True) for task in tasks)
-    problem = join.effective.problem_with(total=len(branches), timeout=join.limit)
+    problem = join.effective.problem_with(total=len(branches), timeout=join.timeout)
     if problem is not None:
         raise ConfigurationError(where + problem, state=state)
     return SplitState(join, tasks=branches)

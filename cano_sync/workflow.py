@@ -8,7 +8,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import replace
 from enum import Enum
 from typing import Any, Generic, Never, TypeVar, overload
 
@@ -189,7 +188,7 @@ class Workflow(Generic[S]):
         """
         self._idle = False
         limit = None if timeout is None else seconds(timeout, "with_timeout()")
-        made: Workflow[S] = self._with(replace(self._description, timeout=limit))
+        made: Workflow[S] = self._with(self._description.replace(timeout=limit))
         return made
 
     def with_executor(self, executor: Executor | None) -> Workflow[S]:
@@ -200,7 +199,7 @@ class Workflow(Generic[S]):
         """
         self._idle = False
         check_executor(executor)
-        made: Workflow[S] = self._with(replace(self._description, executor=executor))
+        made: Workflow[S] = self._with(self._description.replace(executor=executor))
         return made
 
     # Checking and running.
@@ -290,14 +289,14 @@ class Workflow(Generic[S]):
 
     def _add(self, state: Any, what: SingleState | SplitState) -> Any:
         states = {**self._description.states, state: what}
-        return self._with(replace(self._description, states=states))
+        return self._with(self._description.replace(states=states))
 
     def _add_exits(self, states: tuple[Any, ...]) -> Any:
         self._idle = False
         for state in states:
             check_exit(self._description, state)
         exits = {**self._description.exits, **dict.fromkeys(states)}
-        return self._with(replace(self._description, exits=exits))
+        return self._with(self._description.replace(exits=exits))
 
     def __repr__(self) -> str:
         described = self._description

@@ -21,7 +21,7 @@ PACKAGE = Path(cano_sync.__file__).parent
 
 # From the ground up; a room knows only rooms before it.
 CORE = (
-    "errors", "duration", "callbacks", "cancellation", "ambient", "store", "fence",
+    "lazy", "errors", "value", "duration", "callbacks", "cancellation", "ambient", "store", "fence",
     "outcome", "strategy", "join", "retry", "config", "signature", "task", "node", "description",
     "_engine", "_engine.tokens", "_engine.pool", "_engine.away", "_engine.attempts",
     "_engine.retrying", "_engine.ledger",
@@ -30,8 +30,9 @@ CORE = (
     "",  # the front door
 )  # fmt: skip
 
-# The one type-only look upwards: a failed join carries the result of a split.
-UPWARDS = {("errors", "outcome")}
+# The looks upwards, both for the type checkers only: a failed join carries the result of a split,
+# and the attempts load the room of the retries when they first need it.
+UPWARDS = {("errors", "outcome"), ("_engine.attempts", "_engine.retrying")}
 
 LONGEST_FILE = 320
 LONGEST_FUNCTION = 40
@@ -59,7 +60,10 @@ def imports_of(room: str) -> Iterator[str]:
         here = room.split(".") if room else []
         up = node.level - (1 if is_package else 0)
         base = here[: len(here) - up] if up else here
-        yield ".".join([*base, *(node.module or "").split(".")]).strip(".")
+        if node.module is None:  # from . import room
+            yield from (".".join([*base, alias.name]) for alias in node.names)
+        else:
+            yield ".".join([*base, *node.module.split(".")])
 
 
 def test_every_room_of_the_core_has_its_floor() -> None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 __all__ = ("Site", "attempt", "failure", "perform")
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..cancellation import CancellationToken, Cancelled
 from ..description import show
 from ..errors import AttemptTimeoutError, CanoError, TaskExecutionError, describe
+from ..lazy import Lazy
 from ..store import Store
 from ..task import BoundTask, TaskContext
 from .away import Left, away
+
+if TYPE_CHECKING:
+    from . import retrying
+else:
+    retrying = Lazy(".retrying", __package__)  # the room next door; it brings tenacity along
 
 
 class Site:
@@ -39,9 +44,7 @@ def perform(task: BoundTask, store: Store, token: CancellationToken, site: Site)
     """
     if task.config.retry is None:
         return attempt(task, store, token, site, 1)
-    # The room next door, and tenacity with it, is loaded by the first task that has retries: a
-    # third of what importing this library would cost.
-    return import_module(".retrying", __package__).perform(task, store, token, site)
+    return retrying.perform(task, store, token, site)
 
 
 def failure(error: Exception | Cancelled, task: str | None, site: Site) -> CanoError:
@@ -65,7 +68,7 @@ def attempt(
     context = None
     if task.wants_context:
         context = TaskContext(site.run_id, site.state, site.index, number, site.error)
-    limit = task.config.limit
+    limit = task.config.attempt_timeout
     if limit is None:
         return task.call(store, token, context)
     try:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures import thread as _threads_of_futures
 from contextvars import ContextVar
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from ..ambient import enter_token
 from ..cancellation import CancellationToken
@@ -29,12 +29,17 @@ _DAEMONIC: bool = getattr(_thread, "daemon_threads_allowed", lambda: True)()
 _joined_at_exit: Any = _threads_of_futures._threads_queues
 
 
-class Place(NamedTuple):
+class Place:
     """Where a task runs: how deep, on which executors of users', behind which gate."""
 
-    depth: int = 0
-    executors: tuple[Executor, ...] = ()
-    gate: Gate | None = None
+    __slots__ = ("depth", "executors", "gate")
+
+    def __init__(
+        self, depth: int = 0, executors: tuple[Executor, ...] = (), gate: Gate | None = None
+    ) -> None:
+        self.depth = depth
+        self.executors = executors
+        self.gate = gate
 
 
 _OUTSIDE = Place()
@@ -50,13 +55,6 @@ def enter(place: Place, token: CancellationToken | None) -> None:
     """Make them the current ones, in the context that this is called in."""
     _place.set(place)
     enter_token(token)
-
-
-class Job(Protocol):
-    """Something to do on a thread of a pool. It raises nothing."""
-
-    def run(self) -> None:
-        """Do it."""
 
 
 class _Call:
@@ -112,8 +110,8 @@ class Pool(ThreadPoolExecutor):
         self.start((_Call(future, lambda: fn(*args, **kwargs)),))
         return future
 
-    def start(self, jobs: Iterable[Job]) -> None:
-        """Run jobs whose end nobody waits for.
+    def start(self, jobs: Iterable[_Call | Errand]) -> None:
+        """Run jobs whose end nobody waits for, each by its `run()`, which raises nothing.
 
         Raises:
             RuntimeError: none of them was taken: the pool is shut down, the interpreter is
@@ -225,6 +223,10 @@ class Errand:
         self._thread: threading.Thread | None = None
         self._ended = False
         self._left = False
+
+    def run(self) -> None:
+        """The work, where an errand is a job of its own."""
+        raise NotImplementedError
 
     def begin(self) -> None:
         """The work begins, on this thread."""

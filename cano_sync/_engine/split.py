@@ -56,7 +56,7 @@ class Split:
         self._join = join
         self._site = site
         self._parent = token
-        limit = join.limit
+        limit = join.timeout
         self._deadline = None if limit is None else entered + limit
         place = here()
         self._pool: Pool | None = None  # the process's, unless the user's can be used
@@ -169,7 +169,7 @@ class Split:
         why = f"{self._join.strategy!r} failed"
         if self._ledger.timed_out:
             kind = SplitTimeoutError
-            why = f"{self._join.strategy!r} was not reached within {self._join.limit:g} s"
+            why = f"{self._join.strategy!r} was not reached within {self._join.timeout:g} s"
         error = kind(
             f"state {show(state)}: {why}: {result.summary}",
             result=result,
