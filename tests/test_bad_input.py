@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from enum import Enum, auto
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from cano_sync import (
     CanoError,
     ConfigurationError,
     JoinConfig,
+    JoinError,
     JoinStrategy,
     Node,
     Store,
@@ -631,6 +632,41 @@ def test_a_list_with_something_else_in_it() -> None:
         "7 of type int",
         kind=WorkflowError,
     )
+
+
+def test_a_list_that_raises_on_the_way_is_a_failure_of_its_state() -> None:
+    called: list[int] = []
+
+    def listing(store: Store) -> Iterator[Any]:
+        yield lambda: called.append(1)
+        raise Boom("the list broke off")
+
+    error = refused(
+        lambda: split(listing).orchestrate(Step.START),
+        "state Step.START",
+        "'listing'",
+        "Boom: the list broke off",
+        kind=TaskExecutionError,
+    )
+    assert isinstance(error.__cause__, Boom)
+    assert called == []
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_list_that_is_too_short_for_its_quorum_fails_before_a_branch_runs(count: int) -> None:
+    called: list[int] = []
+
+    def listing(store: Store) -> list[Any]:
+        return [lambda: called.append(1)] * count
+
+    refused(
+        lambda: split(listing, strategy=JoinStrategy.quorum(2)).orchestrate(Step.START),
+        "state Step.START",
+        "JoinStrategy.quorum(2)",
+        f"0 of {count} succeeded",
+        kind=JoinError,
+    )
+    assert called == []
 
 
 # What a task returns. It can only be known at run time.

@@ -1,0 +1,400 @@
+"""A user's workflow, as its types are seen from outside: checked by mypy and pyright, never run."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
+from enum import Enum, auto
+from functools import partial
+from typing import Any, Literal, assert_type
+
+import tenacity
+
+from cano_sync import (
+    AttemptTimeoutError,
+    CancellationToken,
+    Cancelled,
+    CanoError,
+    ConfigurationError,
+    DiscardedWorkflowWarning,
+    JoinConfig,
+    JoinError,
+    JoinStrategy,
+    KeyNotFoundError,
+    MemoryStore,
+    Node,
+    NodeExecutionError,
+    Outcome,
+    PreparationError,
+    Registration,
+    RetryExhaustedError,
+    SplitResult,
+    SplitTimeoutError,
+    Store,
+    StoreError,
+    Tally,
+    Task,
+    TaskConfig,
+    TaskContext,
+    TaskExecutionError,
+    TaskResult,
+    TypeMismatchError,
+    Verdict,
+    Workflow,
+    WorkflowCancelledError,
+    WorkflowError,
+    WorkflowTimeoutError,
+    abandoned_tasks,
+    current_token,
+    task,
+)
+
+
+class Quote(Enum):
+    LOAD = auto()
+    ASK = auto()
+    CHOOSE = auto()
+    MEND = auto()
+    DONE = auto()
+    NO_OFFER = auto()
+
+
+# The store.
+
+
+def stored(store: Store) -> None:
+    assert_type(store.get("order", dict), dict[Any, Any])
+    assert_type(store.get("name", str), str)
+    assert_type(store.get("name", str, default=None), str | None)
+    assert_type(store.get("name", str, default=0), str | int)
+    anything: str = store.get("anything")
+    or_else: int = store.get("anything", default=0)
+    store.put("name", anything)
+    store.append("offers", or_else)
+    count: int = store.update("count", increased, default=0)
+    store.update("count", lambda number: number + count)
+    store.remove("name")
+    assert_type(store.contains_key("name"), bool)
+    assert_type(store.keys(), list[str])
+    assert_type(store.snapshot(), dict[str, Any])
+    assert_type("name" in store, bool)
+    assert_type(len(store), int)
+    assert_type(iter(store), Iterator[str])
+    assert_type(list(store), list[str])
+    store["name"] = store["other"]
+    del store["name"]
+    store.clear()
+
+
+def increased(number: int) -> int:
+    return number + 1
+
+
+class OwnStore(Store):
+    """One's own backend; the mapping habits come from the protocol."""
+
+    def __init__(self) -> None:
+        self.data: dict[str, Any] = {}
+
+    def get(self, key: str, type: Any = None, *, default: Any = None) -> Any:
+        return self.data.get(key, default)
+
+    def put(self, key: str, value: Any) -> None:
+        self.data[key] = value
+
+    def append(self, key: str, item: Any) -> None:
+        self.data.setdefault(key, []).append(item)
+
+    def update(self, key: str, function: Callable[[Any], Any], default: Any = None) -> Any:
+        self.data[key] = function(self.data.get(key, default))
+        return self.data[key]
+
+    def remove(self, key: str) -> None:
+        self.data.pop(key, None)
+
+    def contains_key(self, key: str) -> bool:
+        return key in self.data
+
+    def keys(self) -> list[str]:
+        return list(self.data)
+
+    def clear(self) -> None:
+        self.data.clear()
+
+    def snapshot(self) -> dict[str, Any]:
+        return dict(self.data)
+
+
+stored(MemoryStore())
+stored(MemoryStore({"name": "Ada"}))
+stored(OwnStore())
+
+
+# Tasks of every form.
+
+
+def load(store: Store) -> Literal[Quote.ASK]:
+    store.put("order", {"sku": "A-17"})
+    return Quote.ASK
+
+
+def choose(store: Store) -> Literal[Quote.DONE, Quote.NO_OFFER]:
+    return Quote.DONE if store.get("offers", list) else Quote.NO_OFFER
+
+
+def no_parameters() -> Quote:
+    return Quote.DONE
+
+
+def mend(store: Store, cancel: CancellationToken, context: TaskContext) -> Quote:
+    assert_type(context.run_id, str)
+    assert_type(context.index, int | None)
+    assert_type(context.attempt, int)
+    assert_type(context.error, CanoError | None)
+    return Quote.DONE if context.error is None else Quote.NO_OFFER
+
+
+def as_a_result() -> TaskResult[Quote]:
+    return TaskResult((Quote.DONE,))
+
+
+def with_url(url: str, store: Store) -> Quote:
+    store.put("url", url)
+    return Quote.DONE
+
+
+@task(config=TaskConfig.with_fixed_retry(2, delay=timedelta(seconds=1)), name="ask politely")
+def decorated(store: Store) -> Literal[Quote.DONE]:
+    return Quote.DONE
+
+
+assert_type(decorated(MemoryStore()), Literal[Quote.DONE])
+
+
+class AskSupplier:
+    """A callable object."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def __call__(self, store: Store, cancel: CancellationToken) -> dict[str, object]:
+        assert_type(cancel.remaining(), float | None)
+        assert_type(cancel.remaining(default=5.0), float)
+        return {"url": self.url}
+
+    def method(self, store: Store) -> Quote:
+        return Quote.DONE
+
+
+class Greet(Task):
+    name = "greet"
+
+    def config(self) -> TaskConfig:
+        return TaskConfig.minimal().with_attempt_timeout(2)
+
+    def run(self, store: Store, cancel: CancellationToken) -> Quote:
+        cancel.check()
+        return Quote.DONE
+
+
+class Double(Node):
+    def prep(self, store: Store) -> int:
+        return store.get("n", int)
+
+    def exec(self, prepared: int, context: TaskContext) -> int:
+        return prepared * context.attempt
+
+    def post(self, store: Store, result: int) -> Literal[Quote.DONE]:
+        store.put("n", result)
+        return Quote.DONE
+
+
+def suppliers(store: Store) -> Iterable[AskSupplier]:
+    urls: list[str] = store.get("urls")
+    for url in urls:
+        yield AskSupplier(url)
+
+
+# Configs.
+
+assert_type(TaskConfig.minimal(), TaskConfig)
+assert_type(TaskConfig.with_exponential_retry(5, base_delay=0.1, jitter=0), TaskConfig)
+assert_type(TaskConfig(tenacity.Retrying(stop=tenacity.stop_after_attempt(3))), TaskConfig)
+config = TaskConfig.with_fixed_retry(3, 0.5).with_attempt_timeout(timedelta(seconds=2))
+
+join = JoinConfig(JoinStrategy.PARTIAL_TIMEOUT, Quote.CHOOSE, timeout=0.2, collect="offers")
+assert_type(join, JoinConfig[Quote])
+assert_type(join.with_timeout(timedelta(seconds=1)), JoinConfig[Quote])
+assert_type(join.with_bulkhead(4).with_store_partial_results(), JoinConfig[Quote])
+assert_type(join.with_join_state(Quote.DONE).with_error_state(Quote.MEND), JoinConfig[Quote])
+assert_type(
+    JoinConfig(
+        JoinStrategy.ALL,
+        Quote.CHOOSE,
+        timeout=timedelta(seconds=1),
+        bulkhead=2,
+        store_partial_results=True,
+        fail_fast=True,
+        error_state=Quote.MEND,
+    ),
+    JoinConfig[Quote],
+)
+
+
+class Majority(JoinStrategy):
+    """A strategy of one's own."""
+
+    def decide(self, tally: Tally) -> Verdict:
+        if 2 * tally.successes > tally.total:
+            return Verdict.PROCEED
+        return Verdict.WAIT if tally.pending else Verdict.FAIL
+
+    def at_deadline(self, tally: Tally) -> Verdict:
+        return Verdict.PROCEED if tally.ended else Verdict.FAIL
+
+
+STRATEGIES: Sequence[JoinStrategy] = [
+    JoinStrategy.ALL,
+    JoinStrategy.ANY,
+    JoinStrategy.PARTIAL_TIMEOUT,
+    JoinStrategy.quorum(2),
+    JoinStrategy.percentage(0.5),
+    JoinStrategy.partial_results(1),
+    Majority(),
+]
+
+
+# Workflows.
+
+workflow = (
+    Workflow()
+    .register(Quote.LOAD, load, config, error_state=Quote.MEND)
+    .register_split(Quote.ASK, [AskSupplier("one"), AskSupplier("two")], join)
+    .register(Quote.CHOOSE, choose)
+    .register(Quote.MEND, mend)
+    .add_exit_state(Quote.DONE)
+    .add_exit_states(Quote.NO_OFFER)
+)
+assert_type(workflow, Workflow[Quote])
+assert_type(workflow.with_timeout(1), Workflow[Quote])
+assert_type(workflow.with_timeout(timedelta(seconds=1)).with_timeout(None), Workflow[Quote])
+assert_type(workflow.with_executor(ThreadPoolExecutor(4)).with_executor(None), Workflow[Quote])
+assert_type(workflow.add_exit_states([Quote.DONE, Quote.NO_OFFER]), Workflow[Quote])
+assert_type(workflow.orchestrate(Quote.LOAD), Quote)
+assert_type(workflow.submit(Quote.LOAD, store=OwnStore()), Future[Quote])
+assert_type(workflow.submit(Quote.LOAD).result(1.0), Quote)
+workflow.validate()
+workflow.validate_initial_state(Quote.LOAD)
+
+every_form = (
+    Workflow(MemoryStore())
+    .register(Quote.LOAD, no_parameters)
+    .register(Quote.ASK, partial(with_url, "https://example.org"))
+    .register(Quote.CHOOSE, AskSupplier("one").method)
+    .register(Quote.MEND, decorated)
+)
+assert_type(every_form, Workflow[Quote])
+assert_type(every_form.register(Quote.DONE, as_a_result), Workflow[Quote])
+assert_type(every_form.register(Quote.DONE, Greet()), Workflow[Quote])
+assert_type(every_form.register(Quote.DONE, Double(), error_state=None), Workflow[Quote])
+assert_type(every_form.register_split(Quote.DONE, suppliers, join), Workflow[Quote])
+assert_type(
+    every_form.register_split(Quote.DONE, (load, Greet(), Double(), partial(len, "x")), join),
+    Workflow[Quote],
+)
+
+begun_with_a_split = Workflow().register_split(Quote.ASK, suppliers, join)
+assert_type(begun_with_a_split, Workflow[Quote])
+assert_type(Workflow().add_exit_state(Quote.DONE), Workflow[Quote])
+assert_type(Workflow().add_exit_states(Quote.DONE, Quote.NO_OFFER), Workflow[Quote])
+assert_type(Workflow().with_timeout(1).register(Quote.LOAD, load), Workflow[Quote])
+
+by_name = Workflow().register("GREET", lambda: "DONE").add_exit_state("DONE")
+assert_type(by_name, Workflow[str])
+assert_type(by_name.orchestrate("GREET"), str)
+
+
+def run(described: Workflow[Quote], urls: list[str]) -> Quote:
+    """A helper of a user's that takes a workflow."""
+    return described.orchestrate(Quote.LOAD, store=MemoryStore({"urls": urls}))
+
+
+run(workflow, [])
+
+
+# Tokens.
+
+token = CancellationToken(timeout=timedelta(seconds=5), parent=CancellationToken())
+assert_type(token.cancelled, bool)
+assert_type(token.reason, str | None)
+assert_type(token.deadline, float | None)
+assert_type(token.wait(1), bool)
+assert_type(token.wait(), bool)
+assert_type(token.child(timeout=1), CancellationToken)
+assert_type(current_token(), CancellationToken)
+assert_type(abandoned_tasks(), int)
+with token.on_cancel(lambda: print("closing the socket")) as registration:
+    assert_type(registration, Registration)
+registration.remove()
+token.sleep(timedelta(milliseconds=1))
+token.cancel()
+token.cancel("the user went away")
+
+
+# What comes of it.
+
+
+def outcomes(result: SplitResult) -> Sequence[Outcome]:
+    for outcome in result.successes:
+        assert_type(outcome.index, int)
+        assert_type(outcome.name, str)
+        assert_type(outcome.error, CanoError | None)
+        assert_type(outcome.started_at, float | None)
+        assert_type(outcome.duration, float)
+    assert_type(result.total, int)
+    assert_type(result.values, list[Any])
+    assert_type(result.summary, str)
+    return [*result.errors, *result.cancelled]
+
+
+def careful() -> Quote | None:
+    try:
+        return workflow.orchestrate(Quote.LOAD, cancel=token)
+    except ConfigurationError as error:
+        assert_type(error.problems, tuple[str, ...])
+    except SplitTimeoutError as error:
+        late: TimeoutError = error
+        print(late)
+    except JoinError as error:
+        assert_type(error.result, SplitResult | None)
+    except WorkflowTimeoutError as error:
+        late = error
+    except WorkflowError as error:
+        print(error)
+    except WorkflowCancelledError as error:
+        assert_type(error.reason, str | None)
+    except RetryExhaustedError as error:
+        assert_type(error.attempts, int)
+    except AttemptTimeoutError as error:
+        late = error
+    except (TaskExecutionError, NodeExecutionError, PreparationError) as error:
+        assert_type(error.task, str | None)
+        assert_type(error.run_id, str | None)
+    except KeyNotFoundError as error:
+        absent: KeyError = error
+        print(absent)
+    except TypeMismatchError as error:
+        other: TypeError = error
+        print(other)
+    except StoreError as error:
+        known: CanoError = error
+        print(known.state)
+    except Cancelled as signal:
+        assert_type(signal.reason, str | None)
+        raise
+    return None
+
+
+warnings.simplefilter("error", DiscardedWorkflowWarning)
