@@ -52,35 +52,35 @@ def announce(
     if _waiting.depth:
         _in_a_thread((*bells, *callbacks))
         return
-    _call_all(bells)
-    if apart:
-        _in_a_thread(callbacks)
-    else:
-        _call_all(callbacks)
+    leaving = _call_all(bells)
+    leaving = (_in_a_thread(callbacks) if apart else _call_all(callbacks)) or leaving
+    if leaving is not None:
+        raise leaving
 
 
-def _in_a_thread(callbacks: Sequence[Callback]) -> None:
+def _in_a_thread(callbacks: Sequence[Callback]) -> BaseException | None:
     """Call them in a thread that ends with the last of them; nobody waits for it.
 
     By the low-level call: `threading.Thread.start` waits until the thread runs, and takes locks
     that an interrupted frame may hold.
     """
     if not callbacks:
-        return
+        return None
     try:
         _thread.start_new_thread(_call_all, (callbacks,))
     except RuntimeError:  # no thread can be had: rather late than never
-        _call_all(callbacks)
+        return _call_all(callbacks)
+    return None
 
 
-def _call_all(callbacks: Sequence[Callback]) -> None:
+def _call_all(callbacks: Sequence[Callback]) -> BaseException | None:
+    """Call each of them; return what wants out of the program, for when all have been called."""
     leaving: BaseException | None = None
     for callback in callbacks:
         try:
             callback()
         except (KeyboardInterrupt, SystemExit) as error:
-            leaving = error  # but first the others get the news
+            leaving = error
         except BaseException:  # Cancelled among them, from a store that is closed by now
             _log.exception("a callback of CancellationToken.on_cancel raised")
-    if leaving is not None:
-        raise leaving
+    return leaving

@@ -14,14 +14,16 @@ from .task import BoundTask
 from .value import Value
 
 
-class SingleState:
+class SingleState(Value):
     """A state with one task, which returns the next state."""
 
-    __slots__ = ("error_state", "task")
+    __slots__ = ("task", "error_state")  # noqa: RUF023
+
+    task: BoundTask
+    error_state: Any
 
     def __init__(self, task: BoundTask, error_state: Any = None) -> None:
-        self.task = task
-        self.error_state = error_state
+        self._fill(task, error_state)
 
     @property
     def edges(self) -> frozenset[Any] | None:
@@ -29,10 +31,14 @@ class SingleState:
         return self.task.edges
 
 
-class SplitState:
+class SplitState(Value):
     """A state with many tasks: known ones, or a factory that lists them at run time."""
 
-    __slots__ = ("factory", "join", "tasks")
+    __slots__ = ("join", "tasks", "factory")  # noqa: RUF023
+
+    join: JoinConfig[Any]
+    tasks: tuple[BoundTask, ...]
+    factory: BoundTask | None
 
     def __init__(
         self,
@@ -40,9 +46,7 @@ class SplitState:
         tasks: tuple[BoundTask, ...] = (),
         factory: BoundTask | None = None,
     ) -> None:
-        self.join = join
-        self.tasks = tasks
-        self.factory = factory
+        self._fill(join, tasks, factory)
 
     @property
     def error_state(self) -> Any:

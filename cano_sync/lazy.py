@@ -4,8 +4,21 @@ from __future__ import annotations
 
 __all__ = ("Lazy",)
 
+import os
+import threading
 from importlib import import_module
+from types import ModuleType
 from typing import Any
+
+# Held while a module is loaded, and across a fork: a child must not inherit the lock of a module
+# that another thread was just loading.
+_loading = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_loading.acquire,
+        after_in_parent=_loading.release,
+        after_in_child=_loading.release,
+    )
 
 
 class Lazy:
@@ -19,11 +32,15 @@ class Lazy:
     [1, 2]
     """
 
-    __slots__ = ("_name", "_package")
+    __slots__ = ("_module", "_name", "_package")
 
     def __init__(self, name: str, package: str | None = None) -> None:
         self._name = name
         self._package = package
+        self._module: ModuleType | None = None
 
     def __getattr__(self, attribute: str) -> Any:
-        return getattr(import_module(self._name, self._package), attribute)
+        if self._module is None:
+            with _loading:
+                self._module = import_module(self._name, self._package)
+        return getattr(self._module, attribute)

@@ -102,7 +102,7 @@ def _read(
 ) -> Shape:
     _refuse_what_runs_later(function, name, generator)
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = _parameters(function)
     except (ValueError, TypeError):  # some builtins tell nothing
         return Shape(len(offer), cancel=False, context=False)
     bound = function.keywords if isinstance(function, functools.partial) else {}
@@ -132,9 +132,17 @@ def _read(
     return Shape(positional, cancel="cancel" in wanted, context="context" in wanted)
 
 
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """A decorated function's own, which is what gets called, unless it passes on any it gets."""
+    own = inspect.signature(function, follow_wrapped=False).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in own):
+        return list(inspect.signature(function).parameters.values())
+    return list(own)
+
+
 def _refuse_what_runs_later(function: Callable[..., Any], name: str, generator: bool) -> None:
     """A call of these would return before the task has run."""
-    inner = _innermost(function)
+    inner = _innermost(function, unwrap=False)
     if inspect.iscoroutinefunction(inner) or inspect.isasyncgenfunction(inner):
         raise ConfigurationError(
             f"task {name!r} is asynchronous; cano_sync runs plain functions: make it a `def`, or "
@@ -149,14 +157,14 @@ def _refuse_what_runs_later(function: Callable[..., Any], name: str, generator: 
         )
 
 
-def _innermost(function: Any) -> Any:
-    """The function at the bottom of partials, methods, decorators and callable objects."""
+def _innermost(function: Any, *, unwrap: bool = True) -> Any:
+    """The function at the bottom of partials, methods, callable objects, and of decorators."""
     while True:
         if isinstance(function, functools.partial):
             function = function.func
         elif isinstance(function, types.MethodType):
             function = function.__func__
-        elif hasattr(function, "__wrapped__"):
+        elif unwrap and hasattr(function, "__wrapped__"):
             function = function.__wrapped__
         elif inspect.isroutine(function) or not hasattr(type(function), "__call__"):  # noqa: B004
             return function
@@ -176,9 +184,13 @@ def declared_states(function: Callable[..., Any]) -> frozenset[Any] | None:
     """The states that a return annotation names, or None where it says nothing of the kind."""
     inner = _innermost(function)
     annotation = getattr(inner, "__annotations__", {}).get("return")
-    if isinstance(annotation, str):
-        annotation = _evaluate(annotation, inner)
-    states = _states_in(annotation)
+    for _ in range(2):  # a quoted one may have been made text once more by a future import
+        if isinstance(annotation, str):
+            annotation = _evaluate(annotation, inner)
+    try:
+        states = _states_in(annotation)
+    except Exception:  # a `type` alias of what does not exist, or of itself
+        return None
     return None if states is None else frozenset(states)
 
 

@@ -282,7 +282,9 @@ _NO_MARK = _Mark(None, None)
 
 
 def _mark_of(task: Any) -> _Mark:
-    """What @task has attached, to the function or to the one inside a partial."""
-    function = getattr(task, "func", task)
-    mark = getattr(function, _MARK, _NO_MARK)
-    return mark if isinstance(mark, _Mark) else _NO_MARK
+    """What @task has attached, to the callable or to the function inside a partial."""
+    for holder in (task, getattr(task, "func", None)):
+        mark = getattr(holder, _MARK, None)
+        if isinstance(mark, _Mark):
+            return mark
+    return _NO_MARK

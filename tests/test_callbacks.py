@@ -156,7 +156,6 @@ def test_what_wants_out_of_the_program_gets_out_once_the_others_were_called(
     assert last.threads == [HERE()]
 
 
-@pytest.mark.xfail(reason="bug: what a bell raises leaves before the callbacks have been called")
 def test_what_wants_out_of_the_program_while_a_bell_rings_does_not_lose_the_callbacks() -> None:
     """A Ctrl-C that arrives in the middle of a cancellation."""
     last = Caller()

@@ -90,7 +90,7 @@ def test_a_node_may_have_a_name_and_a_config() -> None:
             return TaskConfig(attempt_timeout=1)
 
     bound = bind(Named())
-    assert (bound.name, bound.config.limit) == ("double it", 1.0)
+    assert (bound.name, bound.config.attempt_timeout) == ("double it", 1.0)
 
 
 class Tell(Node):

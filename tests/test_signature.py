@@ -380,7 +380,6 @@ def test_that_it_may_list_tasks_is_not_remembered_for_a_task() -> None:
     refused(one_by_one, "generator function")
 
 
-@pytest.mark.xfail(reason="bug: the decorated function is looked at, not the one that is called")
 def test_a_decorator_that_supplies_an_argument_itself_may_do_so() -> None:
     """functools.wraps says whose name it has, not that its parameters are the same."""
 
@@ -391,7 +390,6 @@ def test_a_decorator_that_supplies_an_argument_itself_may_do_so() -> None:
     assert shape(with_a_prefix) == Shape(1, True, False)
 
 
-@pytest.mark.xfail(reason="bug: the decorated function is looked at, not the one that is called")
 def test_a_decorator_with_fewer_parameters_gets_no_more_than_it_takes() -> None:
     @functools.wraps(store_and_cancel)
     def without_token(store: Any) -> None:
@@ -402,7 +400,6 @@ def test_a_decorator_with_fewer_parameters_gets_no_more_than_it_takes() -> None:
     assert got == [(S, None)]
 
 
-@pytest.mark.xfail(reason="bug: refused, with the advice to do what was done")
 def test_a_decorator_that_runs_a_coroutine_to_its_end_makes_a_plain_function_of_it() -> None:
     @functools.wraps(later)
     def at_once(store: Any) -> Any:
@@ -411,7 +408,6 @@ def test_a_decorator_that_runs_a_coroutine_to_its_end_makes_a_plain_function_of_
     assert shape(at_once) == Shape(1, False, False)
 
 
-@pytest.mark.xfail(reason="bug: the decorated function is looked at, not the one that is called")
 def test_a_decorator_that_exhausts_a_generator_makes_a_plain_function_of_it() -> None:
     @functools.wraps(one_by_one)
     def all_at_once(store: Any) -> list[int]:
@@ -599,11 +595,7 @@ SAVE, BOTH = {Step.SAVE}, {Step.SAVE, Step.DONE}
         (to_strings, {"save", "done"}),
         (to_nested, BOTH),
         (annotated, SAVE),
-        pytest.param(
-            quoted,
-            SAVE,
-            marks=pytest.mark.xfail(reason="bug: a string in a string is evaluated once only"),
-        ),
+        (quoted, SAVE),
         (by_module, SAVE),
         (by_alias, BOTH),
         (broken_parameter, SAVE),
@@ -750,7 +742,6 @@ def test_annotations_that_are_no_strings_are_read_the_same() -> None:
 
 
 @needs_type_statement
-@pytest.mark.xfail(reason="bug: the value of an alias is computed when it is asked for, and raises")
 @pytest.mark.parametrize(
     "statement",
     ["type Next = Missing", "type Next = Next | Only"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import functools
 import pickle
 from enum import Enum, auto
@@ -57,8 +56,8 @@ def test_a_context_says_where_in_a_split_and_after_which_error() -> None:
 
 @pytest.mark.parametrize("value", [CONTEXT, TaskResult.single(Step.DONE)])
 def test_contexts_and_results_do_not_change(value: Any) -> None:
-    name = dataclasses.fields(value)[0].name
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    name = type(value).__slots__[0]
+    with pytest.raises(AttributeError):
         setattr(value, name, None)
 
 
@@ -229,7 +228,6 @@ def test_what_was_attached_to_a_function_is_found_through_a_partial() -> None:
     assert call(bound) == "here"
 
 
-@pytest.mark.xfail(reason="bug: the mark is looked for on the partial's function only")
 def test_what_was_attached_to_a_partial_is_found() -> None:
     def load(store: Store, url: str) -> str:
         return url

@@ -84,6 +84,28 @@ class _Call:
             future.set_result(result)
 
 
+class _Worker(threading.Thread):
+    """A thread of a pool: whoever joins it waits until it ends or is with an abandoned task.
+
+    At its exit the interpreter joins the threads that it found at work. One of them may become
+    abandoned only then, by a run that was left behind itself and has just heard of it.
+    """
+
+    def __init__(self, name: str, serve: Callable[[], None]) -> None:
+        super().__init__(name=name, daemon=_DAEMONIC)
+        self.let_go = threading.Event()
+        self._serve = serve
+
+    def run(self) -> None:
+        try:
+            self._serve()
+        finally:
+            self.let_go.set()
+
+    def join(self, timeout: float | None = None) -> None:
+        self.let_go.wait(timeout)
+
+
 class Pool(ThreadPoolExecutor):
     """A ThreadPoolExecutor that does without the threads that abandoned tasks have kept.
 
@@ -132,9 +154,7 @@ class Pool(ThreadPoolExecutor):
         number = len(self._threads)
         if number >= self._max_workers:
             return False
-        thread = threading.Thread(
-            name=f"{self._thread_name_prefix}_{number}", target=self._serve, daemon=_DAEMONIC
-        )
+        thread = _Worker(f"{self._thread_name_prefix}_{number}", self._serve)
         try:
             thread.start()
         except RuntimeError:
@@ -166,7 +186,8 @@ class Pool(ThreadPoolExecutor):
 
     def lend(self, thread: threading.Thread) -> None:
         """Do without this thread: it is with an abandoned task."""
-        _joined_at_exit.pop(thread, None)
+        assert isinstance(thread, _Worker)
+        thread.let_go.set()
         with self._shutdown_lock:
             self._max_workers += 1
             if self._unclaimed and not self._shutdown and self._grow():
@@ -174,7 +195,8 @@ class Pool(ThreadPoolExecutor):
 
     def take_back(self, thread: threading.Thread) -> None:
         """The thread has come back after all."""
-        _joined_at_exit[thread] = self._work_queue
+        assert isinstance(thread, _Worker)
+        thread.let_go.clear()
         with self._shutdown_lock:
             self._max_workers -= 1
 

@@ -281,18 +281,9 @@ def time_to_exit(process: subprocess.Popen[str]) -> tuple[float, str, str]:
     return time.monotonic() - ended, said + rest, complaints
 
 
-RACING = pytest.mark.xfail(
-    reason="bug: the exit does not see what a run that was itself left behind is about to leave",
-    strict=False,
-)
-
-
 @pytest.mark.parametrize(
     "what",
-    [
-        pytest.param(what, marks=RACING) if what == "a deaf task far below" else what
-        for what in EXITS
-    ],
+    EXITS,
 )
 def test_an_interpreter_exits_at_once_beside(what: str, start_script: StartScript) -> None:
     process = start_script(program(dedent(EXITS[what]) + SIGNED_OFF))
