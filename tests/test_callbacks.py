@@ -1,15 +1,20 @@
-"""Calling callbacks: here, or elsewhere where this thread sits in a wait."""
+"""Calling callbacks: here, apart, or elsewhere where this thread sits in a wait."""
 
 from __future__ import annotations
 
+import _thread
 import logging
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from cano_sync import Cancelled
 from cano_sync.callbacks import announce, interruptible_wait
 
 SOON = 20.0
+HERE = threading.get_ident
 
 
 class Caller:
@@ -20,117 +25,141 @@ class Caller:
         self.threads: list[int] = []
 
     def __call__(self) -> None:
-        self.threads.append(threading.get_ident())
+        self.threads.append(HERE())
         self.called.set()
 
 
-def test_callbacks_are_called_here_in_their_order() -> None:
-    calls: list[object] = []
-    announce((), [lambda: calls.append(1), lambda: calls.append(threading.get_ident())])
-    assert calls == [1, threading.get_ident()]
+def test_bells_ring_before_callbacks_are_called_each_in_their_order() -> None:
+    calls: list[int] = []
+    note = [lambda number=number: calls.append(number) for number in range(4)]
+    announce(note[:2], note[2:])
+    assert calls == [0, 1, 2, 3]
 
 
-def test_callbacks_are_called_elsewhere_in_their_order_in_one_thread() -> None:
-    first, second = Caller(), Caller()
-    announce((), [first, second], apart=True)
+def test_all_are_called_here() -> None:
+    bell, callback = Caller(), Caller()
+    announce([bell], [callback])
+    assert bell.threads == callback.threads == [HERE()]
+
+
+def test_apart_the_bells_ring_here_and_the_callbacks_get_one_thread() -> None:
+    bell, first, second = Caller(), Caller(), Caller()
+    announce([bell], [first, second], apart=True)
+    assert bell.threads == [HERE()]
     assert second.called.wait(SOON)
-    assert first.threads == second.threads != [threading.get_ident()]
+    assert first.threads == second.threads != [HERE()]
 
 
-def test_in_a_wait_that_a_signal_may_interrupt_they_are_called_elsewhere() -> None:
-    caller = Caller()
+def test_apart_nobody_waits_for_the_callbacks(gate: threading.Event) -> None:
+    announce([], [lambda: gate.wait(SOON)], apart=True)
+    assert not gate.is_set()
+
+
+def refuse(*args: Any) -> int:
+    raise RuntimeError("can't start new thread")
+
+
+def test_apart_no_thread_is_started_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_thread, "start_new_thread", lambda *args: pytest.fail("started"))
+    announce([lambda: None], [], apart=True)
+
+
+def test_where_no_thread_can_be_had_they_are_called_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
+    callback = Caller()
+    announce([], [callback], apart=True)
+    assert callback.threads == [HERE()]
+
+
+# In a wait that a signal handler may interrupt.
+
+
+def test_in_a_wait_all_are_called_elsewhere_bells_first() -> None:
+    bell, callback = Caller(), Caller()
+    ranks: list[bool] = []
     with interruptible_wait:
-        announce((), [caller])
-        assert caller.called.wait(SOON)
-    assert caller.threads != [threading.get_ident()]
+        announce([bell], [lambda: ranks.append(bell.called.is_set()), callback])
+        assert callback.called.wait(SOON)
+    assert bell.threads == callback.threads != [HERE()]
+    assert ranks == [True]
 
 
 def test_after_the_wait_they_are_called_here_again() -> None:
-    caller = Caller()
+    callback = Caller()
     with interruptible_wait:
         pass
-    announce((), [caller])
-    assert caller.threads == [threading.get_ident()]
+    announce([], [callback])
+    assert callback.threads == [HERE()]
 
 
 def test_a_wait_that_raised_is_over_too() -> None:
     with pytest.raises(KeyboardInterrupt), interruptible_wait:
         raise KeyboardInterrupt
-    caller = Caller()
-    announce((), [caller])
-    assert caller.threads == [threading.get_ident()]
+    callback = Caller()
+    announce([], [callback])
+    assert callback.threads == [HERE()]
 
 
 def test_the_end_of_an_inner_wait_does_not_end_the_outer_one() -> None:
-    caller = Caller()
+    callback = Caller()
     with interruptible_wait:
         with interruptible_wait:
             pass
-        announce((), [caller])
-        assert caller.called.wait(SOON)
-    assert caller.threads != [threading.get_ident()]
+        announce([], [callback])
+        assert callback.called.wait(SOON)
+    assert callback.threads != [HERE()]
 
 
 def test_one_threads_wait_is_nothing_to_another_thread() -> None:
-    caller = Caller()
-    other = threading.Thread(target=announce, args=((), [caller]))
+    callback = Caller()
+    other = threading.Thread(target=announce, args=([], [callback]))
     with interruptible_wait:
         other.start()
         other.join()
-    assert caller.threads == [other.ident]
+    assert callback.threads == [other.ident]
 
 
+# What they raise.
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def callback() -> None:
+        raise error
+
+    return callback
+
+
+@pytest.mark.parametrize("error", [ValueError("no socket"), Cancelled("no socket")])
+@pytest.mark.parametrize("as_bell", [False, True])
 @pytest.mark.parametrize("apart", [False, True])
-def test_a_callback_that_raises_is_logged_and_the_others_are_called(
-    apart: bool, caplog: pytest.LogCaptureFixture
+def test_one_that_raises_is_logged_and_the_others_are_called(
+    error: BaseException, as_bell: bool, apart: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken() -> None:
-        raise ValueError("no socket")
-
-    caller = Caller()
+    last = Caller()
+    broken = [raising(error)]
     with caplog.at_level(logging.ERROR, "cano_sync"):
-        announce((), [broken, caller], apart=apart)
-        assert caller.called.wait(SOON)
+        announce(broken if as_bell else [], [last] if as_bell else [*broken, last], apart=apart)
+        assert last.called.wait(SOON)
     (record,) = caplog.records
     assert "on_cancel" in record.getMessage()
     assert record.exc_info is not None
-    assert str(record.exc_info[1]) == "no socket"
+    assert record.exc_info[1] is error
 
 
-def test_bells_are_rung_before_any_callback_is_called() -> None:
-    calls: list[str] = []
-    announce([lambda: calls.append("bell")], [lambda: calls.append("callback")])
-    assert calls == ["bell", "callback"]
-
-
-def test_bells_are_rung_here_where_the_callbacks_are_called_apart() -> None:
-    bell, caller = Caller(), Caller()
-    announce([bell], [caller], apart=True)
-    assert bell.threads == [threading.get_ident()]
-    assert caller.called.wait(SOON)
-    assert caller.threads != bell.threads
-
-
-@pytest.mark.parametrize("leaving", [KeyboardInterrupt, SystemExit])
-def test_what_wants_out_of_the_program_gets_out_once_all_are_called(
-    leaving: type[BaseException],
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_what_wants_out_of_the_program_gets_out_once_the_others_were_called(
+    kind: type[BaseException],
 ) -> None:
-    def out() -> None:
-        raise leaving
-
-    caller = Caller()
-    with pytest.raises(leaving):
-        announce((), [out, caller])
-    assert caller.called.is_set()
+    last = Caller()
+    with pytest.raises(kind):
+        announce([], [raising(kind()), last])
+    assert last.threads == [HERE()]
 
 
-def test_without_a_thread_to_be_had_they_are_called_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rather late than never."""
-
-    def no_more(*job: object) -> int:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr("_thread.start_new_thread", no_more)
-    caller = Caller()
-    announce((), [caller], apart=True)
-    assert caller.threads == [threading.get_ident()]
+@pytest.mark.xfail(reason="bug: what a bell raises leaves before the callbacks have been called")
+def test_what_wants_out_of_the_program_while_a_bell_rings_does_not_lose_the_callbacks() -> None:
+    """A Ctrl-C that arrives in the middle of a cancellation."""
+    last = Caller()
+    with pytest.raises(KeyboardInterrupt):
+        announce([raising(KeyboardInterrupt())], [last])
+    assert last.threads == [HERE()]

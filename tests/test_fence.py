@@ -135,13 +135,7 @@ def test_an_update_whose_run_moved_on_while_the_function_ran_writes_nothing(kind
     assert store.snapshot() == initial()
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        MemoryStore,
-        Foreign,
-    ],
-)
+@KINDS
 def test_behind_a_closed_gate_an_update_does_not_call_its_function(kind: Kind) -> None:
     view, gate = fence(kind(initial()))
     gate.close()
@@ -151,13 +145,7 @@ def test_behind_a_closed_gate_an_update_does_not_call_its_function(kind: Kind) -
     assert calls == []
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        MemoryStore,
-        Foreign,
-    ],
-)
+@KINDS
 def test_behind_a_closed_gate_an_update_of_an_absent_key_is_cancelled_too(kind: Kind) -> None:
     view, gate = fence(kind(initial()))
     gate.close()

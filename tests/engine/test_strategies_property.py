@@ -8,7 +8,7 @@ import math
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from hypothesis import given, settings
@@ -98,9 +98,8 @@ class Row:
         )
 
 
-def share(p: float) -> Row:
-    need = lambda total: max(1, math.ceil(Decimal(str(p)) * total))  # noqa: E731
-    return Row(JoinStrategy.percentage(p), need)
+def share(p: Fraction) -> Row:
+    return Row(JoinStrategy.percentage(float(p)), lambda total: max(1, math.ceil(p * total)))
 
 
 rows = st.one_of(
@@ -109,7 +108,7 @@ rows = st.one_of(
     st.just(Row(JoinStrategy.ANY, lambda total: 1)),
     st.integers(1, 4).map(lambda n: Row(JoinStrategy.quorum(n), lambda total: n)),
     st.integers(1, 4).map(lambda n: Row(JoinStrategy.partial_results(n), lambda total: n)),
-    st.sampled_from([0.2, 0.34, 0.5, 0.75, 1.0]).map(share),
+    st.fractions(Fraction(1, 100), 1, max_denominator=100).map(share),
     st.just(Row(JoinStrategy.PARTIAL_TIMEOUT, lambda total: 0, hasty=False, timeout=60)),
 )
 orders = st.integers(0, 5).flatmap(lambda total: st.permutations(range(total)))
