@@ -177,7 +177,7 @@ class CancellationToken:
         bells: list[Callback] = []
         callbacks: list[Callback] = []
         timers: list[threading.Timer] = []
-        todo = [self]
+        todo: list[CancellationToken] = [self]
         while todo:
             token = todo.pop()
             with token._lock:

@@ -15,6 +15,7 @@ from .store import Store
 from .value import Value
 
 S = TypeVar("S")
+T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "__cano_task__"
@@ -65,18 +66,18 @@ class TaskResult(Value, Generic[S]):
     def __init__(self, states: tuple[S, ...], is_split: bool = False) -> None:
         self._fill(states, is_split)
 
-    @classmethod
-    def single(cls, state: S) -> TaskResult[S]:
+    @staticmethod
+    def single(state: T) -> TaskResult[T]:
         """Go on to `state`."""
-        return cls((state,))
+        return TaskResult((state,))
 
-    @classmethod
-    def split(cls, states: Iterable[S]) -> TaskResult[S]:
+    @staticmethod
+    def split(states: Iterable[T]) -> TaskResult[T]:
         """Refused by every run, with a pointer to `Workflow.register_split`.
 
         It is here for those who come from engines where a task may fan out by what it returns.
         """
-        return cls(tuple(states), is_split=True)
+        return TaskResult(tuple(states), is_split=True)
 
 
 class Call:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 __all__ = ("Value",)
 
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, dataclass_transform
 
 
+@dataclass_transform(frozen_default=True)
 class Value:
     """Its fields are its `__slots__`; a subclass's `__init__` takes them by these names.
 

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future
 from enum import Enum
-from typing import Any, Generic, Never, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar, overload
 
 from ._engine.machine import Machine
 from ._engine.run import perform_in_background, perform_run
@@ -33,7 +33,12 @@ from .validation import (
     split_state,
 )
 
-S = TypeVar("S")
+if TYPE_CHECKING:  # a type variable with a default: `Workflow()` has no states yet
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    S = TypeVarWithDefault("S", default=Never)
+else:
+    S = TypeVar("S")
 T = TypeVar("T")
 
 AnyTask = Callable[..., Any] | Task
@@ -64,10 +69,6 @@ class Workflow(Generic[S]):
 
     __slots__ = ("__weakref__", "_description", "_idle", "_machine")
 
-    @overload
-    def __init__(self: Workflow[Never], store: Store | None = None) -> None: ...
-    @overload
-    def __init__(self, store: Store | None = None) -> None: ...
     def __init__(self, store: Store | None = None) -> None:
         self._idle = False  # whether a builder method made it and nobody has used it yet
         self._machine: Machine | None = None  # compiled by the first run, once validated
@@ -171,9 +172,13 @@ class Workflow(Generic[S]):
         return self._add_exits((state,))
 
     @overload
-    def add_exit_states(self: Workflow[Never], *states: T | Iterable[T]) -> Workflow[T]: ...
+    def add_exit_states(self: Workflow[Never], states: Iterable[T], /) -> Workflow[T]: ...
     @overload
-    def add_exit_states(self, *states: S | Iterable[S]) -> Workflow[S]: ...
+    def add_exit_states(self: Workflow[Never], *states: T) -> Workflow[T]: ...
+    @overload
+    def add_exit_states(self, states: Iterable[S], /) -> Workflow[S]: ...
+    @overload
+    def add_exit_states(self, *states: S) -> Workflow[S]: ...
     def add_exit_states(self, *states: Any) -> Any:
         """Name several; one iterable of states is accepted too."""
         if len(states) == 1 and _is_collection(states[0]):

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextvars import copy_context
-from functools import partial
 from typing import Any, TypeVar
 
 from ..callbacks import interruptible_wait
@@ -99,9 +98,8 @@ def away(
     ended = False
     try:
         if not token.is_told:
-            job = partial(context.run, _do, errand, work, fenced, token)
             try:
-                future = pool.submit(job)
+                future = pool.submit(lambda: context.run(_do, errand, work, fenced, token))
             except RuntimeError as error:
                 raise WorkflowError(f"there is no thread for {what}: {error}") from error
             wait_first(future, stopped, token.deadline)

@@ -281,6 +281,9 @@ def _forget() -> None:
     """In a forked child: the threads of the parent are not here, nor its tasks."""
     global _lock
     _lock = threading.Lock()
+    for pool in _pools.values():
+        for thread in pool._threads:
+            _joined_at_exit.pop(thread, None)
     _pools.clear()
     _abandoned.clear()
 

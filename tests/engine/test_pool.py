@@ -363,7 +363,7 @@ def test_a_forked_child_forgets_pools_tasks_and_a_lock_that_was_held(
     held = threading.Lock()
     held.acquire()
     monkeypatch.setattr(pool_room, "_lock", held)
-    monkeypatch.setattr(pool_room, "_pools", {1: object()})
+    monkeypatch.setattr(pool_room, "_pools", {1: Pool(1)})
     monkeypatch.setattr(pool_room, "_abandoned", {object()})
     assert abandoned_tasks() == 1
     pool_room._forget()

@@ -281,10 +281,7 @@ def time_to_exit(process: subprocess.Popen[str]) -> tuple[float, str, str]:
     return time.monotonic() - ended, said + rest, complaints
 
 
-@pytest.mark.parametrize(
-    "what",
-    EXITS,
-)
+@pytest.mark.parametrize("what", EXITS)
 def test_an_interpreter_exits_at_once_beside(what: str, start_script: StartScript) -> None:
     process = start_script(program(dedent(EXITS[what]) + SIGNED_OFF))
     took, said, complaints = time_to_exit(process)

@@ -271,7 +271,7 @@ def nervous() -> Iterator[None]:
 # The hunt.
 
 HUNTS: dict[str, tuple[Callable[[Hunt], None], int]] = {
-    "a join": (join, 3000),
+    "a join": (join, 2500),
     "a join around a nested run": (nested_join, 400),
     "a split's timeout": (split_timeout, 400),
     "an attempt's timeout": (attempt_timeout, 400),

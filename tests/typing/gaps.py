@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import assert_type
 
-from cano_sync import Store, TaskResult, Workflow
+from cano_sync import JoinConfig, JoinStrategy, Outcome, Store, TaskConfig, TaskResult, Workflow
 
 
 class Quote(Enum):
@@ -33,3 +33,9 @@ assert_type(Workflow().add_exit_states([Quote.LOAD, Quote.DONE]), Workflow[Quote
 # Pyright in its strict mode does not know what `TaskResult.single` takes.
 def single() -> TaskResult[Quote]:
     return TaskResult.single(Quote.DONE)
+
+
+# Neither of the two knows that values are immutable.
+JoinConfig(JoinStrategy.ALL, Quote.DONE).timeout = 3  # error: misc
+TaskConfig().retry = None  # error: misc
+Outcome(0, "a").value = 1  # error: misc

@@ -13,7 +13,6 @@ from cano_sync import (
     JoinConfig,
     JoinStrategy,
     MemoryStore,
-    Outcome,
     Store,
     Tally,
     TaskConfig,
@@ -100,11 +99,10 @@ CancellationToken().on_cancel("close")  # error: arg-type
 MemoryStore(["name"])  # error: arg-type
 task(good)  # error: arg-type
 
-# What is frozen, or read-only.
-join.timeout = 3  # error: misc
-TaskConfig().retry = None  # error: misc
+# What is read-only.
 CancellationToken().cancelled = True  # error: misc
-Outcome(0, "a").value = 1  # error: misc
+JoinStrategy.ALL.decide(Tally(1, 0, 0)).value = "wait"  # error: misc
+Tally(1, 0, 0).total = 2  # error: misc
 
 # Values of the wrong type.
 number: int = MemoryStore().get("name", str)  # error: assignment

@@ -115,12 +115,10 @@ def test_pyright_catches_each_mistake_and_nothing_else(by_pyright: Found) -> Non
     assert sorted(by_pyright["mistakes.py"]) == sorted(marked("mistakes.py"))
 
 
-@pytest.mark.xfail(reason="wart: Workflow[S]() and one iterable of exits, as mypy reads them")
 def test_nothing_is_left_for_mypy(by_mypy: Found) -> None:
     assert by_mypy["gaps.py"] == marked("gaps.py")
 
 
-@pytest.mark.xfail(reason="wart: TaskResult.single, as pyright reads it")
 def test_nothing_is_left_for_pyright(by_pyright: Found) -> None:
     assert sorted(by_pyright["gaps.py"]) == sorted(marked("gaps.py"))
 
