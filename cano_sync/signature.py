@@ -102,7 +102,8 @@ def _read(
 ) -> Shape:
     _refuse_what_runs_later(function, name, generator)
     try:
-        parameters = _parameters(function)
+        follow = _passes_on(function)
+        parameters = inspect.signature(function, follow_wrapped=follow).parameters.values()
     except (ValueError, TypeError):  # some builtins tell nothing
         return Shape(len(offer), cancel=False, context=False)
     bound = function.keywords if isinstance(function, functools.partial) else {}
@@ -132,17 +133,21 @@ def _read(
     return Shape(positional, cancel="cancel" in wanted, context="context" in wanted)
 
 
-def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    """A decorated function's own, which is what gets called, unless it passes on any it gets."""
-    own = inspect.signature(function, follow_wrapped=False).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in own):
-        return list(inspect.signature(function).parameters.values())
-    return list(own)
+def _passes_on(function: Any) -> bool:
+    """Whether a decorator's wrapper passes on whatever it gets, so that what it wraps counts.
+
+    Otherwise it counts itself, for it is what gets called; `functools.wraps` tells only whose name
+    it has. One without code in Python is functools.lru_cache or the like.
+    """
+    while isinstance(function, functools.partial):
+        function = function.func
+    code = getattr(function, "__code__", None)
+    return code is None or bool(code.co_flags & inspect.CO_VARKEYWORDS)
 
 
 def _refuse_what_runs_later(function: Callable[..., Any], name: str, generator: bool) -> None:
     """A call of these would return before the task has run."""
-    inner = _innermost(function, unwrap=False)
+    inner = _innermost(function, as_called=True)
     if inspect.iscoroutinefunction(inner) or inspect.isasyncgenfunction(inner):
         raise ConfigurationError(
             f"task {name!r} is asynchronous; cano_sync runs plain functions: make it a `def`, or "
@@ -157,14 +162,17 @@ def _refuse_what_runs_later(function: Callable[..., Any], name: str, generator: 
         )
 
 
-def _innermost(function: Any, *, unwrap: bool = True) -> Any:
-    """The function at the bottom of partials, methods, callable objects, and of decorators."""
+def _innermost(function: Any, *, as_called: bool = False) -> Any:
+    """The function at the bottom of partials, methods, callable objects and decorators.
+
+    With `as_called`, a decorator that does not pass on what it gets is the bottom.
+    """
     while True:
         if isinstance(function, functools.partial):
             function = function.func
         elif isinstance(function, types.MethodType):
             function = function.__func__
-        elif unwrap and hasattr(function, "__wrapped__"):
+        elif hasattr(function, "__wrapped__") and (not as_called or _passes_on(function)):
             function = function.__wrapped__
         elif inspect.isroutine(function) or not hasattr(type(function), "__call__"):  # noqa: B004
             return function
