@@ -24,15 +24,14 @@ CORE = (
     "lazy", "errors", "value", "duration", "callbacks", "cancellation", "ambient", "store", "fence",
     "outcome", "strategy", "join", "retry", "config", "signature", "task", "node", "description",
     "_engine", "_engine.tokens", "_engine.pool", "_engine.away", "_engine.attempts",
-    "_engine.retrying", "_engine.ledger",
+    "_engine.retrying", "_engine.perform", "_engine.ledger",
     "_engine.split", "_engine.machine", "_engine.run",
     "validation", "workflow",
     "",  # the front door
 )  # fmt: skip
 
-# The looks upwards, both for the type checkers only: a failed join carries the result of a split,
-# and the attempts load the room of the retries when they first need it.
-UPWARDS = {("errors", "outcome"), ("_engine.attempts", "_engine.retrying")}
+# The one look upwards, for the type checkers only: a failed join carries the result of a split.
+UPWARDS = {("errors", "outcome")}
 
 LONGEST_FILE = 320
 LONGEST_FUNCTION = 40

@@ -1,23 +1,17 @@
-"""One task's attempts: the call, its time limit, and what its failure is called."""
+"""One attempt at a task: the call, its time limit, and what its failure is called."""
 
 from __future__ import annotations
 
-__all__ = ("Site", "attempt", "failure", "perform")
+__all__ = ("Site", "attempt", "failure")
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..cancellation import CancellationToken, Cancelled
 from ..description import show
 from ..errors import AttemptTimeoutError, CanoError, TaskExecutionError, describe
-from ..lazy import Lazy
 from ..store import Store
 from ..task import BoundTask, TaskContext
 from .away import Left, away
-
-if TYPE_CHECKING:
-    from . import retrying
-else:
-    retrying = Lazy(".retrying", __package__)  # the room next door; it brings tenacity along
 
 
 class Site:
@@ -32,19 +26,6 @@ class Site:
         self.state = state
         self.index = index
         self.error = error
-
-
-def perform(task: BoundTask, store: Store, token: CancellationToken, site: Site) -> Any:
-    """Run the task as its config says; what its last attempt raised is raised.
-
-    Raises:
-        Cancelled: the token was cancelled, between two attempts or in one.
-        RetryExhaustedError: from the error of the last of several attempts.
-        AttemptTimeoutError: the only attempt took too long.
-    """
-    if task.config.retry is None:
-        return attempt(task, store, token, site, 1)
-    return retrying.perform(task, store, token, site)
 
 
 def failure(error: Exception | Cancelled, task: str | None, site: Site) -> CanoError:

@@ -1,8 +1,8 @@
-"""One task's attempts where it has retries: tenacity, once the first attempt has failed."""
+"""Several attempts at a task: tenacity, once the first one has failed."""
 
 from __future__ import annotations
 
-__all__ = ("perform",)
+__all__ = ("with_retries",)
 
 import time
 from typing import Any
@@ -17,7 +17,7 @@ from ..task import BoundTask
 from .attempts import Site, attempt
 
 
-def perform(task: BoundTask, store: Store, token: CancellationToken, site: Site) -> Any:
+def with_retries(task: BoundTask, store: Store, token: CancellationToken, site: Site) -> Any:
     """Run a task with retries as its config says; what its last attempt raised is raised.
 
     Raises:

@@ -25,9 +25,10 @@ from ..errors import (
 from ..fence import fence
 from ..store import Store
 from ..task import BoundTask, bind
-from .attempts import Site, failure, perform
+from .attempts import Site, failure
 from .away import Left, away
 from .machine import Entry, Machine
+from .perform import perform
 from .pool import Place, enter, here, process_pool
 from .split import Split
 from .tokens import EngineToken

@@ -18,9 +18,10 @@ from ..outcome import SplitResult
 from ..store import Store
 from ..strategy import Verdict
 from ..task import BoundTask
-from .attempts import Site, failure, perform
+from .attempts import Site, failure
 from .away import PATIENCE, Bell, wait_first
 from .ledger import Ledger
+from .perform import perform
 from .pool import Errand, Place, Pool, enter, here, process_pool
 from .tokens import EngineToken
 
