@@ -91,15 +91,20 @@ def away(
     own = None if limit is None else time.monotonic() + limit
     token = EngineToken(*parents, deadline=own, bell=lambda: stopped.set_result(None))
     fenced, gate = fence(store, place.gate)
-    errand = Errand(pool)
     context = copy_context()
     context.run(enter, Place(place.depth + 1, place.executors, gate), token)
+
+    def do(errand: Errand) -> T:
+        token.check()  # it may have waited for a seat until nobody wanted it any more
+        return work(fenced, token)
+
+    errand = Errand(pool, do)
     future: Future[T] | None = None
     ended = False
     try:
         if not token.is_told:
             try:
-                future = pool.submit(lambda: context.run(_do, errand, work, fenced, token))
+                future = pool.submit(context.run, errand.run)
             except RuntimeError as error:
                 raise WorkflowError(f"there is no thread for {what}: {error}") from error
             wait_first(future, stopped, token.deadline)
@@ -135,17 +140,3 @@ def _last_word(future: Future[Any] | None) -> BaseException | None:
     with interruptible_wait:
         wait((future,), GRACE)
     return future.exception() if future.done() else None
-
-
-def _do(
-    errand: Errand,
-    work: Callable[[Store, CancellationToken], T],
-    store: Store,
-    token: CancellationToken,
-) -> T:
-    errand.begin()
-    try:
-        token.check()  # it may have waited for a seat until nobody wanted it any more
-        return work(store, token)
-    finally:
-        errand.end()

@@ -21,15 +21,18 @@ from .attempts import Site
 from .away import Bell
 from .pool import Errand
 
+_make = tuple.__new__
+
 
 class Ledger:
     """Passive: it starts nothing and waits for nothing. The seats and the coordinator drive it.
 
-    The lock guards `_pending`, `_running`, the three counts and `verdict`. The strategy, which may
+    The lock guards `pending`, `_running`, the three counts and `verdict`. The strategy, which may
     be a user's, is asked without it. Once there is a verdict nothing lands any more: from then
     on the lists may be read without the lock.
 
     Attributes:
+        pending: the branches that nobody has taken yet; not to be changed from outside.
         decided: rung by the one who decides.
         verdict: None until then.
         problem: what to raise instead of a failed join: a strategy that is broken, a branch
@@ -40,13 +43,13 @@ class Ledger:
     def __init__(
         self, tasks: Sequence[BoundTask], strategy: JoinStrategy, site: Site, gate: Gate
     ) -> None:
-        count = len(tasks)
+        count = self._total = len(tasks)
         self._tasks = tasks
         self._strategy = strategy
         self._site = site
         self._gate = gate
         self._lock = threading.Lock()
-        self._pending = deque(range(count))
+        self.pending = deque(range(count))
         self._running: dict[int, Errand] = {}
         self._seats = 0
         self._successes = 0
@@ -65,7 +68,7 @@ class Ledger:
     @property
     def wants_seats(self) -> bool:
         """Whether there is still something to sit down for."""
-        return bool(self._pending) and self.verdict is None
+        return bool(self.pending) and self.verdict is None
 
     def expect_seat(self) -> None:
         """One more may come and take branches."""
@@ -80,12 +83,12 @@ class Ledger:
 
     def ask(self) -> None:
         """Ask the strategy before the first branch begins: it may know already."""
-        self._ask(Tally(len(self._tasks), 0, 0))
+        self._ask(Tally(self._total, 0, 0))
 
     def time_is_up(self) -> None:
         """Decide now: the split's deadline has passed."""
         with self._lock:
-            tally = self._tally()
+            tally = Tally(self._total, self._successes, self._errors)
         try:
             verdict = self._strategy.at_deadline(tally)
         except Exception as error:
@@ -132,12 +135,10 @@ class Ledger:
 
     def take(self, errand: Errand) -> int | None:
         """The next branch to perform, or None to go home."""
-        if not self._pending:
-            return None
         with self._lock:
-            if self.verdict is not None or not self._pending:
+            if self.verdict is not None or not self.pending:
                 return None
-            index = self._pending.popleft()
+            index = self.pending.popleft()
             self._running[index] = errand
         self._began[index] = time.perf_counter()
         return index
@@ -156,7 +157,8 @@ class Ledger:
                 self._successes += 1
             else:
                 self._errors += 1
-            tally = self._tally()
+            # As Tally(...) would, without its detour: this is done for each branch.
+            tally = _make(Tally, (self._total, self._successes, self._errors))
         self._ask(tally)
 
     def drop(self, index: int) -> None:
@@ -176,7 +178,7 @@ class Ledger:
             self.verdict = verdict
             self.problem = problem
             self.timed_out = timed_out
-            self._pending.clear()
+            self.pending.clear()
         self._gate.close()
         self.decided.set_result(None)
 
@@ -190,13 +192,10 @@ class Ledger:
             self.settle(verdict)
         elif verdict is not Verdict.WAIT:
             self.settle(Verdict.FAIL, problem=self._broken(f"it answered {verdict!r}"))
-        elif tally.ended == tally.total:
+        elif tally.successes + tally.errors == tally.total:
             self.settle(
                 Verdict.FAIL, problem=self._broken("it still waits after all branches have ended")
             )
-
-    def _tally(self) -> Tally:
-        return Tally(len(self._tasks), self._successes, self._errors)
 
     def _broken(self, why: str, cause: Exception | None = None) -> WorkflowError:
         error = WorkflowError(

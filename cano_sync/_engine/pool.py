@@ -91,14 +91,14 @@ class _Worker(threading.Thread):
     abandoned only then, by a run that was left behind itself and has just heard of it.
     """
 
-    def __init__(self, name: str, serve: Callable[[], None]) -> None:
+    def __init__(self, name: str, pool: Pool) -> None:
         super().__init__(name=name, daemon=_DAEMONIC)
         self.let_go = threading.Event()
-        self._serve = serve
+        self._pool = pool
 
     def run(self) -> None:
         try:
-            self._serve()
+            self._pool.serve(self)
         finally:
             self.let_go.set()
 
@@ -125,6 +125,7 @@ class Pool(ThreadPoolExecutor):
         super().__init__(max_workers, thread_name_prefix)
         self._idle = 0
         self._unclaimed = 0
+        self._workers: dict[int, _Worker] = {}  # by identity
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run `fn` with these arguments; see `concurrent.futures.Executor.submit`."""
@@ -154,7 +155,7 @@ class Pool(ThreadPoolExecutor):
         number = len(self._threads)
         if number >= self._max_workers:
             return False
-        thread = _Worker(f"{self._thread_name_prefix}_{number}", self._serve)
+        thread = _Worker(f"{self._thread_name_prefix}_{number}", self)
         try:
             thread.start()
         except RuntimeError:
@@ -166,8 +167,9 @@ class Pool(ThreadPoolExecutor):
         _joined_at_exit[thread] = self._work_queue
         return True
 
-    def _serve(self) -> None:
+    def serve(self, worker: _Worker) -> None:
         """A thread's life: job after job, until the pool is shut down or the interpreter exits."""
+        self._workers[_thread.get_ident()] = worker
         jobs: Any = self._work_queue
         while True:
             job = jobs.get()
@@ -184,19 +186,17 @@ class Pool(ThreadPoolExecutor):
                 else:
                     self._idle += 1
 
-    def lend(self, thread: threading.Thread) -> None:
-        """Do without this thread: it is with an abandoned task."""
-        assert isinstance(thread, _Worker)
-        thread.let_go.set()
+    def lend(self, ident: int) -> None:
+        """Do without the thread of this identity: it is with an abandoned task."""
+        self._workers[ident].let_go.set()
         with self._shutdown_lock:
             self._max_workers += 1
             if self._unclaimed and not self._shutdown and self._grow():
                 self._unclaimed -= 1
 
-    def take_back(self, thread: threading.Thread) -> None:
+    def take_back(self, ident: int) -> None:
         """The thread has come back after all."""
-        assert isinstance(thread, _Worker)
-        thread.let_go.clear()
+        self._workers[ident].let_go.clear()
         with self._shutdown_lock:
             self._max_workers -= 1
 
@@ -236,42 +236,48 @@ def abandoned_tasks() -> int:
 
 
 class Errand:
-    """A thread's time with one piece of work, which its owner may leave behind."""
+    """A thread's time with one piece of work, which its owner may leave behind.
 
-    __slots__ = ("_ended", "_left", "_pool", "_thread")
+    Args:
+        pool: whose thread it is; None for an executor of a user's.
+        work: gets the errand.
+    """
 
-    def __init__(self, pool: Executor) -> None:
-        self._pool = pool if isinstance(pool, Pool) else None
-        self._thread: threading.Thread | None = None
+    __slots__ = ("_ended", "_left", "_pool", "_thread", "_work")
+
+    def __init__(self, pool: Pool | None, work: Callable[[Errand], Any]) -> None:
+        self._pool = pool
+        self._work = work
+        self._thread = 0  # its identity, once the work has begun
         self._ended = False
         self._left = False
 
-    def run(self) -> None:
-        """The work, where an errand is a job of its own."""
-        raise NotImplementedError
+    def run(self) -> Any:
+        """Do the work, on this thread."""
+        self._thread = _thread.get_ident()
+        try:
+            return self._work(self)
+        finally:
+            # First write, then look: `abandon` does the same the other way.
+            self._ended = True
+            if self._left:
+                self._come_back()
 
-    def begin(self) -> None:
-        """The work begins, on this thread."""
-        self._thread = threading.current_thread()
-
-    def end(self) -> None:
-        """The work has ended. First write, then look: `abandon` does the same the other way."""
-        self._ended = True
-        if self._left:
-            with _lock:
-                if self not in _abandoned:
-                    return
-                _abandoned.remove(self)
-            if self._pool is not None and self._thread is not None:
-                self._pool.take_back(self._thread)
+    def _come_back(self) -> None:
+        with _lock:
+            if self not in _abandoned:
+                return
+            _abandoned.remove(self)
+        if self._pool is not None:
+            self._pool.take_back(self._thread)
 
     def abandon(self) -> None:
         """The owner waits no longer. Nothing to do if the work has not begun, or has ended."""
         with _lock:
             self._left = True
-            if self._ended or self._thread is None:
+            if self._ended or not self._thread:
                 return
-            # Before the lock is free: end() gives back only what was lent.
+            # Before the lock is free: _come_back() gives back only what was lent.
             if self._pool is not None:
                 self._pool.lend(self._thread)
             _abandoned.add(self)

@@ -115,7 +115,7 @@ class Split:
             self._submit_seats(count)
             return
         try:
-            self._pool.start([_Seat(self, self._pool) for _ in range(count)])
+            self._pool.start([Errand(self._pool, self._serve) for _ in range(count)])
         except RuntimeError as error:
             raise self._problem(f"there is no thread for its branches: {error}") from error
 
@@ -133,7 +133,7 @@ class Split:
             count -= 1
             ledger.expect_seat()
             try:
-                seat = executor.submit(_Seat(self, executor).run)
+                seat = executor.submit(Errand(None, self._serve).run)
             except RuntimeError as error:
                 ledger.lose_seat()
                 refused = error
@@ -184,16 +184,16 @@ class Split:
 
     # On the pool's threads.
 
-    def serve(self, seat: Errand) -> None:
+    def _serve(self, seat: Errand) -> None:
         """Perform pending branches until there are none, or the verdict is there."""
-        seat.begin()
+        ledger = self._ledger
         try:
-            while (index := self._ledger.take(seat)) is not None:
+            index = ledger.take(seat)
+            while index is not None:
                 self._branch(index)
+                index = ledger.take(seat) if ledger.pending else None
         except BaseException as bug:  # nobody reads a seat's future: let the caller know
-            self._ledger.settle(Verdict.FAIL, problem=bug)
-        finally:
-            seat.end()
+            ledger.settle(Verdict.FAIL, problem=bug)
 
     def _branch(self, index: int) -> None:
         """One branch, in a context of its own, and its landing."""
@@ -237,17 +237,3 @@ class Split:
     def _problem(self, why: str) -> WorkflowError:
         state = self._site.state
         return WorkflowError(f"state {show(state)}: {why}", state=state, run_id=self._site.run_id)
-
-
-class _Seat(Errand):
-    """A job on an executor that performs one pending branch after the other."""
-
-    __slots__ = ("_split",)
-
-    def __init__(self, split: Split, executor: Executor) -> None:
-        super().__init__(executor)
-        self._split = split
-
-    def run(self) -> None:
-        """Do it."""
-        self._split.serve(self)

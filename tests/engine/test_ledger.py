@@ -40,7 +40,7 @@ def failed() -> TaskExecutionError:
 
 
 def errand() -> Errand:
-    return Errand(None)  # type: ignore[arg-type]
+    return Errand(None, lambda errand: None)
 
 
 class Own(JoinStrategy):

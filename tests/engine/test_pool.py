@@ -398,20 +398,22 @@ def test_a_pools_threads_are_daemons_and_its_creator_stays_what_it_was() -> None
     assert me.daemon is False
 
 
+def nothing(errand: Errand) -> None:
+    """The work of an errand."""
+
+
 class Abandoned:
     """A job that waits on a gate, as an errand of a pool of one thread."""
 
     def __init__(self, pool: Pool, gate: threading.Event) -> None:
-        self.errand = Errand(pool)
+        self.errand = Errand(pool, self.work)
         self.running = threading.Event()
         self.gate = gate
-        self.future = pool.submit(self.work)
+        self.future = pool.submit(self.errand.run)
 
-    def work(self) -> None:
-        self.errand.begin()
+    def work(self, errand: Errand) -> None:
         self.running.set()
         self.gate.wait(SOON)
-        self.errand.end()
 
 
 def test_a_pool_does_without_the_threads_of_abandoned_tasks(gate: threading.Event) -> None:
@@ -443,20 +445,18 @@ def test_a_pool_is_as_large_as_before_once_an_abandoned_task_has_returned(
 
 def test_a_task_that_never_began_is_not_counted_as_abandoned() -> None:
     with Pool(1) as pool:
-        errand = Errand(pool)
+        errand = Errand(pool, nothing)
         errand.abandon()
         assert abandoned_tasks() == 0
-        errand.begin()
-        errand.end()
+        pool.submit(errand.run).result(SOON)
         assert abandoned_tasks() == 0
         assert pool._max_workers == 1
 
 
 def test_a_task_that_has_ended_is_not_counted_as_abandoned() -> None:
     with Pool(1) as pool:
-        errand = Errand(pool)
-        errand.begin()
-        errand.end()
+        errand = Errand(pool, nothing)
+        pool.submit(errand.run).result(SOON)
         errand.abandon()
         assert abandoned_tasks() == 0
         assert pool._max_workers == 1
@@ -464,13 +464,16 @@ def test_a_task_that_has_ended_is_not_counted_as_abandoned() -> None:
 
 def test_an_abandoned_task_on_a_users_executor_is_counted_too() -> None:
     """Its thread is the user's affair: only the count is ours."""
-    with ThreadPoolExecutor(1) as pool:
-        errand = Errand(pool)
-        errand.begin()
+    counts: list[int] = []
+
+    def work(errand: Errand) -> None:
         errand.abandon()
-        assert abandoned_tasks() == 1
-        errand.end()
-        assert abandoned_tasks() == 0
+        counts.append(abandoned_tasks())
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(Errand(None, work).run).result(SOON)
+    assert counts == [1]
+    assert abandoned_tasks() == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
