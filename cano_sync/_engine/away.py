@@ -21,7 +21,7 @@ from .tokens import EngineToken
 
 T = TypeVar("T")
 
-GRACE = 0.0004
+GRACE = 0.0002
 """Seconds that a cancelled task gets to say how it ended, before it is abandoned."""
 PATIENCE = 0.005
 """Seconds that a closing fence waits for a user's own backend to finish a write."""
