@@ -141,7 +141,7 @@ class Pool(ThreadPoolExecutor):
                 exiting, or the system has no thread at all.
         """
         with self._shutdown_lock, _threads_of_futures._global_shutdown_lock:
-            if self._shutdown or _threads_of_futures._shutdown:
+            if self._is_closed:
                 raise RuntimeError("the interpreter is exiting, and no thread takes new work")
             for job in jobs:
                 if self._idle:
@@ -150,8 +150,12 @@ class Pool(ThreadPoolExecutor):
                     self._unclaimed += 1
                 self._work_queue.put(job)  # type: ignore[arg-type]
 
+    @property
+    def _is_closed(self) -> bool:
+        return self._shutdown or bool(_threads_of_futures._shutdown)
+
     def _grow(self) -> bool:
-        """Make a thread, if the ceiling allows it. The lock is held."""
+        """Make a thread, if the ceiling allows it. Both locks are held."""
         number = len(self._threads)
         if number >= self._max_workers:
             return False
@@ -174,7 +178,7 @@ class Pool(ThreadPoolExecutor):
         while True:
             job = jobs.get()
             if job is None:
-                if self._shutdown or _threads_of_futures._shutdown:
+                if self._is_closed:
                     jobs.put(None)  # for the next one
                     return
                 continue
@@ -189,9 +193,10 @@ class Pool(ThreadPoolExecutor):
     def lend(self, ident: int) -> None:
         """Do without the thread of this identity: it is with an abandoned task."""
         self._workers[ident].let_go.set()
-        with self._shutdown_lock:
+        with self._shutdown_lock, _threads_of_futures._global_shutdown_lock:
             self._max_workers += 1
-            if self._unclaimed and not self._shutdown and self._grow():
+            # Not while the interpreter exits: it goes over the list of all threads.
+            if self._unclaimed and not self._is_closed and self._grow():
                 self._unclaimed -= 1
 
     def take_back(self, ident: int) -> None:
