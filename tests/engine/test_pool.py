@@ -22,6 +22,7 @@ from cano_sync import (
     JoinStrategy,
     MemoryStore,
     Tally,
+    TaskConfig,
     Verdict,
     Workflow,
     WorkflowError,
@@ -536,3 +537,74 @@ atexit.register(late)
         cwd=Path(__file__).parents[2],
     )
     assert ended.stdout.split() == ["True", "False"]
+
+
+# A system without threads.
+
+
+@pytest.fixture
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pool has a thread, and none can be started."""
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(pool_room, "_pools", {})
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+
+@pytest.mark.usefixtures("no_threads")
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda: of_branches(done).orchestrate(Step.START),
+        lambda: single(done).with_timeout(9).orchestrate(Step.START),
+        lambda: single(done, TaskConfig(attempt_timeout=9)).orchestrate(Step.START),
+        lambda: single(done).submit(Step.START),
+    ],
+    ids=["a split", "a run that moves", "an attempt with a limit", "a run in the background"],
+)
+def test_without_a_thread_a_run_says_so(run: Any) -> None:
+    with pytest.raises(WorkflowError, match="there is no thread") as caught:
+        run()
+    assert caught.value.state is Step.START
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    assert "with_executor" not in str(caught.value)
+
+
+def single(task: Any, config: TaskConfig | None = None) -> Workflow[Any]:
+    return Workflow().register(Step.START, task, config).add_exit_state(Step.DONE)
+
+
+def test_without_another_thread_those_that_there_are_do_the_work(
+    gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with Pool(2) as pool:
+        first = pool.submit(gate.wait, SOON)
+        monkeypatch.setattr(threading.Thread, "start", start)
+        second = pool.submit(lambda: "served")
+        gate.set()
+        assert first.result(SOON)
+        assert second.result(SOON) == "served"
+
+
+def test_a_pool_that_is_shut_down_takes_no_work() -> None:
+    with Pool(1) as pool:
+        assert pool.submit(lambda: 1).result(SOON) == 1
+    with pytest.raises(RuntimeError, match="no thread takes new work"):
+        pool.submit(lambda: 1)
+
+
+def test_a_job_that_is_cancelled_in_the_queue_is_not_done(gate: threading.Event) -> None:
+    done_by: list[int] = []
+    with Pool(1) as pool:
+        first = pool.submit(gate.wait, SOON)
+        second = pool.submit(done_by.append, 1)
+        assert second.cancel()
+        gate.set()
+        assert first.result(SOON)
+        assert pool.submit(lambda: "next").result(SOON) == "next"
+    assert done_by == []
