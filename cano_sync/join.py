@@ -24,8 +24,12 @@ class JoinConfig(Value, Generic[S]):
         timeout: seconds (or a `timedelta`) for the whole split, from the moment it is entered;
             None for no limit. An error for every strategy but PARTIAL_TIMEOUT.
         bulkhead: how many branches may run at once; None for no limit but the pool's.
-        store_partial_results: put `split_result` and its counts into the store.
-        collect: the store key that gets the list of the successes' values.
+        store_partial_results: put what came of it into the store, also of a join that fails:
+            `split_result` (the `SplitResult`), `split_results_summary` (one line of text),
+            `split_successes_count`, `split_errors_count` and `split_cancelled_count`. The next
+            split that does so replaces them.
+        collect: the store key that gets the list of the successes' values, in the order of the
+            tasks, when the join proceeds.
         fail_fast: ALL fails at the first failure, instead of after all have ended.
         error_state: where the run goes when the join fails or times out, instead of raising.
 

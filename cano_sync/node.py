@@ -19,7 +19,7 @@ class Node(Task):
 
     A retry restarts all three. Each may take `cancel` and `context` by name. What `prep` raises
     is a `PreparationError`, what the others raise a `NodeExecutionError`, with the user's
-    exception as the `__cause__`.
+    exception as the `__cause__`; what is a `CanoError` already (a store's) passes as it is.
 
     >>> class Double(Node):
     ...     def prep(self, store: Store) -> int:

@@ -155,9 +155,11 @@ class MemoryStore(Store):
         with self._guard:
             value = self._data.get(key, _MISSING)
         if value is _MISSING:
-            if default is _MISSING:
-                raise KeyNotFoundError(_no_key(key))
-            return default
+            if default is not _MISSING:
+                return default
+            if type is not None:
+                _is_a(None, type, key)  # no type at all is the greater mistake: say that
+            raise KeyNotFoundError(_no_key(key))
         if type is not None and not _is_a(value, type, key):
             raise TypeMismatchError(_mismatch(key, value, type))
         return value
@@ -195,7 +197,7 @@ class MemoryStore(Store):
 
         Raises:
             KeyNotFoundError: the key is absent and there is no default.
-            StoreError: the function used the store.
+            StoreError: the function changed this key itself.
         """
         with self._lock:
             with self._guard:
@@ -259,6 +261,11 @@ def _is_a(value: Any, type: Any, key: str) -> bool:
     try:
         return isinstance(value, type)
     except TypeError as error:
+        if not hasattr(type, "__origin__"):
+            raise StoreError(
+                f"get({key!r}, {type!r}): the second argument is a type; a default is given by "
+                f"name: get({key!r}, default={type!r})"
+            ) from error
         raise StoreError(
             f"store key {key!r} cannot be checked against {type!r}: {error}; give a plain class, "
             "such as list instead of list[int]"
@@ -266,7 +273,7 @@ def _is_a(value: Any, type: Any, key: str) -> bool:
 
 
 def _no_key(key: str) -> str:
-    return f"no store key {key!r}; put() it first, or give get() a default"
+    return f"no store key {key!r}; put() it first, or give get() a default by name: default=..."
 
 
 def _mismatch(key: str, value: Any, type: Any) -> str:

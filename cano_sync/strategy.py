@@ -104,7 +104,7 @@ class JoinStrategy(ABC):
 
     @staticmethod
     def partial_results(n: int) -> "JoinStrategy":
-        """Proceed with the first `n` successes; fail when so many no longer can come."""
+        """Proceed with the first `n` successes: the rule of `quorum`, for who wants results."""
         return _AtLeast(n, "partial_results")
 
     @staticmethod

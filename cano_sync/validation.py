@@ -151,6 +151,10 @@ def check_run(store: Any, cancel: Any) -> None:
         raise ConfigurationError(f"cancel must be a CancellationToken, not {cancel!r}")
     if store is None or type(store) is MemoryStore:
         return
+    if isinstance(store, type):
+        raise ConfigurationError(
+            f"{store.__qualname__} is a class, not a store; give an object: {store.__qualname__}()"
+        )
     missing = [name for name in _STORE_METHODS if not callable(getattr(store, name, None))]
     if isinstance(store, dict):
         raise ConfigurationError(

@@ -50,8 +50,8 @@ class Workflow(Generic[S]):
 
     Immutable and safe to share between threads: build it once, at import time, and run it as
     often as you like. Each builder method returns a *new* workflow; one that is dropped without
-    being used emits a `DiscardedWorkflowWarning`. The first registration settles the type of
-    the states; `Workflow[Quote]()` says it beforehand.
+    being used emits a `DiscardedWorkflowWarning`. For a type checker the first registration
+    settles the type of the states; `Workflow[Quote]()` says it beforehand, and checks that one too.
 
     Args:
         store: the store of its runs; None for a fresh `MemoryStore` in each.
@@ -152,7 +152,8 @@ class Workflow(Generic[S]):
         Args:
             state: the state.
             tasks: the tasks; or a callable `(store) -> iterable of tasks` that lists them when
-                the state is entered. What a task returns is its outcome's value.
+                the state is entered. What a task returns is its outcome's value. Its config and
+                name are its own, or attached: `task(config=..., name=...)(function)`.
             join_config: the strategy, the state that follows, the time limit and the rest.
 
         Raises:
@@ -250,7 +251,9 @@ class Workflow(Generic[S]):
             WorkflowTimeoutError: the time of `with_timeout` was up.
             WorkflowCancelledError: the token was cancelled.
             JoinError, SplitTimeoutError: a split failed.
-            CanoError: a task failed; see `cano_sync.errors`. Its `__cause__` is the task's error.
+            TaskExecutionError: a task failed; the `__cause__` is what it raised.
+            CanoError: what a task raised that is one already, as a store's `KeyNotFoundError`,
+                passes as it is, with its state and task filled in; see `cano_sync.errors`.
         """
         machine, run_store = self._prepare(initial_state, store, cancel)
         state: S = perform_run(machine, initial_state, run_store, cancel)
@@ -267,7 +270,8 @@ class Workflow(Generic[S]):
 
         The arguments are checked before it returns. The run stands on its own: to end it with
         the task that submitted it, pass that task's token. `Future.cancel` has no effect on a
-        run that has begun; `cancel` has.
+        run that has begun; `cancel` has. The interpreter's exit waits for it, after Ctrl-C too,
+        unless its token is cancelled: `except KeyboardInterrupt: token.cancel(); raise`.
         """
         machine, run_store = self._prepare(initial_state, store, cancel)
         return perform_in_background(machine, initial_state, run_store, cancel)

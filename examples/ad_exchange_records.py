@@ -6,13 +6,20 @@ import json
 import sqlite3
 import time
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
 from ad_exchange_openrtb import Bid
 
 from cano_sync import CancellationToken, Store, TaskConfig, TaskContext, task
+
+
+def interrupt(connection: sqlite3.Connection) -> None:
+    """Stop a query that another thread may be waiting for."""
+    with suppress(sqlite3.ProgrammingError):  # it has ended, and is closed
+        connection.interrupt()
 
 
 class Records:
@@ -55,7 +62,7 @@ class Records:
         patience = cancel.remaining(default=1.0) or 0.0
         with closing(sqlite3.connect(self.database, timeout=patience)) as connection:
             connection.execute("PRAGMA synchronous = NORMAL")  # the log is safe without a sync
-            with cancel.on_cancel(connection.interrupt), connection:
+            with cancel.on_cancel(partial(interrupt, connection)), connection:
                 connection.execute("INSERT INTO sold VALUES (?, ?, ?, ?)", row)
 
     @task(name="log")

@@ -17,8 +17,10 @@ from cano_sync import (
     JoinConfig,
     JoinError,
     JoinStrategy,
+    MemoryStore,
     Node,
     Store,
+    StoreError,
     Task,
     TaskConfig,
     TaskExecutionError,
@@ -712,6 +714,38 @@ def test_a_task_that_returns_a_result_without_states() -> None:
         "TaskResult",
         kind=WorkflowError,
     )
+
+
+def test_a_task_that_returns_a_coroutine_has_not_run() -> None:
+    """An asynchronous function behind a lambda is only seen by what it returns."""
+
+    async def later() -> Step:
+        return Step.DONE
+
+    words = ("state Step.START", "task '<lambda>'", "returned a coroutine", "asyncio.run(...)")
+    refused(lambda: single(lambda: later()).orchestrate(Step.START), *words, kind=WorkflowError)
+    refused(lambda: split([lambda: later()]).orchestrate(Step.START), *words, kind=JoinError)
+
+
+def test_a_list_that_can_never_do_says_so() -> None:
+    for listed, strategy, words in (
+        ([nothing], JoinStrategy.quorum(2), "quorum(2) can never be reached by 1 task"),
+        ([], JoinStrategy.ANY, "ANY failed over an empty list of tasks"),
+    ):
+        workflow = split(lambda store, listed=listed: listed, strategy=strategy)
+        refused(lambda workflow=workflow: workflow.orchestrate(Step.START), words, kind=JoinError)
+
+
+def test_a_class_for_a_store() -> None:
+    workflow: Any = single(done)
+    refused(lambda: workflow.orchestrate(Step.START, store=MemoryStore), "MemoryStore()")
+
+
+@pytest.mark.parametrize("key", ["there", "absent"])
+def test_a_default_by_position(key: str) -> None:
+    """As one gives it to a dict. It fails alike whether the key is there or not."""
+    store: Any = MemoryStore({"there": 1})
+    refused(lambda: store.get(key, 0), "is a type", f"get({key!r}, default=0)", kind=StoreError)
 
 
 # All of them.

@@ -13,6 +13,8 @@ from ..store import Store
 from ..task import BoundTask, TaskContext
 from .away import Left, away
 
+NEVER_RUN = "a coroutine that nobody has run: call the asynchronous function by asyncio.run(...)"
+
 
 class Site:
     """Where a task is performed, for its context and its errors."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 __all__ = ("Entry", "Machine")
 
 from collections.abc import Callable
+from types import CoroutineType
 from typing import Any
 
 from ..description import Description, SingleState, SplitState, show
 from ..errors import WorkflowError
 from ..store import Store
 from ..task import TaskResult
+from .attempts import NEVER_RUN
 
 
 class Entry:
@@ -56,6 +58,9 @@ class Entry:
                 problem = f"returned {result!r}; return one state, as in TaskResult.single(state)"
             else:
                 result = result.states[0]
+        if type(result) is CoroutineType:
+            result.close()
+            problem = f"returned {NEVER_RUN}"
         if result is None:
             problem = "returned None: did it forget to return the next state?"
         following = None if problem else self._machine.find(result)

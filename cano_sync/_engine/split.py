@@ -7,18 +7,19 @@ __all__ = ("Split",)
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from contextvars import copy_context
+from types import CoroutineType
 from typing import Any
 
 from ..cancellation import CancellationToken, Cancelled
 from ..description import show
-from ..errors import JoinError, SplitTimeoutError, WorkflowError, describe
+from ..errors import JoinError, SplitTimeoutError, TaskExecutionError, WorkflowError, describe
 from ..fence import fence
 from ..join import JoinConfig
 from ..outcome import SplitResult
 from ..store import Store
 from ..strategy import Verdict
 from ..task import BoundTask
-from .attempts import Site, failure
+from .attempts import NEVER_RUN, Site, failure
 from .away import PATIENCE, Bell, wait_first
 from .ledger import Ledger
 from .perform import perform
@@ -167,7 +168,11 @@ class Split:
         """Raise the failed join, from the errors of its branches."""
         state, result = self._site.state, self._ledger.result()
         kind: type[JoinError] = JoinError
-        why = f"{self._join.strategy!r} failed"
+        strategy = self._join.strategy
+        impossible = strategy.problem_with(total=result.total, timeout=self._join.timeout)
+        why = impossible or f"{strategy!r} failed"
+        if not result.total:
+            why += " over an empty list of tasks"
         if self._ledger.timed_out:
             kind = SplitTimeoutError
             why = f"{self._join.strategy!r} was not reached within {self._join.timeout:g} s"
@@ -215,7 +220,14 @@ class Split:
             ledger.settle(Verdict.FAIL, problem=error)
             ledger.drop(index)
         else:
-            ledger.land(index, value, None)
+            if type(value) is CoroutineType:
+                value.close()
+                unrun = TaskExecutionError(
+                    f"state {show(self._site.state)}: task {task.name!r} returned {NEVER_RUN}"
+                )
+                ledger.land(index, None, failure(unrun, task.name, self._site))
+            else:
+                ledger.land(index, value, None)
 
     def _seat_ended(self, seat: Future[None]) -> None:
         """A seat of the user's executor has come and gone, or will never come."""
