@@ -513,7 +513,7 @@ def test_the_sleep_between_attempts_is_a_cancellation_point() -> None:
 def test_the_workflows_deadline_ends_a_sleep_between_attempts() -> None:
     config = TaskConfig(tenacity.Retrying(wait=tenacity.wait_fixed(3600)))
     with pytest.raises(WorkflowTimeoutError):
-        workflow(Flaky(Boom), config).with_timeout(0.05).orchestrate(Step.TRY)
+        workflow(Flaky(Boom), config).with_timeout(0.25).orchestrate(Step.TRY)
 
 
 def test_a_sleep_of_ones_own_is_called_as_it_is_and_followed_by_a_look_at_the_token() -> None:
@@ -567,7 +567,7 @@ def test_a_broad_except_cannot_swallow_the_signal() -> None:
 # Time limits of an attempt.
 
 
-def limited(limit: float | timedelta = 0.05, **settings: Any) -> TaskConfig:
+def limited(limit: float | timedelta = 0.25, **settings: Any) -> TaskConfig:
     if not settings:
         return TaskConfig(attempt_timeout=limit)
     return retrying(**settings).with_attempt_timeout(limit)
@@ -666,7 +666,7 @@ def test_the_attempts_token_has_its_deadline_and_is_cancelled_by_it() -> None:
     with pytest.raises(AttemptTimeoutError):
         run(slow, limited())
     left, same, cancelled = (seen.get(timeout=SOON) for _ in range(3))
-    assert 0 <= left <= 0.05
+    assert 0 <= left <= 0.25
     assert same
     assert cancelled
 

@@ -106,7 +106,7 @@ def test_a_cancellation_leaves_the_work_behind(gate: threading.Event) -> None:
 
 def test_the_parents_time_limit_is_a_cancellation(gate: threading.Event) -> None:
     """Its own limit was not the reason."""
-    parent = CancellationToken(timeout=0.05)
+    parent = CancellationToken(timeout=0.25)
     with pytest.raises(Left) as caught:
         do(lambda store, token: gate.wait(SOON), parent=parent, limit=60)
     assert not caught.value.timed_out
@@ -116,7 +116,7 @@ def test_the_parents_time_limit_is_a_cancellation(gate: threading.Event) -> None
 def test_its_own_limit_counts_when_it_is_the_earlier_one(gate: threading.Event) -> None:
     parent = CancellationToken(timeout=60)
     with pytest.raises(Left) as caught:
-        do(lambda store, token: gate.wait(SOON), parent=parent, limit=0.05)
+        do(lambda store, token: gate.wait(SOON), parent=parent, limit=0.25)
     assert caught.value.timed_out
     assert not parent.cancelled
 
@@ -164,7 +164,7 @@ def test_what_the_work_raised_because_of_it_comes_along(monkeypatch: pytest.Monk
         raise error
 
     with pytest.raises(Left) as caught:
-        do(work, limit=0.05)
+        do(work, limit=0.25)
     assert caught.value.error is error
     assert caught.value.timed_out
     assert abandoned_tasks() == 0
@@ -180,7 +180,7 @@ def test_a_result_that_comes_within_the_grace_is_dropped(monkeypatch: pytest.Mon
         return "too late"
 
     with pytest.raises(Left) as caught:
-        do(work, limit=0.05)
+        do(work, limit=0.25)
     assert caught.value.error is None
 
 

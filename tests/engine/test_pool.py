@@ -486,7 +486,7 @@ from cano_sync import *
 warnings.simplefilter("ignore")
 gate = threading.Event()
 def split(branch):
-    join = JoinConfig(JoinStrategy.ALL, "DONE", timeout=0.05, error_state="LATE")
+    join = JoinConfig(JoinStrategy.ALL, "DONE", timeout=0.3, error_state="LATE")
     workflow = Workflow().register_split("START", [branch] * 3, join)
     return workflow.add_exit_states("DONE", "LATE").orchestrate("START")
 print(split(lambda: gate.wait(20)), abandoned_tasks(), flush=True)

@@ -317,7 +317,7 @@ def test_a_split_that_is_late_leads_to_its_error_state(gate: threading.Event) ->
         errors.append(context.error)
         return Step.DONE
 
-    late = JoinConfig(JoinStrategy.ALL, Step.MENDED, timeout=0.05, error_state=Step.WORK)
+    late = JoinConfig(JoinStrategy.ALL, Step.MENDED, timeout=0.25, error_state=Step.WORK)
     workflow = (
         Workflow()
         .register_split(Step.START, [lambda: gate.wait(SOON)], late)
@@ -346,7 +346,7 @@ def test_a_cancellation_is_never_routed() -> None:
 def test_the_workflows_own_timeout_is_never_routed(gate: threading.Event) -> None:
     workflow, errors = routed(lambda store: gate.wait(SOON))
     with pytest.raises(WorkflowTimeoutError):
-        workflow.with_timeout(0.05).orchestrate(Step.START)
+        workflow.with_timeout(0.25).orchestrate(Step.START)
     assert errors == []
 
 
@@ -390,7 +390,7 @@ def nested_failures(gate: threading.Event) -> dict[str, tuple[Callable[[], Any],
     return {
         "mistake": (lambda: single(lambda: None).orchestrate(Step.START), WorkflowError),
         "timeout": (
-            lambda: single(deaf).with_timeout(0.05).orchestrate(Step.START),
+            lambda: single(deaf).with_timeout(0.25).orchestrate(Step.START),
             WorkflowTimeoutError,
         ),
         "cancelled": (
@@ -694,7 +694,7 @@ def test_a_task_can_cancel_its_own_run(takes: str) -> None:
 def test_a_tokens_time_limit_cancels_the_run(gate: threading.Event) -> None:
     with pytest.raises(WorkflowCancelledError, match="time limit passed"):
         single(lambda store: gate.wait(SOON)).orchestrate(
-            Step.START, cancel=CancellationToken(timeout=0.05)
+            Step.START, cancel=CancellationToken(timeout=0.25)
         )
 
 
@@ -703,9 +703,9 @@ def test_the_earlier_of_the_tokens_and_the_workflows_limit_is_reported(
 ) -> None:
     workflow = single(lambda store: gate.wait(SOON))
     with pytest.raises(WorkflowTimeoutError):
-        workflow.with_timeout(0.05).orchestrate(Step.START, cancel=CancellationToken(60))
+        workflow.with_timeout(0.25).orchestrate(Step.START, cancel=CancellationToken(60))
     with pytest.raises(WorkflowCancelledError):
-        workflow.with_timeout(60).orchestrate(Step.START, cancel=CancellationToken(0.05))
+        workflow.with_timeout(60).orchestrate(Step.START, cancel=CancellationToken(0.25))
 
 
 @pytest.mark.parametrize("how", ["timeout", "token"])
@@ -713,8 +713,8 @@ def test_what_ended_a_run_is_reported_with_the_state_that_it_was_in(
     how: str, gate: threading.Event
 ) -> None:
     workflow = single(lambda store: Step.WORK).register(Step.WORK, lambda store: gate.wait(SOON))
-    token = CancellationToken(0.05) if how == "token" else None
-    limited = workflow.with_timeout(0.05 if how == "timeout" else None)
+    token = CancellationToken(0.25) if how == "token" else None
+    limited = workflow.with_timeout(0.25 if how == "timeout" else None)
     with pytest.raises((WorkflowTimeoutError, WorkflowCancelledError)) as caught:
         limited.orchestrate(Step.START, cancel=token)
     assert caught.value.state is Step.WORK

@@ -290,7 +290,7 @@ def test_a_splits_timeout_is_an_error_with_what_came_so_far(
 
 def test_a_timeout_without_a_failed_branch_has_no_cause(gate: threading.Event) -> None:
     with pytest.raises(SplitTimeoutError) as caught:
-        split([lambda: gate.wait(SOON)], timeout=0.05).orchestrate(Step.SPLIT)
+        split([lambda: gate.wait(SOON)], timeout=0.25).orchestrate(Step.SPLIT)
     assert caught.value.__cause__ is None
 
 
@@ -311,7 +311,7 @@ def test_partial_timeout_goes_on_with_failures_alone(gate: threading.Event) -> N
 def test_partial_timeout_fails_when_nothing_has_ended(gate: threading.Event) -> None:
     deaf = [lambda: gate.wait(SOON)] * 2
     with pytest.raises(SplitTimeoutError) as caught:
-        split(deaf, PARTIAL_TIMEOUT, timeout=0.05).orchestrate(Step.SPLIT)
+        split(deaf, PARTIAL_TIMEOUT, timeout=0.25).orchestrate(Step.SPLIT)
     assert caught.value.result is not None
     assert indices(caught.value.result.cancelled) == [0, 1]
 
@@ -353,7 +353,7 @@ def test_listing_the_tasks_takes_from_the_splits_time(gate: threading.Event) -> 
 def test_the_workflows_time_ends_a_split_that_still_has_some(gate: threading.Event) -> None:
     workflow = split([lambda: gate.wait(SOON)], timeout=60, error_state=Step.MENDED)
     with pytest.raises(WorkflowTimeoutError):
-        workflow.with_timeout(0.05).orchestrate(Step.SPLIT)
+        workflow.with_timeout(0.25).orchestrate(Step.SPLIT)
 
 
 def test_a_deaf_branch_is_abandoned_and_counted_until_it_returns(
@@ -450,7 +450,7 @@ def test_partial_results_are_stored_whether_the_join_fails_or_not(fails: bool) -
 def test_partial_results_of_a_late_split_are_stored_too(gate: threading.Event) -> None:
     store = MemoryStore()
     with pytest.raises(SplitTimeoutError) as caught:
-        split([lambda: gate.wait(SOON)], timeout=0.05, store_partial_results=True).orchestrate(
+        split([lambda: gate.wait(SOON)], timeout=0.25, store_partial_results=True).orchestrate(
             Step.SPLIT, store=store
         )
     assert store.get("split_cancelled_count") == 1
@@ -578,7 +578,7 @@ def test_retries_and_attempt_timeouts_hold_for_branches(gate: threading.Event) -
             raise Boom
         return context.attempt
 
-    @task(config=TaskConfig(attempt_timeout=0.05))
+    @task(config=TaskConfig(attempt_timeout=0.25))
     def slow() -> None:
         gate.wait(SOON)
 
@@ -627,7 +627,7 @@ def test_a_deaf_branch_keeps_its_seat_of_the_bulkhead(gate: threading.Event) -> 
     """The branches behind it never start; the split's timeout ends the wait."""
     called: list[int] = []
     result = run_split(
-        [lambda: gate.wait(SOON), lambda: called.append(1)], timeout=0.05, bulkhead=1
+        [lambda: gate.wait(SOON), lambda: called.append(1)], timeout=0.25, bulkhead=1
     )
     assert called == []
     assert indices(result.cancelled) == [0, 1]
@@ -879,7 +879,7 @@ class AtDeadline(Own):
 
 def test_a_strategy_of_ones_own_may_proceed_at_the_deadline(gate: threading.Event) -> None:
     strategy = AtDeadline(lambda tally: Verdict.PROCEED)
-    result = run_split([lambda: gate.wait(SOON)], strategy, timeout=0.05)
+    result = run_split([lambda: gate.wait(SOON)], strategy, timeout=0.25)
     assert indices(result.cancelled) == [0]
 
 
@@ -889,14 +889,14 @@ def test_what_is_no_leave_to_proceed_at_the_deadline_is_a_timeout(
 ) -> None:
     with pytest.raises(SplitTimeoutError):
         split(
-            [lambda: gate.wait(SOON)], AtDeadline(lambda tally: answer), timeout=0.05
+            [lambda: gate.wait(SOON)], AtDeadline(lambda tally: answer), timeout=0.25
         ).orchestrate(Step.SPLIT)
 
 
 def test_a_strategy_that_raises_at_the_deadline_is_broken(gate: threading.Event) -> None:
     strategy = AtDeadline(lambda tally: 1 // 0)
     with pytest.raises(WorkflowError, match="is broken") as caught:
-        split([lambda: gate.wait(SOON)], strategy, timeout=0.05).orchestrate(Step.SPLIT)
+        split([lambda: gate.wait(SOON)], strategy, timeout=0.25).orchestrate(Step.SPLIT)
     assert type(caught.value) is WorkflowError
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
@@ -904,8 +904,8 @@ def test_a_strategy_that_raises_at_the_deadline_is_broken(gate: threading.Event)
 def test_without_a_say_at_the_deadline_a_strategy_of_ones_own_is_late(
     gate: threading.Event,
 ) -> None:
-    with pytest.raises(SplitTimeoutError, match=r"not reached within 0\.05 s"):
-        split([lambda: gate.wait(SOON)], Own(lambda tally: Verdict.WAIT), timeout=0.05).orchestrate(
+    with pytest.raises(SplitTimeoutError, match=r"not reached within 0\.25 s"):
+        split([lambda: gate.wait(SOON)], Own(lambda tally: Verdict.WAIT), timeout=0.25).orchestrate(
             Step.SPLIT
         )
 

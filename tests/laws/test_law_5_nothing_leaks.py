@@ -27,7 +27,7 @@ from cano_sync._engine import split as split_room
 
 SOON = 20.0
 """Seconds after which a test gives up on what should take milliseconds."""
-LIMIT = 0.05
+LIMIT = 0.15
 
 
 class Step(Enum):
