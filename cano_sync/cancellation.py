@@ -272,11 +272,11 @@ class CancellationToken:
     def _forget(self, registration: Registration) -> bool:
         """Drop a callback; False when a cancellation has taken it already."""
         with self._lock:
-            found = self._callbacks.pop(registration, None) is not None
+            callback = self._callbacks.pop(registration, None)
             timers = self._unlink_if_idle()
         for timer in timers:
             timer.cancel()
-        return found
+        return callback is not None  # dropped without the lock: its end may be user code
 
     # Links to the parents. All of these are called with the lock held: whoever leaves last must
     # not cut off one who has come meanwhile.

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ("Errand", "Place", "Pool", "abandoned_tasks", "enter", "here", "process_pool")
 
 import _thread
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -14,10 +15,13 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from ..ambient import enter_token
+from ..callbacks import interruptible_wait
 from ..cancellation import CancellationToken
 from ..fence import Gate
 
 T = TypeVar("T")
+
+_log = logging.getLogger("cano_sync")
 
 CEILING = 512
 """How many threads a pool may have; they are made as they are needed."""
@@ -140,7 +144,8 @@ class Pool(ThreadPoolExecutor):
             RuntimeError: none of them was taken: the pool is shut down, the interpreter is
                 exiting, or the system has no thread at all.
         """
-        with self._shutdown_lock, _threads_of_futures._global_shutdown_lock:
+        # A signal handler that cancels meanwhile must not call users' callbacks under these locks.
+        with interruptible_wait, self._shutdown_lock, _threads_of_futures._global_shutdown_lock:
             if self._is_closed:
                 raise RuntimeError("the interpreter is exiting, and no thread takes new work")
             for job in jobs:
@@ -182,7 +187,10 @@ class Pool(ThreadPoolExecutor):
                     jobs.put(None)  # for the next one
                     return
                 continue
-            job.run()
+            try:
+                job.run()
+            except BaseException:  # out of a done-callback of a future that a user holds
+                _log.exception("a callback of a run's future raised")
             del job  # a thread that waits must not keep alive what it has done
             with self._shutdown_lock:
                 if self._unclaimed:

@@ -63,7 +63,9 @@ class Split:
         place = here()
         self._pool: Pool | None = None  # the process's, unless the user's can be used
         executors = place.executors
-        if executor is None or executor in executors:
+        # Inside a branch on any user's executor, not only on this one: two of them that wait for
+        # each other, crosswise, would never end.
+        if executor is None or executors:
             self._pool = process_pool(place.depth + 1)
         else:
             executors = (*executors, executor)
@@ -146,12 +148,16 @@ class Split:
 
     def _wait(self) -> None:
         """Wait for the verdict, the deadline or a cancellation."""
-        wait_first(self._ledger.decided, self._stopped, self._deadline)
+        # The token's deadline is the earliest of all above, too: who waits for that may be gone,
+        # where this thread, or a forked child, has outlived the run whose context it is in.
+        wait_first(self._ledger.decided, self._stopped, self._token.deadline)
         if self._token.is_told:
             # A branch may have cancelled the token that it was given: that ends the run.
             self._parent.cancel(self._token.reason)
             raise Cancelled(self._token.reason)
         if not self._ledger.decided.done():
+            if self._deadline != self._token.deadline:
+                raise Cancelled(self._token.reason)  # the time of one above was up
             self._ledger.time_is_up()
 
     def _leave_behind(self) -> None:

@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from cano_sync import (
+    CancellationToken,
+    Cancelled,
     CanoError,
     JoinConfig,
     JoinStrategy,
@@ -608,3 +610,63 @@ def test_a_job_that_is_cancelled_in_the_queue_is_not_done(gate: threading.Event)
         assert first.result(SOON)
         assert pool.submit(lambda: "next").result(SOON) == "next"
     assert done_by == []
+
+
+def test_a_callback_that_wants_out_of_the_program_costs_the_pool_no_thread(
+    gate: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Pool(1) as pool:
+        first = pool.submit(gate.wait, SOON)
+        first.add_done_callback(lambda future: sys.exit("enough"))
+        gate.set()
+        assert pool.submit(lambda: "served").result(SOON) == "served"
+    assert "a callback of a run's future raised" in caplog.text
+
+
+def test_two_executors_that_wait_for_each_other_crosswise_never_do_so_for_ever() -> None:
+    both = threading.Barrier(2)
+
+    def crossing(inner: Executor) -> Any:
+        both.wait(SOON)
+        return of_branches(done).with_executor(inner).orchestrate(Step.START)
+
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        runs = [
+            of_branches(functools.partial(crossing, inner)).with_executor(outer).submit(Step.START)
+            for outer, inner in ((one, other), (other, one))
+        ]
+        assert [run.result(SOON) for run in runs] == [Step.DONE, Step.DONE]
+
+
+def test_a_split_that_has_outlived_the_run_around_it_ends_with_that_runs_time() -> None:
+    """Its thread was started in the run's context, and nobody waits for the run's deadline now."""
+    ended: list[BaseException] = []
+    ready = threading.Event()
+
+    def late(cancel: CancellationToken) -> None:
+        ready.set()
+        cancel.wait(SOON)
+        raise Boom("after the deadline")
+
+    def outliving() -> None:
+        try:
+            of_branches(lambda *, cancel: late(cancel)).orchestrate(Step.START)
+        except BaseException as error:
+            ended.append(error)
+
+    def outer() -> Step:
+        thread.start()
+        assert ready.wait(SOON)
+        return Step.DONE
+
+    context: list[contextvars.Context] = []
+    thread = threading.Thread(target=lambda: context[0].run(outliving))
+
+    def starting() -> Step:
+        context.append(contextvars.copy_context())
+        return outer()
+
+    assert single(starting).with_timeout(0.3).orchestrate(Step.START) is Step.DONE
+    thread.join(SOON)
+    assert not thread.is_alive()
+    assert isinstance(ended[0], Cancelled)
