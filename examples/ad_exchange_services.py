@@ -230,6 +230,11 @@ class _Server(socketserver.ThreadingTCPServer):
         if mode != "down":  # that one keeps its port, so that nobody else takes it, and is deaf
             self.server_activate()
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of whoever hung up in the middle: that is how late bidders lose."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
 
 def _serve(name: str, mode: str, pace: str, notice_url: str = "") -> None:
     server = _Server(name, mode, float(pace), notice_url)
