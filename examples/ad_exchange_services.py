@@ -181,7 +181,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer({})
 
     def do_POST(self) -> None:
-        self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        length = int(self.headers["Content-Length"])
+        question = self.rfile.read(length)
+        if len(question) < length:
+            raise ConnectionAbortedError("hung up in the middle of the question")
+        self._answer(json.loads(question))
 
     def _answer(self, question: dict[str, Any]) -> None:
         server = self.server
@@ -201,10 +205,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        # Whoever asked may have hung up by now: that is how late bidders lose.
-        with contextlib.suppress(ConnectionError):
-            self.wfile.write(body)
-            self.wfile.flush()
+        self.wfile.write(body)
+        self.wfile.flush()
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing: the exchange tells what happened."""

@@ -5,7 +5,12 @@ from __future__ import annotations
 import copy
 import json
 import socket
+import sqlite3
+import struct
+import subprocess
+import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,10 +19,12 @@ import ad_exchange_openrtb as openrtb
 import pytest
 from ad_exchange_http import ServiceError, ask, fetch
 from ad_exchange_options import read_options
+from ad_exchange_records import interrupt
 
 from cano_sync import CancellationToken
 
-REQUEST = Path(__file__).parents[2] / "examples" / "data" / "bid_request.json"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+REQUEST = EXAMPLES / "data" / "bid_request.json"
 
 # Bid requests.
 
@@ -212,6 +219,50 @@ def test_an_answer_that_is_an_error_or_no_json_says_so(listener, reply: bytes, w
             ask(url_of(listener), {}, CancellationToken())
     finally:
         server.join(20)
+
+
+def reset(client: socket.socket) -> None:
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def end(client: socket.socket) -> None:
+    client.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("hang_up", [reset, end])
+@pytest.mark.parametrize(
+    "said", [b"", b"POST /ask HTT", b"POST /ask HTTP/1.1\r\nContent-Length: 9\r\n\r\n", b"{"]
+)
+def test_a_service_does_not_mind_a_client_that_hangs_up(
+    environment, said: bytes, hang_up: Callable[[socket.socket], None]
+) -> None:
+    """Wherever in its question that is, the service says nothing, and answers the next one."""
+    command = [sys.executable, str(EXAMPLES / "ad_exchange_services.py"), "user", "ok", "1"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment
+    ) as service:
+        try:
+            address = ("127.0.0.1", int(service.stdout.readline()))
+            with socket.create_connection(address) as client:
+                client.sendall(said)
+                hang_up(client)
+            url = f"http://127.0.0.1:{address[1]}/ask"
+            assert "user" in ask(url, {}, CancellationToken())
+        finally:
+            _, err = service.communicate(timeout=20)  # which closes its standard input
+    assert err == ""
+
+
+# The database.
+
+
+def test_a_query_that_has_just_ended_may_still_be_stopped() -> None:
+    """A cancellation that was already under way comes when the connection is closed."""
+    connection = sqlite3.connect(":memory:")
+    interrupt(connection)
+    connection.close()
+    interrupt(connection)
 
 
 # The command line.

@@ -17,8 +17,8 @@ NAMES = sorted(
     path.stem for path in EXAMPLES.glob("*.py") if not path.stem.startswith("ad_exchange_")
 )
 
-# Three times as slow, so that who is in time does not depend on how busy this machine is.
-ARGUMENTS = {"ad_exchange": ("--pace", "3")}
+# Six times as slow, so that who is in time does not depend on how busy this machine is.
+ARGUMENTS = {"ad_exchange": ("--pace", "6")}
 
 
 def without_figures(text: str) -> str:
