@@ -5,15 +5,26 @@ from __future__ import annotations
 __all__ = ("CancellationToken", "Cancelled", "Registration")
 
 import _thread
+import os
 import threading
 import time
 from typing import overload
 
 from .callbacks import Callback, announce
-from .duration import Duration, capped, seconds
+from .duration import Duration, seconds, slice_of
 from .errors import ConfigurationError
 
 _DEADLINE_REASON = "the token's time limit passed"
+
+# One lock for all tokens: a cancellation goes down a tree of them while others join and leave it
+# upwards, and a signal handler may begin one in the middle of either. With a lock each there would
+# be no order to take two in. Re-entrant for that handler, and held across a fork, so that no child
+# inherits it from a thread that it does not have. No user code runs under it.
+_lock = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+    )
 
 
 class Cancelled(BaseException):
@@ -81,7 +92,6 @@ class CancellationToken:
         "_children",
         "_deadline",
         "_linked",
-        "_lock",
         "_parents",
         "_reason",
         "_timer",
@@ -102,10 +112,7 @@ class CancellationToken:
         self._begin(deadline, () if parent is None else (parent,))
 
     def _begin(self, deadline: float | None, parents: tuple[CancellationToken, ...]) -> None:
-        # The lock guards all below that changes: _callbacks, _children, _cancelled, _reason,
-        # _linked and _timer. It is re-entrant, because a signal handler may call cancel() while
-        # its own thread holds it. Where two are held, the child's is taken before the parent's.
-        self._lock = threading.RLock()
+        # The lock guards _callbacks, _children, _cancelled, _reason, _linked and _timer.
         self._callbacks: dict[Registration, Callback] = {}
         self._children: dict[CancellationToken, None] = {}  # those who listen for our end
         self._cancelled = False
@@ -148,11 +155,9 @@ class CancellationToken:
         return self._deadline
 
     @overload
-    def remaining(self) -> float | None: ...
+    def remaining(self, default: None = None) -> float | None: ...
     @overload
     def remaining(self, default: float) -> float: ...
-    @overload
-    def remaining(self, default: None) -> float | None: ...
     def remaining(self, default: float | None = None) -> float | None:
         """Seconds left until the deadline, never below 0; `default` without a time limit.
 
@@ -168,7 +173,7 @@ class CancellationToken:
         The callbacks run in this thread, before the call returns; one that raises is logged.
         Whatever they do, every run and every task below this token has got the news before.
         Called from a signal handler that interrupted one of the library's own waits, they run
-        in a thread of their own instead, because the interrupted frame may hold their locks.
+        in a thread of their own: the interrupted frame may hold their locks.
         """
         announce(*self._mark(reason))
 
@@ -178,9 +183,9 @@ class CancellationToken:
         callbacks: list[Callback] = []
         timers: list[threading.Timer] = []
         todo: list[CancellationToken] = [self]
-        while todo:
-            token = todo.pop()
-            with token._lock:
+        with _lock:
+            while todo:
+                token = todo.pop()
                 if token._cancelled:
                     continue
                 token._reason = reason  # before the flag: who sees that sees the reason, too
@@ -203,18 +208,19 @@ class CancellationToken:
 
     def wait(self, timeout: Duration | None = None) -> bool:
         """Block until the token is cancelled, at most `timeout` seconds; is it cancelled?"""
-        limit = None if timeout is None else seconds(timeout, "wait()'s timeout")
-        left = self.remaining()
-        if left is not None:
-            limit = left if limit is None else min(left, limit)
+        end = self._deadline
+        if timeout is not None:
+            own = time.monotonic() + seconds(timeout, "wait()'s timeout")
+            end = own if end is None else min(own, end)
         # A bare lock, not an Event: it may be released by a signal handler on this very thread.
         gong = _thread.allocate_lock()
         gong.acquire()
         registration = self._add(gong.release, timed=False)  # the time limit is waited for here
         try:
-            if not self.cancelled:
-                wait = capped(limit)
-                gong.acquire(True, -1 if wait is None else wait)
+            while not self.cancelled:
+                left = None if end is None else end - time.monotonic()
+                if (left is not None and left <= 0) or gong.acquire(True, slice_of(left)):
+                    break
             return self.cancelled
         finally:
             self._forget(registration)
@@ -255,7 +261,7 @@ class CancellationToken:
         """Insert a callback and begin to listen: to the parents, and to our own deadline."""
         registration = Registration(self)
         timer = None
-        with self._lock:
+        with _lock:
             self._callbacks[registration] = callback
             if not self._driven:
                 self._link()
@@ -271,15 +277,14 @@ class CancellationToken:
 
     def _forget(self, registration: Registration) -> bool:
         """Drop a callback; False when a cancellation has taken it already."""
-        with self._lock:
+        with _lock:
             callback = self._callbacks.pop(registration, None)
             timers = self._unlink_if_idle()
         for timer in timers:
             timer.cancel()
         return callback is not None  # dropped without the lock: its end may be user code
 
-    # Links to the parents. All of these are called with the lock held: whoever leaves last must
-    # not cut off one who has come meanwhile.
+    # Links to the parents. The lock is held: who leaves last must not cut off one who just came.
 
     def _link(self) -> None:
         """Have the parents pass on their cancellation, and they have theirs."""
@@ -287,10 +292,9 @@ class CancellationToken:
             return
         self._linked = True
         for parent in self._parents:
-            with parent._lock:
-                parent._children[self] = None
-                if not parent._driven:
-                    parent._link()
+            parent._children[self] = None
+            if not parent._driven:
+                parent._link()
 
     def _unlink(self) -> list[threading.Timer]:
         """Leave the parents alone; return the timers to be cancelled, without the lock."""
@@ -299,9 +303,8 @@ class CancellationToken:
         if self._linked:
             self._linked = False
             for parent in self._parents:
-                with parent._lock:
-                    parent._children.pop(self, None)
-                    timers += parent._unlink_if_idle()
+                parent._children.pop(self, None)
+                timers += parent._unlink_if_idle()
         return timers
 
     def _unlink_if_idle(self) -> list[threading.Timer]:

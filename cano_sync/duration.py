@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("Duration", "capped", "seconds")
+__all__ = ("LOOK_UP", "Duration", "seconds", "slice_of")
 
 import math
 import threading
@@ -51,6 +51,19 @@ def seconds(value: Duration, what: str) -> float:
     return float(value)
 
 
-def capped(timeout: float | None) -> float | None:
-    """The same wait, cut to the longest that a lock of this platform can do (centuries)."""
-    return None if timeout is None else min(timeout, threading.TIMEOUT_MAX)
+LOOK_UP = 0.5
+"""Seconds after which a waiting main thread looks whether a signal has come."""
+
+
+def slice_of(left: float | None) -> float:
+    """How long to block at once, in seconds, where `left` are to be waited; None is for ever.
+
+    Whoever waits goes round until the time is up. On the main thread a slice is short: Python
+    looks for signals between two steps only, so one that comes in the moment before the thread
+    blocks is not handled until it wakes. Elsewhere it is the longest that a lock can do: centuries.
+    """
+    longest = LOOK_UP if threading.current_thread() is threading.main_thread() else _LONGEST
+    return longest if left is None else max(0.0, min(left, longest))
+
+
+_LONGEST = threading.TIMEOUT_MAX

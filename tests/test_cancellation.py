@@ -24,6 +24,7 @@ from cano_sync import (
     Registration,
     Workflow,
     WorkflowCancelledError,
+    cancellation,
 )
 
 Eventually = Callable[[Callable[[], bool]], None]
@@ -892,3 +893,52 @@ def test_a_parent_does_not_know_children_without_a_callback() -> None:
     assert listeners(parent) == 0
     parent.cancel()
     assert all(child.cancelled for child in children)
+
+
+def test_a_wait_in_slices_lasts_its_whole_time_and_hears_of_a_cancellation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on the main thread, where it looks up for signals now and then."""
+    rounds: list[float | None] = []
+
+    def short(left: float | None) -> float:
+        rounds.append(left)
+        return 0.001
+
+    monkeypatch.setattr(cancellation, "slice_of", short)
+    began = time.monotonic()
+    assert not CancellationToken().wait(0.02)
+    assert time.monotonic() - began >= 0.02
+    assert len(rounds) > 1
+    token = CancellationToken()
+    timer = threading.Timer(0.01, token.cancel)
+    timer.start()
+    assert token.wait()
+    timer.join()
+
+
+def test_a_signal_handler_cancels_while_another_thread_leaves_a_token_below(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A forced interleaving: the handler's thread is at the parent, the other one at the child."""
+    parent = CancellationToken()
+    registration = parent.child().on_cancel(lambda: None)
+    other = threading.Thread(target=registration.remove, daemon=True)
+    real = CancellationToken._link
+
+    def link(token: CancellationToken) -> None:  # called with the lock held
+        if token is parent and not other.ident:
+            other.start()
+            other.join(0.05)  # it has to wait
+            signal.raise_signal(signal.SIGUSR1)
+        real(token)
+
+    monkeypatch.setattr(CancellationToken, "_link", link)
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: parent.cancel("by a signal"))
+    try:
+        parent.on_cancel(lambda: None)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    other.join(SOON)
+    assert not other.is_alive()
+    assert parent.reason == "by a signal"

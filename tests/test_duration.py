@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cano_sync import ConfigurationError
-from cano_sync.duration import capped, seconds
+from cano_sync.duration import LOOK_UP, seconds, slice_of
 
 
 @pytest.mark.parametrize(
@@ -60,9 +62,24 @@ def test_a_whole_number_beyond_all_floats_is_refused_like_infinity() -> None:
         seconds(10**400, "patience")
 
 
+def elsewhere(work: Callable[[], object]) -> object:
+    """What it returns on a thread that is not the main one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result(20)
+
+
 def test_a_wait_is_cut_to_what_a_lock_can_do() -> None:
-    assert capped(1e300) == threading.TIMEOUT_MAX
-    assert capped(1.5) == 1.5
-    assert capped(None) is None
+    for left in (1e300, None):
+        assert elsewhere(lambda left=left: slice_of(left)) == threading.TIMEOUT_MAX
+    assert elsewhere(lambda: slice_of(1.5)) == 1.5
+    assert elsewhere(lambda: slice_of(-1.0)) == 0
     lock = threading.Lock()
-    assert lock.acquire(timeout=capped(1e300) or 0)  # an uncapped one is an OverflowError
+    # One that is not cut is an OverflowError.
+    assert elsewhere(lambda: lock.acquire(timeout=slice_of(1e300)))
+
+
+def test_on_the_main_thread_a_wait_looks_up_now_and_then() -> None:
+    """For a signal that came in the moment before it blocked, and that Python has not handled."""
+    assert slice_of(None) == slice_of(60.0) == LOOK_UP
+    assert slice_of(0.1) == 0.1
+    assert slice_of(-1.0) == 0

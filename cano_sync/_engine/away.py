@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ("Bell", "Left", "away", "wait_first")
 
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -13,7 +12,7 @@ from typing import Any, TypeVar
 
 from ..callbacks import interruptible_wait
 from ..cancellation import CancellationToken, Cancelled
-from ..duration import capped
+from ..duration import slice_of
 from ..errors import WorkflowError
 from ..fence import fence
 from ..store import Store
@@ -26,8 +25,6 @@ GRACE = 0.0002
 """Seconds that a cancelled task gets to say how it ended, before it is abandoned."""
 PATIENCE = 0.005
 """Seconds that a closing fence waits for a user's own backend to finish a write."""
-LOOK_UP = 0.5
-"""Seconds after which a waiting main thread looks whether a signal has come."""
 TIME_IS_UP = "its time was up"
 
 Bell = Future[None]
@@ -37,18 +34,10 @@ Bell = Future[None]
 def wait_first(first: Future[Any], second: Bell, deadline: float | None) -> None:
     """Wait until one of the two is done or the time is up."""
     both: tuple[Future[Any], Bell] = (first, second)
-    # A signal that comes in the moment before the main thread blocks is not handled until it wakes
-    # (Python looks for signals between two steps only): so there it looks up now and then.
-    span_at_most = LOOK_UP if threading.current_thread() is threading.main_thread() else None
     while True:
-        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+        left = None if deadline is None else deadline - time.monotonic()
         with interruptible_wait:
-            span = (
-                timeout
-                if span_at_most is None
-                else min(span_at_most, span_at_most if timeout is None else timeout)
-            )
-            done = wait(both, capped(span), FIRST_COMPLETED).done
+            done = wait(both, slice_of(left), FIRST_COMPLETED).done
         if done or (deadline is not None and time.monotonic() >= deadline):
             return
 
@@ -103,7 +92,7 @@ def away(
     token = EngineToken(*parents, deadline=own, bell=lambda: stopped.set_result(None))
     fenced, gate = fence(store, place.gate)
     context = copy_context()
-    context.run(enter, Place(place.depth + 1, place.executors, gate), token)
+    context.run(enter, Place(place.depth + 1, borrowed=place.borrowed, gate=gate), token)
 
     def do(errand: Errand) -> T:
         token.check()  # it may have waited for a seat until nobody wanted it any more

@@ -9,8 +9,9 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import thread as _threads_of_futures
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -34,15 +35,13 @@ _joined_at_exit: Any = _threads_of_futures._threads_queues
 
 
 class Place:
-    """Where a task runs: how deep, on which executors of users', behind which gate."""
+    """Where a task runs: how deep, whether below a user's executor, behind which gate."""
 
-    __slots__ = ("depth", "executors", "gate")
+    __slots__ = ("borrowed", "depth", "gate")
 
-    def __init__(
-        self, depth: int = 0, executors: tuple[Executor, ...] = (), gate: Gate | None = None
-    ) -> None:
+    def __init__(self, depth: int = 0, *, borrowed: bool = False, gate: Gate | None = None) -> None:
         self.depth = depth
-        self.executors = executors
+        self.borrowed = borrowed
         self.gate = gate
 
 
@@ -120,15 +119,16 @@ class Pool(ThreadPoolExecutor):
     high, after jobs have waited at the ceiling; then a job waits for a thread that is not there,
     which is for ever where that thread is with an abandoned task.
 
-    `_shutdown_lock` guards `_idle`, `_unclaimed`, `_threads` and `_max_workers`. Each job in the
-    queue has been promised a thread (an idle one, or a new one), or is unclaimed: then the next
-    thread that comes back is for it.
+    `_shutdown_lock` guards `_idle`, `_unclaimed`, `_lent`, `_threads` and `_max_workers`. Each job
+    in the queue has been promised a thread (an idle one, or a new one), or is unclaimed: then the
+    next thread that comes back is for it.
     """
 
     def __init__(self, max_workers: int, thread_name_prefix: str = "") -> None:
         super().__init__(max_workers, thread_name_prefix)
         self._idle = 0
         self._unclaimed = 0
+        self._lent = 0  # threads that are with abandoned tasks
         self._workers: dict[int, _Worker] = {}  # by identity
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
@@ -142,7 +142,7 @@ class Pool(ThreadPoolExecutor):
 
         Raises:
             RuntimeError: none of them was taken: the pool is shut down, the interpreter is
-                exiting, or the system has no thread at all.
+                exiting, or the system has no thread that is not with an abandoned task.
         """
         # A signal handler that cancels meanwhile must not call users' callbacks under these locks.
         with interruptible_wait, self._shutdown_lock, _threads_of_futures._global_shutdown_lock:
@@ -168,9 +168,9 @@ class Pool(ThreadPoolExecutor):
         try:
             thread.start()
         except RuntimeError:
-            if not self._threads:
+            if len(self._threads) <= self._lent:
                 raise
-            return False  # the system has no more: those that there are will do it
+            return False  # the system has no more: those that will come back do it
         # Idle and busy threads are joined at exit, daemons though they are. The abandoned are not.
         self._threads.add(thread)  # type: ignore[attr-defined]
         _joined_at_exit[thread] = self._work_queue
@@ -203,15 +203,19 @@ class Pool(ThreadPoolExecutor):
         self._workers[ident].let_go.set()
         with self._shutdown_lock, _threads_of_futures._global_shutdown_lock:
             self._max_workers += 1
-            # Not while the interpreter exits: it goes over the list of all threads.
-            if self._unclaimed and not self._is_closed and self._grow():
-                self._unclaimed -= 1
+            self._lent += 1
+            # Not while the interpreter exits: it goes over the list of all threads. And where no
+            # thread can be had, the job waits until one comes back.
+            with suppress(RuntimeError):
+                if self._unclaimed and not self._is_closed and self._grow():
+                    self._unclaimed -= 1
 
     def take_back(self, ident: int) -> None:
         """The thread has come back after all."""
         self._workers[ident].let_go.clear()
         with self._shutdown_lock:
             self._max_workers -= 1
+            self._lent -= 1
 
 
 # The one mutable state of the module: the pools of this process, and the errands left behind.

@@ -56,11 +56,11 @@ def perform_in_background(
 ) -> Future[Any]:
     """The same on a pool thread, detached from the task that asks for it, if there is one.
 
-    That task may wait for it, and so do the executors on which it sits: none of them is used.
+    That task may wait for it on a user's executor: then none of those is used.
     """
     place = here()
     context = copy_context()
-    context.run(enter, Place(place.depth + 1, place.executors), None)
+    context.run(enter, Place(place.depth + 1, borrowed=place.borrowed), None)
     pool = process_pool(place.depth + 1)
     try:
         return pool.submit(context.run, perform_run, machine, initial, store, cancel)

@@ -62,13 +62,11 @@ class Split:
         self._deadline = None if limit is None else entered + limit
         place = here()
         self._pool: Pool | None = None  # the process's, unless the user's can be used
-        executors = place.executors
-        # Inside a branch on any user's executor, not only on this one: two of them that wait for
-        # each other, crosswise, would never end.
-        if executor is None or executors:
+        # Below any user's executor, not only this one: two of them that wait for each other,
+        # crosswise, would never end.
+        if executor is None or place.borrowed:
             self._pool = process_pool(place.depth + 1)
-        else:
-            executors = (*executors, executor)
+        borrowed = place.borrowed or self._pool is None
         self._executor = self._pool or executor
         self._store, self._gate = fence(store, place.gate)
         self._stopped: Bell = Future()
@@ -76,7 +74,8 @@ class Split:
             token, deadline=self._deadline, bell=lambda: self._stopped.set_result(None)
         )
         self._context = copy_context()
-        self._context.run(enter, Place(place.depth + 1, executors, self._gate), self._token)
+        inside = Place(place.depth + 1, borrowed=borrowed, gate=self._gate)
+        self._context.run(enter, inside, self._token)
         self._ledger = Ledger(tasks, join.effective, site, self._gate)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ("EngineToken",)
 
 from ..callbacks import Callback, announce
-from ..cancellation import CancellationToken
+from ..cancellation import CancellationToken, _lock
 
 
 class EngineToken(CancellationToken):
@@ -33,7 +33,7 @@ class EngineToken(CancellationToken):
         self._begin(deadline, parents)
         if not parents:
             return
-        with self._lock:
+        with _lock:
             self._link()
         # First linked, then looked: whoever cancels meanwhile finds us, or is seen here. The
         # parents' deadlines are ours as well, and no news.
@@ -54,7 +54,7 @@ class EngineToken(CancellationToken):
         """Cut it off its parents, which may outlive it by far, and off whom its bell would wake."""
         self._bell = None
         if self._linked:
-            with self._lock:
+            with _lock:
                 timers = self._unlink()
             for timer in timers:
                 timer.cancel()

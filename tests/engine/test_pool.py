@@ -390,7 +390,7 @@ def test_each_depth_of_nested_splits_has_a_pool_of_its_own() -> None:
 
 def test_outside_a_run_the_place_is_the_ground() -> None:
     for place in (here(), contextvars.Context().run(here)):
-        assert (place.depth, place.executors, place.gate) == (0, (), None)
+        assert (place.depth, place.borrowed, place.gate) == (0, False, None)
 
 
 def test_a_pools_threads_are_daemons_and_its_creator_stays_what_it_was() -> None:
@@ -670,3 +670,20 @@ def test_a_split_that_has_outlived_the_run_around_it_ends_with_that_runs_time() 
     thread.join(SOON)
     assert not thread.is_alive()
     assert isinstance(ended[0], Cancelled)
+
+
+def test_without_a_thread_but_abandoned_ones_a_run_says_so(
+    gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would wait for threads that may never come back."""
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(pool_room, "_pools", {})
+    with pytest.raises(WorkflowTimeoutError):
+        single(lambda: gate.wait(SOON)).with_timeout(0.25).orchestrate(Step.START)
+    assert abandoned_tasks() == 1
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(WorkflowError, match="there is no thread"):
+        of_branches(done).orchestrate(Step.START)

@@ -28,6 +28,7 @@ from cano_sync import (
     WorkflowCancelledError,
     WorkflowTimeoutError,
     abandoned_tasks,
+    cancellation,
 )
 from cano_sync._engine import away as away_room
 
@@ -461,11 +462,11 @@ def test_a_callback_that_finds_its_store_closed_does_not_keep_the_news_from_the_
     assert called.wait(1)
 
 
-def test_who_leaves_a_token_takes_nobody_along() -> None:
+def test_who_leaves_a_token_takes_nobody_along(monkeypatch: pytest.MonkeyPatch) -> None:
     """A forced interleaving: one registers while another, the last so far, takes his leave."""
 
     class Hook:
-        """The token's lock; lets the other thread in each time that this one lets go of it."""
+        """The tokens' lock; lets the other thread in each time that this one lets go of it."""
 
         def __init__(self, lock: Any) -> None:
             self.lock = lock
@@ -486,8 +487,8 @@ def test_who_leaves_a_token_takes_nobody_along() -> None:
     root, called = CancellationToken(), threading.Event()
     token = root.child()
     first = token.on_cancel(lambda: None)
-    hook = Hook(token._lock)
-    token._lock = hook
+    hook = Hook(cancellation._lock)
+    monkeypatch.setattr(cancellation, "_lock", hook)
     hook.armed = True
     first.remove()
     root.cancel()

@@ -24,6 +24,7 @@ from cano_sync import (
 from cano_sync import task as task_with
 from cano_sync._engine import away as away_room
 from cano_sync._engine import split as split_room
+from tests.backends import Plain
 
 SOON = 20.0
 """Seconds after which a test gives up on what should take milliseconds."""
@@ -54,41 +55,6 @@ def split(tasks: Any, strategy: JoinStrategy = JoinStrategy.ALL, **join: Any) ->
 
 class Tagged(MemoryStore):
     """A user's own kind of the library's store."""
-
-
-class Plain:
-    """A user's backend that knows nothing of cano_sync: it only has the methods."""
-
-    def __init__(self, initial: dict[str, Any]) -> None:
-        self.data = dict(initial)
-
-    def get(self, key: str, type: Any = None, **default: Any) -> Any:
-        return self.data.get(key, *default.values())
-
-    def put(self, key: str, value: Any) -> None:
-        self.data[key] = value
-
-    def append(self, key: str, item: Any) -> None:
-        self.data.setdefault(key, []).append(item)
-
-    def update(self, key: str, function: Callable[[Any], Any], default: Any = None) -> Any:
-        self.data[key] = function(self.data.get(key, default))
-        return self.data[key]
-
-    def remove(self, key: str) -> None:
-        self.data.pop(key, None)
-
-    def contains_key(self, key: str) -> bool:
-        return key in self.data
-
-    def keys(self) -> list[str]:
-        return list(self.data)
-
-    def clear(self) -> None:
-        self.data.clear()
-
-    def snapshot(self) -> dict[str, Any]:
-        return dict(self.data)
 
 
 class Derived(Plain, Store):

@@ -33,6 +33,7 @@ from cano_sync import (
 from cano_sync import fence as fence_room
 from cano_sync._engine import away as away_room
 from cano_sync._engine import split as split_room
+from tests.backends import Plain
 
 SOON = 20.0
 """Seconds after which a test gives up on what should take milliseconds."""
@@ -47,41 +48,6 @@ class Step(Enum):
     WORK = auto()
     AFTER = auto()
     DONE = auto()
-
-
-class Dict:
-    """A user's backend: a dict whose single operations are atomic, and nothing else."""
-
-    def __init__(self) -> None:
-        self.data: dict[str, Any] = {}
-
-    def get(self, key: str, type: Any = None, **default: Any) -> Any:
-        return self.data.get(key, *default.values())
-
-    def put(self, key: str, value: Any) -> None:
-        self.data[key] = value
-
-    def append(self, key: str, item: Any) -> None:
-        self.data.setdefault(key, []).append(item)
-
-    def update(self, key: str, function: Callable[[Any], Any], default: Any = None) -> Any:
-        self.data[key] = function(self.data.get(key, default))
-        return self.data[key]
-
-    def remove(self, key: str) -> None:
-        self.data.pop(key, None)
-
-    def contains_key(self, key: str) -> bool:
-        return key in self.data
-
-    def keys(self) -> list[str]:
-        return list(self.data)
-
-    def clear(self) -> None:
-        self.data.clear()
-
-    def snapshot(self) -> dict[str, Any]:
-        return dict(self.data)
 
 
 def copy_of(store: Any) -> dict[str, Any]:
@@ -292,7 +258,7 @@ def test_no_write_of_a_users_backend_is_seen_after_a_join(monkeypatch: pytest.Mo
     """The join waits a moment for a write under way; here that moment is as long as it takes."""
     monkeypatch.setattr(split_room, "PATIENCE", SOON)
     monkeypatch.setattr(away_room, "PATIENCE", SOON)
-    refused, prey = hunts(join, 400, Dict)
+    refused, prey = hunts(join, 400, Plain)
     assert prey == 0
     assert refused > 100
 
