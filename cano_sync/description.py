@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from enum import Enum
 from typing import Any
 
+from .hooks import Observer
 from .join import JoinConfig
 from .store import Store
 from .task import BoundTask
@@ -62,13 +63,14 @@ class SplitState(Value):
 class Description(Value):
     """A whole workflow. Never changed: a builder method makes a new one."""
 
-    __slots__ = ("states", "exits", "timeout", "executor", "store")  # noqa: RUF023
+    __slots__ = ("states", "exits", "timeout", "executor", "store", "observers")  # noqa: RUF023
 
     states: dict[Any, SingleState | SplitState]
     exits: dict[Any, None]  # a set that keeps its order
     timeout: float | None
     executor: Executor | None
     store: Store | None
+    observers: tuple[Observer, ...]
 
     def __init__(
         self,
@@ -77,8 +79,16 @@ class Description(Value):
         timeout: float | None = None,
         executor: Executor | None = None,
         store: Store | None = None,
+        observers: tuple[Observer, ...] = (),
     ) -> None:
-        self._fill(states or {}, exits or {}, timeout, executor, store)
+        self._fill(states or {}, exits or {}, timeout, executor, store, observers)
+
+    def knows(self, state: Any) -> bool:
+        """Whether this is one of its states, exits included."""
+        try:
+            return state in self.states or state in self.exits
+        except TypeError:  # not hashable, so not a state
+            return False
 
 
 def show(state: Any) -> str:

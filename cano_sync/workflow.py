@@ -8,30 +8,32 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future
-from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar, overload
 
 from ._engine.machine import Machine
 from ._engine.run import perform_in_background, perform_run
-from .cancellation import CancellationToken
-from .config import TaskConfig
-from .description import Description, SingleState, SplitState, show
-from .duration import Duration, seconds
-from .errors import ConfigurationError, DiscardedWorkflowWarning
-from .join import JoinConfig
-from .store import MemoryStore, Store
-from .task import Task, TaskResult
-from .validation import (
+from .arguments import (
     bound,
     check_executor,
     check_exit,
     check_free,
     check_initial,
+    check_observer,
     check_open,
     check_run,
-    problems_of,
+    is_collection,
     split_state,
 )
+from .cancellation import CancellationToken
+from .config import TaskConfig
+from .description import Description, SingleState, SplitState, show
+from .duration import Duration, seconds
+from .errors import ConfigurationError, DiscardedWorkflowWarning
+from .hooks import Observer
+from .join import JoinConfig
+from .store import MemoryStore, Store
+from .task import Task, TaskResult
+from .validation import problems_of
 
 if TYPE_CHECKING:  # a type variable with a default: `Workflow()` has no states yet
     from typing_extensions import TypeVar as TypeVarWithDefault
@@ -182,7 +184,7 @@ class Workflow(Generic[S]):
     def add_exit_states(self, *states: S) -> Workflow[S]: ...
     def add_exit_states(self, *states: Any) -> Any:
         """Name several; one iterable of states is accepted too."""
-        if len(states) == 1 and _is_collection(states[0]):
+        if len(states) == 1 and is_collection(states[0]):
             states = tuple(states[0])
         return self._add_exits(states)
 
@@ -208,7 +210,27 @@ class Workflow(Generic[S]):
         made: Workflow[S] = self._with(self._description.replace(executor=executor))
         return made
 
-    # Checking and running.
+    def with_observer(self, observer: Observer) -> Workflow[S]:
+        """Tell this observer of each run, as well as those that were attached before.
+
+        See `cano_sync.observe` for ready-made ones and for what an observer can hear.
+
+        Raises:
+            ConfigurationError: it is no observer, hears nothing, or a hook takes too little.
+        """
+        self._idle = False
+        check_observer(observer)
+        observers = (*self._description.observers, observer)
+        made: Workflow[S] = self._with(self._description.replace(observers=observers))
+        return made
+
+    # Looking, checking and running.
+
+    @property
+    def description(self) -> Description:
+        """What it describes, as data that never changes: for what draws or lists workflows."""
+        self._idle = False
+        return self._description
 
     def validate(self) -> None:
         """Check the whole description.
@@ -313,7 +335,3 @@ class Workflow(Generic[S]):
             f"<Workflow of {len(described.states)} states, exits: "
             f"{', '.join(map(show, described.exits)) or 'none'}>"
         )
-
-
-def _is_collection(value: Any) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, str | bytes | Enum)
