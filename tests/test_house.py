@@ -24,7 +24,7 @@ CORE = (
     "lazy", "errors", "value", "duration", "callbacks", "cancellation", "ambient", "store", "fence",
     "outcome", "strategy", "join", "hooks", "retry", "config", "signature", "task", "node",
     "description",
-    "_engine", "_engine.tokens", "_engine.pool", "_engine.away", "_engine.attempts",
+    "_engine", "_engine.tokens", "_engine.pool", "_engine.news", "_engine.away", "_engine.attempts",
     "_engine.retrying", "_engine.perform", "_engine.ledger",
     "_engine.split", "_engine.machine", "_engine.run",
     "arguments", "validation", "workflow",

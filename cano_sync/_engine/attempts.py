@@ -12,22 +12,35 @@ from ..errors import AttemptTimeoutError, CanoError, TaskExecutionError, describ
 from ..store import Store
 from ..task import BoundTask, TaskContext
 from .away import Left, away
+from .news import News, TaskNews
 
 NEVER_RUN = "a coroutine that nobody has run: call the asynchronous function by asyncio.run(...)"
 
 
 class Site:
-    """Where a task is performed, for its context and its errors."""
+    """Where a task is performed, for its context and its errors.
 
-    __slots__ = ("error", "index", "run_id", "state")
+    Attributes:
+        news: where the run's observers hear of it; None if they do not.
+        told: what they are told of this task, while it is performed.
+    """
+
+    __slots__ = ("error", "index", "news", "run_id", "state", "told")
 
     def __init__(
-        self, run_id: str, state: Any, index: int | None = None, error: CanoError | None = None
+        self,
+        run_id: str,
+        state: Any,
+        index: int | None = None,
+        error: CanoError | None = None,
+        news: News | None = None,
     ) -> None:
         self.run_id = run_id
         self.state = state
         self.index = index
         self.error = error
+        self.news = news
+        self.told: TaskNews | None = None
 
 
 def failure(error: Exception | Cancelled, task: str | None, site: Site) -> CanoError:
@@ -54,6 +67,9 @@ def attempt(
     limit = task.config.attempt_timeout
     if limit is None:
         return task.call(store, token, context)
+    told = site.told
+    if told is not None:
+        told.is_away = True
     try:
         return away(
             lambda fenced, inner: task.call(fenced, inner, context),
@@ -61,6 +77,7 @@ def attempt(
             token,
             limit=limit,
             what=f"task {task.name!r}",
+            leave=None if told is None else lambda errand, reason: told.leave(errand),
         )
     except Left as left:
         if left.told:
@@ -74,3 +91,6 @@ def attempt(
             task=task.name,
             run_id=site.run_id,
         ) from left.error
+    finally:
+        if told is not None:
+            told.is_away = False

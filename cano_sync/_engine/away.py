@@ -68,6 +68,7 @@ def away(
     *parents: CancellationToken,
     limit: float | None,
     what: str = "the work",
+    leave: Callable[[Errand, str | None], object] | None = None,
 ) -> T:
     """Do `work` on a pool thread, behind a fence, with a token below the `parents`.
 
@@ -77,6 +78,7 @@ def away(
         parents: each ends the wait when it is cancelled, or its time is up.
         limit: seconds; ends the wait as well.
         what: how an error names it.
+        leave: abandons the errand, and knows whom to tell; gets the reason, too.
 
     Returns:
         What `work` returned; what it raised is raised.
@@ -121,7 +123,11 @@ def away(
         if not ended:  # by a cancellation, a deadline or Ctrl-C
             token.cancel_apart("interrupted")
             gate.close(PATIENCE)
-            if future is None or not future.cancel():
+            if future is not None and future.cancel():
+                pass
+            elif leave is not None:
+                leave(errand, token.reason)
+            else:
                 errand.abandon()
         token.release()
 

@@ -97,10 +97,11 @@ class Ledger:
         # WAIT is no answer at a deadline.
         self.settle(verdict if verdict is Verdict.PROCEED else Verdict.FAIL, timed_out=True)
 
-    def left_behind(self) -> list[Errand]:
-        """Those who are still performing a branch after the verdict."""
+    def left_behind(self) -> dict[int, Errand]:
+        """Those who are still performing a branch after the verdict, by its index."""
         with self._lock:
-            return list(self._running.values())
+            running, self._running = self._running, {}
+        return running
 
     @property
     def values(self) -> list[Any]:
@@ -116,20 +117,21 @@ class Ledger:
         now = time.perf_counter()
         epoch = time.time() - now
         lists: tuple[list[Outcome], list[Outcome], list[Outcome]] = ([], [], [])
-        for index, task in enumerate(self._tasks):
-            began, ended, error = self._began[index], self._ended[index], self._raised[index]
-            which = 2 if ended is None else 0 if error is None else 1
-            lists[which].append(
-                Outcome(
-                    index,
-                    task.name,
-                    value=self._values[index],
-                    error=error,
-                    started_at=None if began is None else epoch + began,
-                    duration=0.0 if began is None else (now if ended is None else ended) - began,
-                )
-            )
+        for index in range(self._total):
+            which = 2 if self._ended[index] is None else 0 if self._raised[index] is None else 1
+            lists[which].append(self._outcome(index, now, epoch))
         return SplitResult(*lists)
+
+    def _outcome(self, index: int, now: float, epoch: float) -> Outcome:
+        began, ended = self._began[index], self._ended[index]
+        return Outcome(
+            index,
+            self._tasks[index].name,
+            value=self._values[index],
+            error=self._raised[index],
+            started_at=None if began is None else epoch + began,
+            duration=0.0 if began is None else (now if ended is None else ended) - began,
+        )
 
     # For the seats.
 
@@ -147,7 +149,7 @@ class Ledger:
         """A branch has ended: put it on the tally and ask the strategy."""
         ended = time.perf_counter()
         with self._lock:
-            del self._running[index]
+            self._running.pop(index, None)  # it may have been left behind
             if self.verdict is not None:
                 return
             self._values[index] = value
@@ -159,12 +161,16 @@ class Ledger:
                 self._errors += 1
             # As Tally(...) would, without its detour: this is done for each branch.
             tally = _make(Tally, (self._total, self._successes, self._errors))
+        news = self._site.news
+        if news is not None and news.hears("branch_landed"):  # before anybody decides by it
+            landed = self._outcome(index, ended, time.time() - ended)
+            news.tell("branch_landed", state=self._site.state, outcome=landed)
         self._ask(tally)
 
     def drop(self, index: int) -> None:
         """A branch has ended as a consequence of a cancellation: that is no news."""
         with self._lock:
-            del self._running[index]
+            self._running.pop(index, None)
 
     # For both.
 

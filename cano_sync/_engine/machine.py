@@ -10,6 +10,7 @@ from typing import Any
 
 from ..description import Description, SingleState, SplitState, show
 from ..errors import WorkflowError
+from ..hooks import Heard, heard_by
 from ..store import Store
 from ..task import TaskResult
 from .attempts import NEVER_RUN
@@ -35,7 +36,7 @@ class Entry:
         self.state = state
         self.what = what
         self.step: Callable[[Store], Any] | None = None
-        if isinstance(what, SingleState) and what.task.is_simple:
+        if isinstance(what, SingleState) and what.task.is_simple and not machine.is_watched:
             self.step = what.task.plain
         self.edges: dict[int, Entry] = {}
         self.on_error: Entry | None = None
@@ -86,12 +87,20 @@ class Entry:
 
 
 class Machine:
-    """A valid description, compiled once and shared by all its runs; it never changes."""
+    """A valid description, compiled once and shared by all its runs; it never changes.
 
-    __slots__ = ("_entries", "description")
+    Attributes:
+        description: what it was made from.
+        heard: which hook which observers hear.
+        is_watched: whether they hear of more than whole runs.
+    """
+
+    __slots__ = ("_entries", "description", "heard", "is_watched")
 
     def __init__(self, description: Description) -> None:
         self.description = description
+        self.heard: Heard = heard_by(description.observers)
+        self.is_watched = any(not hook.startswith(("run_", "flow_")) for hook in self.heard)
         self._entries: dict[Any, Entry] = {}
         for state, what in description.states.items():
             self._entries[state] = Entry(self, state, what)

@@ -6,11 +6,12 @@ __all__ = ("perform",)
 
 from typing import TYPE_CHECKING, Any
 
-from ..cancellation import CancellationToken
+from ..cancellation import CancellationToken, Cancelled
+from ..errors import CanoError
 from ..lazy import Lazy
 from ..store import Store
 from ..task import BoundTask
-from .attempts import Site, attempt
+from .attempts import Site, attempt, failure
 
 if TYPE_CHECKING:
     from . import retrying
@@ -26,6 +27,33 @@ def perform(task: BoundTask, store: Store, token: CancellationToken, site: Site)
         RetryExhaustedError: from the error of the last of several attempts.
         AttemptTimeoutError: the only attempt took too long.
     """
+    if site.news is not None:
+        return _told(task, store, token, site)
+    return _perform(task, store, token, site)
+
+
+def _perform(task: BoundTask, store: Store, token: CancellationToken, site: Site) -> Any:
     if task.config.retry is None:
         return attempt(task, store, token, site, 1)
     return retrying.with_retries(task, store, token, site)
+
+
+def _told(task: BoundTask, store: Store, token: CancellationToken, site: Site) -> Any:
+    """The same, and the run's observers hear how it begins and ends."""
+    assert site.news is not None
+    told = site.told = site.news.task(task.name, site.state, site.index, token)
+    try:
+        result = _perform(task, store, token, site)
+    except (Exception, Cancelled) as error:
+        if token.cancelled:
+            told.cancelled(token.reason)
+            raise
+        # A CanoError is located only further up, where it is known whose mistake it is.
+        known = error if isinstance(error, CanoError) else failure(error, task.name, site)
+        told.failed(known)
+        raise known from known.__cause__
+    except BaseException as error:  # it wants out of the program
+        told.failed(error)
+        raise
+    told.succeeded()
+    return result

@@ -260,7 +260,7 @@ class Errand:
         work: gets the errand.
     """
 
-    __slots__ = ("_ended", "_left", "_pool", "_thread", "_work")
+    __slots__ = ("_back", "_ended", "_left", "_pool", "_thread", "_work")
 
     def __init__(self, pool: Pool | None, work: Callable[[Errand], Any]) -> None:
         self._pool = pool
@@ -268,6 +268,7 @@ class Errand:
         self._thread = 0  # its identity, once the work has begun
         self._ended = False
         self._left = False
+        self._back: Callable[[], None] | None = None
 
     def run(self) -> Any:
         """Do the work, on this thread."""
@@ -287,17 +288,28 @@ class Errand:
             _abandoned.remove(self)
         if self._pool is not None:
             self._pool.take_back(self._thread)
+        if self._back is not None:
+            self._back()
 
-    def abandon(self) -> None:
-        """The owner waits no longer. Nothing to do if the work has not begun, or has ended."""
+    def abandon(self, back: Callable[[], None] | None = None) -> bool:
+        """The owner waits no longer. Nothing to do if the work has not begun, or has ended.
+
+        Args:
+            back: called on the thread when it has come back.
+
+        Returns:
+            Whether a thread was left with the work.
+        """
         with _lock:
             self._left = True
             if self._ended or not self._thread:
-                return
+                return False
+            self._back = back
             # Before the lock is free: _come_back() gives back only what was lent.
             if self._pool is not None:
                 self._pool.lend(self._thread)
             _abandoned.add(self)
+            return True
 
 
 def _forget() -> None:

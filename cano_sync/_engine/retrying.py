@@ -42,11 +42,11 @@ class _Performance:
 
     def perform(self, retry: tenacity.BaseRetrying) -> Any:
         if not getattr(retry, "enabled", True):
-            return attempt(self._task, self._store, self._token, self._site, 1)
+            return self._attempt(1)
         started = time.monotonic()
         if _asks_only_about_errors(retry):
             try:
-                return attempt(self._task, self._store, self._token, self._site, 1)
+                return self._attempt(1)
             except Exception as error:
                 self._failed(error)
         retrying = retry.copy(reraise=False)  # its statistics and loop state are a run's own
@@ -63,6 +63,7 @@ class _Performance:
             try:
                 do = retrying.iter(retry_state=state)
             except Exception as error:
+                self._tell_failure(None)
                 # A RetryError is tenacity's own word only about this attempt: a task may use
                 # tenacity itself, and fail with another.
                 if isinstance(error, tenacity.RetryError) and error.last_attempt is state.outcome:
@@ -73,6 +74,7 @@ class _Performance:
             if isinstance(do, tenacity.DoAttempt):
                 self._try(state)
             elif isinstance(do, tenacity.DoSleep):
+                self._tell_failure(float(do))
                 state.prepare_for_next_attempt()
                 self._sleep(retrying, float(do))
             else:
@@ -81,12 +83,22 @@ class _Performance:
     def _try(self, state: tenacity.RetryCallState) -> None:
         self._last = None
         try:
-            result = attempt(self._task, self._store, self._token, self._site, state.attempt_number)
+            result = self._attempt(state.attempt_number)
         except Exception as error:
             self._failed(error)
             self._tell(state, error)
         else:
             state.set_result(result)
+
+    def _attempt(self, number: int) -> Any:
+        if self._site.told is not None:
+            self._site.told.attempt_started(number)
+        return attempt(self._task, self._store, self._token, self._site, number)
+
+    def _tell_failure(self, delay: float | None) -> None:
+        """Tell of an attempt that was not good enough: the next is made in `delay` seconds."""
+        if self._site.told is not None:
+            self._site.told.attempt_failed(self._last, delay)
 
     def _failed(self, error: Exception) -> None:
         """Remember it, unless it is only what a cancellation led to."""

@@ -28,8 +28,9 @@ from ..task import BoundTask, bind
 from .attempts import Site, failure
 from .away import Left, away
 from .machine import Entry, Machine
+from .news import News
 from .perform import perform
-from .pool import Place, enter, here, process_pool
+from .pool import Errand, Place, enter, here, process_pool
 from .split import Split
 from .tokens import EngineToken
 
@@ -46,9 +47,34 @@ def perform_run(
     entry = machine.find(initial)
     assert entry is not None  # Workflow.validate_initial_state has looked
     run = _Run(machine, entry)
-    if cancel is not None or machine.description.timeout is not None:
+    if machine.heard:  # in a context of its own, that observers may set what the tasks shall see
+        return copy_context().run(_run_told, run, store, cancel, ambient)
+    return _run(run, store, cancel, ambient)
+
+
+def _run(
+    run: _Run, store: Store, cancel: CancellationToken | None, ambient: CancellationToken | None
+) -> Any:
+    if cancel is not None or run.machine.description.timeout is not None:
         return _run_away(run, store, cancel, ambient)
     return _run_here(run, store, ambient)
+
+
+def _run_told(
+    run: _Run, store: Store, cancel: CancellationToken | None, ambient: CancellationToken | None
+) -> Any:
+    """The same, and its observers hear how it begins and ends."""
+    news = News(run.id, run.machine.heard)
+    if run.machine.is_watched:
+        run.news = news
+    try:
+        news.started(run.state)
+        final = _run(run, store, cancel, ambient)
+    except BaseException as error:
+        news.finished(run.state, error)
+        raise
+    news.finished(final, None)
+    return final
 
 
 def perform_in_background(
@@ -98,7 +124,7 @@ def _run_away(
     parents = {token: None for token in (cancel, ambient) if token is not None}
     limit = run.machine.description.timeout
     try:
-        return away(run.walk, store, *parents, limit=limit, what="the run")
+        return away(run.walk, store, *parents, limit=limit, what="the run", leave=run.leave)
     except Left as left:
         cause = _consequence(left.error)
         if left.timed_out:
@@ -119,13 +145,19 @@ def _consequence(error: BaseException | None) -> BaseException | None:
 class _Run:
     """What happens once: one walk through the machine. Used by one thread at a time."""
 
-    __slots__ = ("_entry", "_error", "_id", "_store", "_token", "machine")
+    __slots__ = ("_entry", "_error", "_id", "_store", "_token", "machine", "news")
 
     def __init__(self, machine: Machine, entry: Entry) -> None:
         self.machine = machine
         self._entry = entry  # where it is: read by whoever reports its end, on another thread
         self._error: CanoError | None = None  # what led to the error state that comes next
         self._id: str | None = None
+        self.news: News | None = None  # where its observers hear of its states and tasks
+
+    @property
+    def state(self) -> Any:
+        """Where it is."""
+        return self._entry.state
 
     @property
     def id(self) -> str:
@@ -152,12 +184,12 @@ class _Run:
                     else:
                         self._entry = entry
                         if entry.what is None:
-                            return entry.state
+                            return self._arrive(entry)
                         result = self._visit(entry)
                 else:
                     self._entry = entry
                     if entry.what is None:
-                        return entry.state
+                        return self._arrive(entry)
                     result = self._visit(entry)
                     self._error = None
             except BaseException as error:
@@ -170,12 +202,20 @@ class _Run:
 
     def _visit(self, entry: Entry) -> Any:
         """Perform a state that takes more than one call; return what says where to go."""
-        site = Site(self.id, entry.state, None, self._error)
+        if self.news is not None:
+            self.news.entered(entry.state, self._error, is_exit=False)
+        site = Site(self.id, entry.state, None, self._error, self.news)
         what = entry.what
         if isinstance(what, SingleState):
             return perform(what.task, self._store, self._token, site)
         assert what is not None
         return self._split(what, site)
+
+    def _arrive(self, exit_: Entry) -> Any:
+        """Return the exit state."""
+        if self.news is not None:
+            self.news.entered(exit_.state, self._error, is_exit=True)
+        return exit_.state
 
     def _split(self, what: SplitState, site: Site) -> Any:
         entered = time.monotonic()
@@ -251,6 +291,13 @@ class _Run:
             raise known from known.__cause__
         self._error = known
         return entry.on_error
+
+    def leave(self, errand: Errand, reason: str | None) -> None:
+        """Abandon the thread that walks."""
+        if self.news is None:
+            errand.abandon()
+        else:
+            self.news.leave(None, errand, reason)
 
     def locate(self, error: CanoError) -> None:
         """Tell an error that came from nowhere in the machine where the run was."""

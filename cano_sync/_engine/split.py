@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ("Split",)
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from contextvars import copy_context
@@ -58,6 +59,7 @@ class Split:
         self._join = join
         self._site = site
         self._parent = token
+        self._entered = entered
         limit = join.timeout
         self._deadline = None if limit is None else entered + limit
         place = here()
@@ -98,10 +100,12 @@ class Split:
         """
         ledger = self._ledger
         try:
+            self._tell_start()
             ledger.ask()
             if ledger.wants_seats:
                 self._start_seats(min(len(self._tasks), self._join.bulkhead or len(self._tasks)))
             self._wait()
+            self._tell_verdict()
         finally:
             if ledger.verdict is None:  # after a cancellation or Ctrl-C: the end of all writing
                 ledger.settle(Verdict.FAIL)
@@ -166,8 +170,33 @@ class Split:
             return
         self._gate.close(PATIENCE)
         self._token.cancel_apart("the join was decided without this branch")
-        for errand in running:
-            errand.abandon()
+        news = self._site.news
+        for index, errand in running.items():
+            if news is None:
+                errand.abandon()
+            else:
+                news.leave(index, errand, self._token.reason)
+
+    # The run's observers.
+
+    def _tell_start(self) -> None:
+        news = self._site.news
+        if news is not None and news.hears("split_started"):
+            names = tuple([task.name for task in self._tasks])
+            news.tell("split_started", state=self._site.state, tasks=names, join=self._join)
+
+    def _tell_verdict(self) -> None:
+        news, ledger = self._site.news, self._ledger
+        if news is None or ledger.problem is not None or not news.hears("join_decided"):
+            return
+        news.tell(
+            "join_decided",
+            state=self._site.state,
+            verdict=ledger.verdict,
+            result=ledger.result(),
+            timed_out=ledger.timed_out,
+            duration=time.monotonic() - self._entered,
+        )
 
     def _fail(self) -> None:
         """Raise the failed join, from the errors of its branches."""
@@ -210,11 +239,11 @@ class Split:
         task, ledger = self._tasks[index], self._ledger
         context = self._context.copy()
         try:
-            if task.is_simple:
+            here = self._site
+            if task.is_simple and here.news is None:
                 value = context.run(task.plain, self._store)
             else:
-                here = self._site
-                site = Site(here.run_id, here.state, index, here.error)
+                site = Site(here.run_id, here.state, index, here.error, here.news)
                 value = context.run(perform, task, self._store, self._token, site)
         except (Exception, Cancelled) as error:
             if self._token.cancelled:

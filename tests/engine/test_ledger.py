@@ -132,7 +132,7 @@ def test_nothing_lands_after_the_verdict() -> None:
     assert result.errors == []
     assert [outcome.value for outcome in result.cancelled] == [None, None]
     assert ledger.values == ["first"]
-    assert ledger.left_behind() == []
+    assert ledger.left_behind() == {}
 
 
 def test_the_fence_is_closed_before_the_caller_is_woken() -> None:
@@ -160,9 +160,9 @@ def test_those_who_still_perform_a_branch_are_left_behind() -> None:
     ledger.take(errands[0])
     ledger.take(errands[1])
     ledger.land(0, None, None)
-    assert ledger.left_behind() == [errands[1]]
+    assert ledger.left_behind() == {1: errands[1]}
     ledger.drop(1)
-    assert ledger.left_behind() == []
+    assert ledger.left_behind() == {}
 
 
 def test_a_dropped_branch_is_no_news() -> None:

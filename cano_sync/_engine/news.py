@@ -1,0 +1,245 @@
+"""What a run's observers are told, once for all that happens and in an order to rely on."""
+
+from __future__ import annotations
+
+__all__ = ("News", "TaskNews")
+
+import logging
+import threading
+import time
+from typing import Any
+
+from ..cancellation import CancellationToken, Cancelled
+from ..errors import WorkflowCancelledError
+from ..hooks import Heard, Observer
+from .pool import Errand
+
+_log = logging.getLogger("cano_sync")
+_NOWHERE: Any = object()
+
+
+class News:
+    """The news of one run; made only where somebody hears them.
+
+    Several threads tell: the caller's, the run's, the branches', and those that were left behind.
+    Who comes too late is not told any more; each start is told one end, whoever of two threads
+    comes first.
+
+    The lock guards `_heard`, `_state`, `_since`, `_over` and `_open`, and of each task's news how
+    far it has come. Observers are called without it.
+    """
+
+    __slots__ = ("_began", "_heard", "_id", "_open", "_over", "_since", "_state", "lock")
+
+    def __init__(self, run_id: str, heard: Heard) -> None:
+        self.lock = threading.Lock()
+        self._id = run_id
+        self._heard = heard
+        self._began = self._since = time.perf_counter()
+        self._state: Any = _NOWHERE  # what the run is in and has to leave
+        self._over = False
+        self._open: dict[int | None, TaskNews] = {}  # the tasks that have no end yet, by index
+
+    def hears(self, hook: str) -> bool:
+        """Whether anybody listens to this hook: for news that cost something to put together."""
+        return hook in self._heard
+
+    def tell(self, hook: str, **facts: Any) -> None:
+        """Call a hook of all that hear it. Whatever they raise, but Ctrl-C, is their own loss."""
+        for observer, call in self._heard.get(hook, ()):
+            try:
+                call(run_id=self._id, **facts)
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # Cancelled among them, from a store that is closed by now
+                if self._drop(observer):
+                    _log.exception(
+                        "observer %r raised in %s() and hears no more of run %s",
+                        observer,
+                        hook,
+                        self._id,
+                    )
+
+    def _drop(self, observer: Observer) -> bool:
+        """Tell this observer nothing more; False if another thread was first to say so."""
+        with self.lock:
+            left = {
+                hook: tuple(pair for pair in pairs if pair[0] is not observer)
+                for hook, pairs in self._heard.items()
+            }
+            is_first = any(len(left[hook]) < len(pairs) for hook, pairs in self._heard.items())
+            self._heard = left
+        return is_first
+
+    # The run and its states.
+
+    def started(self, state: Any) -> None:
+        """The run begins."""
+        self.tell("run_started", state=state)
+
+    def entered(self, state: Any, error: BaseException | None, *, is_exit: bool) -> None:
+        """The run comes to a state, and so leaves another; with an error, if it led here."""
+        now = time.perf_counter()
+        with self.lock:
+            if self._over:
+                return
+            left, since = self._state, self._since
+            self._state, self._since = (_NOWHERE if is_exit else state), now
+        if left is not _NOWHERE:
+            self._left(left, state, now - since, error)
+        self.tell("state_entered", state=state, is_exit=is_exit)
+
+    def finished(self, state: Any, error: BaseException | None) -> None:
+        """The run is over, though a thread of it may still be on its way: from now on it is late.
+
+        What is open ends here.
+        """
+        now = time.perf_counter()
+        with self.lock:
+            self._over = True
+            left, since = self._state, self._since
+            self._state = _NOWHERE
+            unended = list(self._open.values())
+        is_cancelled = isinstance(error, WorkflowCancelledError | Cancelled | KeyboardInterrupt)
+        reason = getattr(error, "reason", "interrupted" if is_cancelled else None)
+        for task in unended:
+            task.cancelled(reason)
+        if left is not _NOWHERE:
+            self._left(left, None, now - since, error)
+        if is_cancelled:
+            self.tell("run_cancelled", state=state, reason=reason)
+        self.tell("run_finished", state=state, duration=now - self._began, error=error)
+
+    def _left(self, state: Any, following: Any, took: float, error: BaseException | None) -> None:
+        self.tell("state_left", state=state, next_state=following, duration=took, error=error)
+
+    # Tasks.
+
+    def task(self, name: str, state: Any, index: int | None, token: CancellationToken) -> TaskNews:
+        """A task begins.
+
+        Raises:
+            Cancelled: it need not begin any more: the run goes on without it, or is over.
+        """
+        task = TaskNews(self, name, state, index)
+        with self.lock:
+            # Whoever leaves tasks behind cancels their token first, and then looks for them here.
+            if self._over or token.cancelled:
+                raise Cancelled(token.reason)
+            self._open[index] = task
+        task.tell("task_started")
+        return task
+
+    def close(self, index: int | None, task: TaskNews) -> bool:
+        """Take the task off the open ones; False if it has had its end already."""
+        with self.lock:
+            if self._open.get(index) is not task:
+                return False
+            del self._open[index]
+            return True
+
+    def leave(self, index: int | None, errand: Errand, reason: str | None) -> None:
+        """Abandon who performs this task (a branch; None: the run's own), if it is not done."""
+        with self.lock:
+            task = self._open.get(index)
+        if task is None:
+            errand.abandon()
+            return
+        is_away = task.is_away  # then this thread only waits for the one that has the task
+        task.cancelled(reason)
+        if is_away:
+            errand.abandon()
+        else:
+            task.leave(errand)
+
+
+class TaskNews:
+    """The news of one task, from its start to its one end; and of a thread left with it.
+
+    Attributes:
+        is_away: whether an attempt is being made on a thread of its own.
+    """
+
+    __slots__ = ("_attempt", "_began", "_facts", "_index", "_news", "_tried", "is_away")
+
+    def __init__(self, news: News, name: str, state: Any, index: int | None) -> None:
+        self._news = news
+        self._index = index
+        self._facts = {"state": state, "task": name, "index": index}
+        self._began = time.perf_counter()
+        self._attempt = 1
+        self._tried: float | None = None  # when the attempt began that has not failed yet
+        self.is_away = False
+
+    def tell(self, hook: str, **facts: Any) -> None:
+        """Call a hook that is about this task."""
+        self._news.tell(hook, **self._facts, **facts)
+
+    def _end(self, hook: str, **facts: Any) -> None:
+        took = time.perf_counter() - self._began
+        if self._news.close(self._index, self):
+            self.tell(hook, duration=took, **facts)
+
+    def succeeded(self) -> None:
+        """It has returned."""
+        self._end("task_succeeded")
+
+    def failed(self, error: BaseException) -> None:
+        """It has raised."""
+        self._end("task_failed", error=error)
+
+    def cancelled(self, reason: str | None) -> None:
+        """It was stopped, or nobody waits for it any more."""
+        self._end("task_cancelled", reason=reason)
+
+    def attempt_started(self, number: int) -> None:
+        """One of several attempts begins."""
+        self._attempt = number
+        self._tried = time.perf_counter()
+        self.tell("attempt_started", attempt=number)
+
+    def attempt_failed(self, error: BaseException | None, delay: float | None) -> None:
+        """It has failed, if one was begun; the next comes after `delay` seconds, or none."""
+        if self._tried is None:
+            return
+        took, self._tried = time.perf_counter() - self._tried, None
+        self.tell("attempt_failed", attempt=self._attempt, duration=took, error=error, delay=delay)
+
+    def leave(self, errand: Errand) -> None:
+        """Abandon who performs it, and tell so, if it is not done; tell of its return, too."""
+        absence = _Absence(self, self._attempt, self._news.lock)
+        if errand.abandon(absence.ends):
+            absence.begins()
+
+
+class _Absence:
+    """A thread that is still with an abandoned task, until it comes back.
+
+    It may do so before it was told that it was left: then who tells that tells both.
+    """
+
+    __slots__ = ("_attempt", "_is_told", "_late", "_left", "_lock", "_task")
+
+    def __init__(self, task: TaskNews, attempt: int, lock: threading.Lock) -> None:
+        self._task = task
+        self._attempt = attempt
+        self._lock = lock  # guards `_is_told` and `_late`
+        self._left = time.perf_counter()
+        self._is_told = False
+        self._late: float | None = None
+
+    def begins(self) -> None:
+        self._task.tell("task_abandoned", attempt=self._attempt)
+        with self._lock:
+            self._is_told = True
+            late = self._late
+        if late is not None:
+            self._task.tell("task_returned", attempt=self._attempt, late=late)
+
+    def ends(self) -> None:
+        late = time.perf_counter() - self._left
+        with self._lock:
+            self._late = late
+            is_told = self._is_told
+        if is_told:
+            self._task.tell("task_returned", attempt=self._attempt, late=late)
