@@ -11,7 +11,7 @@ from ..description import show
 from ..errors import AttemptTimeoutError, CanoError, TaskExecutionError, describe
 from ..store import Store
 from ..task import BoundTask, TaskContext
-from .away import Left, away
+from .away import Left, abandon, away
 from .news import News, TaskNews
 
 NEVER_RUN = "a coroutine that nobody has run: call the asynchronous function by asyncio.run(...)"
@@ -77,7 +77,7 @@ def attempt(
             token,
             limit=limit,
             what=f"task {task.name!r}",
-            leave=None if told is None else lambda errand, reason: told.leave(errand),
+            leave=abandon if told is None else lambda errand, reason: told.leave(errand),
         )
     except Left as left:
         if left.told:

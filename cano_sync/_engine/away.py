@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("Bell", "Left", "away", "wait_first")
+__all__ = ("Bell", "Left", "abandon", "away", "wait_first")
 
 import time
 from collections.abc import Callable
@@ -62,13 +62,22 @@ class Left(Exception):
         self.error = error
 
 
+Leave = Callable[[Errand, str | None], object]
+"""Abandons an errand; gets the reason, too."""
+
+
+def abandon(errand: Errand, reason: str | None) -> None:
+    """Abandon it, and tell nobody."""
+    errand.abandon()
+
+
 def away(
     work: Callable[[Store, CancellationToken], T],
     store: Store,
     *parents: CancellationToken,
     limit: float | None,
     what: str = "the work",
-    leave: Callable[[Errand, str | None], object] | None = None,
+    leave: Leave = abandon,
 ) -> T:
     """Do `work` on a pool thread, behind a fence, with a token below the `parents`.
 
@@ -78,7 +87,7 @@ def away(
         parents: each ends the wait when it is cancelled, or its time is up.
         limit: seconds; ends the wait as well.
         what: how an error names it.
-        leave: abandons the errand, and knows whom to tell; gets the reason, too.
+        leave: abandons the errand, and knows whom to tell.
 
     Returns:
         What `work` returned; what it raised is raised.
@@ -123,12 +132,8 @@ def away(
         if not ended:  # by a cancellation, a deadline or Ctrl-C
             token.cancel_apart("interrupted")
             gate.close(PATIENCE)
-            if future is not None and future.cancel():
-                pass
-            elif leave is not None:
+            if future is None or not future.cancel():
                 leave(errand, token.reason)
-            else:
-                errand.abandon()
         token.release()
 
 
