@@ -114,6 +114,8 @@ def _read(
         elif parameter.kind is parameter.VAR_KEYWORD:
             continue
         elif parameter.kind is not parameter.KEYWORD_ONLY and positional < len(offer):
+            if parameter.name in _BY_NAME and parameter.kind is not parameter.POSITIONAL_ONLY:
+                raise _misplaced(name, parameter.name, offer)
             positional += 1
         elif parameter.name in bound:
             continue
@@ -131,6 +133,15 @@ def _read(
             task=name,
         )
     return Shape(positional, cancel="cancel" in wanted, context="context" in wanted)
+
+
+def _misplaced(name: str, parameter: str, offer: tuple[str, ...]) -> ConfigurationError:
+    wanted = ", ".join((*offer, parameter))
+    return ConfigurationError(
+        f"task {name!r} has {parameter!r} where it gets the {offer[0]}: what comes by position is "
+        f"first, so take ({wanted}), or (*, {parameter}) to do without",
+        task=name,
+    )
 
 
 def _passes_on(function: Any) -> bool:
