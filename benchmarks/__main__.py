@@ -15,12 +15,14 @@ from .bench_growth import bench_growth
 from .bench_import import bench_import
 from .bench_lateness import bench_lateness
 from .bench_memory import bench_memory
+from .bench_observers import bench_observers
 from .bench_split import bench_split
 from .bench_transitions import bench_transitions
 from .harness import Bench, Row, table
 
 CASES: dict[str, Bench] = {
     "transitions": bench_transitions,
+    "observers": bench_observers,
     "split": bench_split,
     "growth": bench_growth,
     "exchange": bench_exchange,

@@ -92,15 +92,18 @@ class Machine:
     Attributes:
         description: what it was made from.
         heard: which hook which observers hear.
-        is_watched: whether they hear of more than whole runs.
+        is_watched: whether they hear of more than whole runs: of states, at least.
+        is_watched_closely: whether they hear of tasks, attempts and splits, too.
     """
 
-    __slots__ = ("_entries", "description", "heard", "is_watched")
+    __slots__ = ("_entries", "description", "heard", "is_watched", "is_watched_closely")
 
     def __init__(self, description: Description) -> None:
         self.description = description
         self.heard: Heard = heard_by(description.observers)
-        self.is_watched = any(not hook.startswith(("run_", "flow_")) for hook in self.heard)
+        of_a_run = {hook for hook in self.heard if not hook.startswith(("run_", "flow_"))}
+        self.is_watched = bool(of_a_run)
+        self.is_watched_closely = not of_a_run <= {"state_entered", "state_left"}
         self._entries: dict[Any, Entry] = {}
         for state, what in description.states.items():
             self._entries[state] = Entry(self, state, what)

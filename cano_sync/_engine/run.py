@@ -204,7 +204,8 @@ class _Run:
         """Perform a state that takes more than one call; return what says where to go."""
         if self.news is not None:
             self.news.entered(entry.state, self._error, is_exit=False)
-        site = Site(self.id, entry.state, None, self._error, self.news)
+        news = self.news if self.machine.is_watched_closely else None
+        site = Site(self.id, entry.state, None, self._error, news)
         what = entry.what
         if isinstance(what, SingleState):
             return perform(what.task, self._store, self._token, site)

@@ -629,3 +629,12 @@ def test_who_hears_only_of_runs_leaves_the_fast_way_open() -> None:
     assert not quick.is_watched
     assert quick.find("GO").step is not None  # type: ignore[union-attr]
     assert watched.find("GO").step is None  # type: ignore[union-attr]
+
+
+def test_who_hears_only_of_states_costs_the_tasks_nothing() -> None:
+    class States(Observer):
+        def state_left(self, **_: Any) -> None: ...
+
+    machine = Machine(single(lambda: "END").with_observer(States()).description)
+    assert machine.is_watched
+    assert not machine.is_watched_closely
