@@ -8,6 +8,8 @@ import _thread
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
 
 _log = logging.getLogger("cano_sync")
 
@@ -15,27 +17,23 @@ Callback = Callable[[], object]
 
 
 class _Waiting(threading.local):
-    """How many of the library's own waits this thread sits in."""
+    """A mark for each thread, which it holds while it sits in one of the library's own waits.
 
-    depth = 0
+    A lock that nobody else takes: one that is written in C, so that Ctrl-C cannot come between the
+    end of the wait and the beginning of the mark's release, which would never happen then.
+    """
+
+    def __init__(self) -> None:
+        self.mark: Any = threading.RLock()
 
 
 _waiting = _Waiting()
 
 
-class _InterruptibleWait:
+def interruptible_wait() -> AbstractContextManager[object]:
     """Marks this thread as waiting, so that a signal handler's callbacks run elsewhere."""
-
-    __slots__ = ()
-
-    def __enter__(self) -> None:
-        _waiting.depth += 1
-
-    def __exit__(self, *error: object) -> None:
-        _waiting.depth -= 1
-
-
-interruptible_wait = _InterruptibleWait()
+    mark: AbstractContextManager[object] = _waiting.mark
+    return mark
 
 
 def announce(
@@ -49,7 +47,7 @@ def announce(
     may hold the locks of what it waits for, and whoever notifies it would wait for them for ever.
     Then another thread does it all.
     """
-    if _waiting.depth:
+    if _waiting.mark._is_owned():
         _in_a_thread((*bells, *callbacks))
         return
     leaving = _call_all(bells)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import logging
+import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -77,7 +78,7 @@ def test_where_no_thread_can_be_had_they_are_called_here(monkeypatch: pytest.Mon
 def test_in_a_wait_all_are_called_elsewhere_bells_first() -> None:
     bell, callback = Caller(), Caller()
     ranks: list[bool] = []
-    with interruptible_wait:
+    with interruptible_wait():
         announce([bell], [lambda: ranks.append(bell.called.is_set()), callback])
         assert callback.called.wait(SOON)
     assert bell.threads == callback.threads != [HERE()]
@@ -86,14 +87,14 @@ def test_in_a_wait_all_are_called_elsewhere_bells_first() -> None:
 
 def test_after_the_wait_they_are_called_here_again() -> None:
     callback = Caller()
-    with interruptible_wait:
+    with interruptible_wait():
         pass
     announce([], [callback])
     assert callback.threads == [HERE()]
 
 
 def test_a_wait_that_raised_is_over_too() -> None:
-    with pytest.raises(KeyboardInterrupt), interruptible_wait:
+    with pytest.raises(KeyboardInterrupt), interruptible_wait():
         raise KeyboardInterrupt
     callback = Caller()
     announce([], [callback])
@@ -102,8 +103,8 @@ def test_a_wait_that_raised_is_over_too() -> None:
 
 def test_the_end_of_an_inner_wait_does_not_end_the_outer_one() -> None:
     callback = Caller()
-    with interruptible_wait:
-        with interruptible_wait:
+    with interruptible_wait():
+        with interruptible_wait():
             pass
         announce([], [callback])
         assert callback.called.wait(SOON)
@@ -113,10 +114,37 @@ def test_the_end_of_an_inner_wait_does_not_end_the_outer_one() -> None:
 def test_one_threads_wait_is_nothing_to_another_thread() -> None:
     callback = Caller()
     other = threading.Thread(target=announce, args=([], [callback]))
-    with interruptible_wait:
+    with interruptible_wait():
         other.start()
         other.join()
     assert callback.threads == [other.ident]
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that interrupts")
+def test_ctrl_c_at_whatever_moment_leaves_no_mark_behind() -> None:
+    """Two thousand times, a few microseconds after the wait began: at its exit, too."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    gong = threading.Lock()
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for number in range(2000):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 1e-6 * (1 + number % 40))
+                for _ in range(1000):
+                    with interruptible_wait():
+                        gong.acquire(False)
+            except KeyboardInterrupt:
+                pass
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    callback = Caller()
+    announce([], [callback])
+    assert callback.threads == [HERE()]
 
 
 # What they raise.

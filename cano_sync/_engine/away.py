@@ -36,7 +36,7 @@ def wait_first(first: Future[Any], second: Bell, deadline: float | None) -> None
     both: tuple[Future[Any], Bell] = (first, second)
     while True:
         left = None if deadline is None else deadline - time.monotonic()
-        with interruptible_wait:
+        with interruptible_wait():
             done = wait(both, slice_of(left), FIRST_COMPLETED).done
         if done or (deadline is not None and time.monotonic() >= deadline):
             return
@@ -148,6 +148,6 @@ def _last_word(future: Future[Any] | None) -> BaseException | None:
     """What the work raised, if it ends within the grace that a cancelled task gets."""
     if future is None:
         return None
-    with interruptible_wait:
+    with interruptible_wait():
         wait((future,), GRACE)
     return future.exception() if future.done() else None

@@ -145,7 +145,7 @@ class Pool(ThreadPoolExecutor):
                 exiting, or the system has no thread that is not with an abandoned task.
         """
         # A signal handler that cancels meanwhile must not call users' callbacks under these locks.
-        with interruptible_wait, self._shutdown_lock, _threads_of_futures._global_shutdown_lock:
+        with interruptible_wait(), self._shutdown_lock, _threads_of_futures._global_shutdown_lock:
             if self._is_closed:
                 raise RuntimeError("the interpreter is exiting, and no thread takes new work")
             for job in jobs:
