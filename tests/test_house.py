@@ -25,7 +25,7 @@ CORE = (
     "outcome", "strategy", "join", "hooks", "retry", "config", "signature", "task", "node",
     "description",
     "_engine", "_engine.tokens", "_engine.pool", "_engine.news", "_engine.away", "_engine.attempts",
-    "_engine.retrying", "_engine.perform", "_engine.ledger",
+    "_engine.retrying", "_engine.perform", "_engine.listing", "_engine.ledger",
     "_engine.split", "_engine.machine", "_engine.run",
     "arguments", "validation", "workflow",
     "",  # the front door

@@ -6,7 +6,6 @@ __all__ = ("perform_in_background", "perform_run")
 
 import os
 import time
-from collections.abc import Iterable
 from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any
@@ -16,7 +15,6 @@ from ..cancellation import CancellationToken, Cancelled
 from ..description import SingleState, SplitState, show
 from ..errors import (
     CanoError,
-    ConfigurationError,
     JoinError,
     WorkflowCancelledError,
     WorkflowError,
@@ -24,9 +22,9 @@ from ..errors import (
 )
 from ..fence import fence
 from ..store import Store
-from ..task import BoundTask, bind
 from .attempts import Site, failure
 from .away import Left, away
+from .listing import listed
 from .machine import Entry, Machine
 from .news import News
 from .perform import perform
@@ -220,11 +218,9 @@ class _Run:
 
     def _split(self, what: SplitState, site: Site) -> Any:
         entered = time.monotonic()
-        join, store = what.join, self._store
-        tasks = what.tasks if what.factory is None else self._listed(what.factory, site)
-        split = Split(
-            tasks, join, store, self._token, site, self.machine.description.executor, entered
-        )
+        join, store, token = what.join, self._store, self._token
+        tasks = what.tasks if what.factory is None else listed(what.factory, store, token, site)
+        split = Split(tasks, join, store, token, site, self.machine.description.executor, entered)
         try:
             split.perform()
         except JoinError as error:
@@ -236,36 +232,6 @@ class _Run:
         if join.collect is not None:
             store.put(join.collect, split.values)
         return join.join_state
-
-    def _listed(self, factory: BoundTask, site: Site) -> tuple[BoundTask, ...]:
-        """The branches of a split whose tasks are listed when it is entered."""
-        try:
-            listed = perform(factory, self._store, self._token, site)
-        except Exception as error:
-            raise failure(error, factory.name, site) from error
-        if not isinstance(listed, Iterable) or isinstance(listed, str | bytes):
-            raise self._mistake(
-                f"{factory.name!r} must return the list of tasks, not {listed!r} of type "
-                f"{type(listed).__name__}",
-                site,
-            )
-        try:
-            listed = list(listed)  # it may be a generator, whose code runs only now
-        except Exception as error:
-            raise failure(error, factory.name, site) from error
-        tasks = []
-        for index, task in enumerate(listed):
-            try:
-                tasks.append(bind(task, branch=True))
-            except ConfigurationError as error:
-                why = f"task {index} of the list that {factory.name!r} returned: {error}"
-                raise self._mistake(why, site) from error
-        return tuple(tasks)
-
-    def _mistake(self, why: str, site: Site) -> WorkflowError:
-        return WorkflowError(
-            f"state {show(site.state)}: {why}", state=site.state, run_id=site.run_id
-        )
 
     def _fail(self, entry: Entry, error: BaseException) -> Entry:
         """Where the run goes after an error, or the error that it ends with.

@@ -1,0 +1,52 @@
+"""The branches of a split whose tasks are listed only when it is entered."""
+
+from __future__ import annotations
+
+__all__ = ("listed",)
+
+from collections.abc import Iterable
+
+from ..cancellation import CancellationToken
+from ..description import show
+from ..errors import ConfigurationError, WorkflowError
+from ..store import Store
+from ..task import BoundTask, bind
+from .attempts import Site, failure
+from .perform import perform
+
+
+def listed(
+    factory: BoundTask, store: Store, token: CancellationToken, site: Site
+) -> tuple[BoundTask, ...]:
+    """Call what lists the tasks, and bind them.
+
+    Raises:
+        WorkflowError: it is no list, or what is in it is no task.
+        CanoError: the factory failed.
+    """
+    try:
+        given = perform(factory, store, token, site)
+    except Exception as error:
+        raise failure(error, factory.name, site) from error
+    if not isinstance(given, Iterable) or isinstance(given, str | bytes):
+        raise _mistake(
+            f"{factory.name!r} must return the list of tasks, not {given!r} of type "
+            f"{type(given).__name__}",
+            site,
+        )
+    try:
+        given = list(given)  # it may be a generator, whose code runs only now
+    except Exception as error:
+        raise failure(error, factory.name, site) from error
+    tasks = []
+    for index, task in enumerate(given):
+        try:
+            tasks.append(bind(task, branch=True))
+        except ConfigurationError as error:
+            why = f"task {index} of the list that {factory.name!r} returned: {error}"
+            raise _mistake(why, site) from error
+    return tuple(tasks)
+
+
+def _mistake(why: str, site: Site) -> WorkflowError:
+    return WorkflowError(f"state {show(site.state)}: {why}", state=site.state, run_id=site.run_id)
