@@ -20,6 +20,7 @@ from cano_sync import (
     Workflow,
     task,
 )
+from cano_sync.observe import Observer
 
 
 class Quote(Enum):
@@ -125,3 +126,12 @@ class Yes(JoinStrategy):
 
 
 verdict: Verdict = Tally(3, 1, 0).pending  # error: assignment
+
+
+class Narrow(Observer):
+    """Does not take all that the hook is told."""
+
+    def state_entered(self, *, state: Quote) -> None: ...  # error: override
+
+
+Workflow().with_observer(Narrow)  # error: arg-type

@@ -50,6 +50,7 @@ from cano_sync import (
     current_token,
     task,
 )
+from cano_sync.observe import Observer
 
 
 class Quote(Enum):
@@ -396,5 +397,23 @@ def careful() -> Quote | None:
         raise
     return None
 
+
+# Observers: the hooks that one wants, with what one needs of what they tell.
+
+
+class Slow(Observer):
+    def __init__(self) -> None:
+        self.states: dict[Any, float] = {}
+
+    def state_left(self, *, state: Any, duration: float, **_: Any) -> None:
+        self.states[state] = duration
+
+    def branch_landed(self, *, outcome: Outcome, **_: Any) -> None:
+        assert_type(outcome.name, str)
+
+
+watched = workflow.with_observer(Slow())
+assert_type(watched, Workflow[Quote])
+assert_type(watched.description.observers, tuple[Observer, ...])
 
 warnings.simplefilter("error", DiscardedWorkflowWarning)
