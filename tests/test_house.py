@@ -34,6 +34,8 @@ CORE = (
 # The wings, in the same order: each stands on the core, and on what is before it.
 WINGS = (
     "observe",
+    "demo", "demo.openrtb", "demo.http", "demo.services", "demo.options", "demo.records",
+    "demo.report", "demo.exchange", "demo.__main__",
 )  # fmt: skip
 
 # What a wing may load beside the standard library, by room: nobody else loads it.

@@ -20,8 +20,7 @@ from typing import Any
 
 import pytest
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-AUCTION = "6f1c2f0e-2b7d-4f0a-9c53-8d1f6e0b7a44"  # the id of the request in examples/data
+AUCTION = "6f1c2f0e-2b7d-4f0a-9c53-8d1f6e0b7a44"  # the id of the request in the package
 
 TO_THE_BIDS = ["START", "GATHER_CONTEXT", "REQUEST_BIDS"]
 TO_THE_SCORES = [*TO_THE_BIDS, "SCORE_BIDS"]
@@ -253,7 +252,7 @@ def test_a_malformed_request_is_rejected_with_the_reason(
 
 
 def test_an_option_that_is_wrong_ends_it_with_one_line(program) -> None:
-    """The rest of them: test_ad_exchange_parts.py."""
+    """The rest of them: tests/demo/test_options.py."""
     ended = program("ad_exchange", "--request", "no/such/file.json")
     assert ended.returncode == 2
     assert ended.stdout == ""
@@ -269,15 +268,14 @@ def test_a_folder_that_cannot_be_used_ends_it_with_one_line(program, tmp_path: P
     assert ended.returncode == 1
     assert ended.stdout == ""
     (line,) = ended.stderr.splitlines()
-    assert line.startswith("ad_exchange: the exchange could not open: ")
+    assert line.startswith("ad_exchange.py: the exchange could not open: ")
 
 
 # It is interrupted.
 
 INTERRUPTED = """
 import signal, sys
-sys.path.insert(0, sys.argv[1])
-import ad_exchange
+from cano_sync.demo import exchange
 
 # As in a terminal, even if these tests run in the background of a shell, which ignores Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -285,23 +283,23 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def wake(urls):
     print(*urls, flush=True)
 
-look_up = ad_exchange.LookUp.run
+look_up = exchange.LookUp.run
 
 def run(self, store, cancel):
     sys.stdout.write("asked\\n")  # in one piece, unlike what print() does
     sys.stdout.flush()
     return look_up(self, store, cancel)
 
-ad_exchange.wake, ad_exchange.LookUp.run = wake, run
-sys.argv[1:] = ["--break", "context=hang", "--pace", "600"]  # a minute, if nobody stops it
-sys.exit(ad_exchange.main())
+exchange.wake, exchange.LookUp.run = wake, run
+a_minute = ["--break", "context=hang", "--pace", "600"]  # if nobody stops it
+sys.exit(exchange.main(a_minute, program="auction"))
 """
 
 
 @pytest.fixture
 def in_mid_auction(environment) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
     """The program, while its context services are asked and do not answer; and their ports."""
-    command = [sys.executable, "-c", INTERRUPTED, str(EXAMPLES)]
+    command = [sys.executable, "-c", INTERRUPTED]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     ) as process:

@@ -12,10 +12,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
-# The siblings of ad_exchange.py are parts of it.
-NAMES = sorted(
-    path.stem for path in EXAMPLES.glob("*.py") if not path.stem.startswith("ad_exchange_")
-)
+NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 
 # Six times as slow, so that who is in time does not depend on how busy this machine is.
 ARGUMENTS = {"ad_exchange": ("--pace", "6")}
@@ -56,7 +53,7 @@ def test_map_reduce_has_hundreds_of_files_to_read(program) -> None:
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
 def test_an_example_stays_short_and_says_what_it_is(path: Path) -> None:
-    """One idea each, in one sitting; the ad exchange is in rooms of at most 300 lines."""
+    """One idea each, in one sitting."""
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= (300 if path.stem.startswith("ad_exchange") else 125)
+    assert len(text.splitlines()) <= 125
     assert text.startswith('"""')

@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 
-from ad_exchange_openrtb import Bid
-
 from cano_sync import CancellationToken, Store, TaskConfig, TaskContext, task
+
+from .openrtb import Bid
 
 
 def interrupt(connection: sqlite3.Connection) -> None:

@@ -6,12 +6,11 @@ import argparse
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Never
 
-from ad_exchange_services import GROUPS, MODES, SERVICES
-
-REQUEST = Path(__file__).parent / "data" / "bid_request.json"
+from .services import GROUPS, MODES, SERVICES
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +34,18 @@ class Options:
     json: bool
 
 
-def read_options(arguments: Sequence[str] | None = None) -> Options:
+def read_options(arguments: Sequence[str] | None = None, *, program: str) -> Options:
     """Read the command line; what is wrong with it ends the program, with status 2 and one line."""
     modes = "\n".join(f"  {mode:<9}{what}" for mode, what in MODES.items())
     names = ", ".join([*SERVICES, *GROUPS])
     parser = _Parser(
-        prog="ad_exchange.py",
+        prog=program,
         description="A real-time ad auction among services on this machine.",
         epilog=f"NAME is one of {names}.\nMODE is one of\n{modes}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--request", metavar="FILE", type=_content, default=str(REQUEST), help="a bid request")
+    add("--request", metavar="FILE", type=_content, help="a bid request")
     add("--floor", metavar="PRICE", type=_price, help="instead of the request's floor price, USD")
     add(
         "--break",
@@ -62,7 +61,10 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
     add("--json", action="store_true", help="report as JSON")
     given = parser.parse_args(arguments)
     broken = {name: mode for modes in given.broken for name, mode in modes.items()}
-    return Options(given.request, given.floor, broken, given.records, given.pace, given.json)
+    request = given.request
+    if request is None:
+        request = resources.files(__package__).joinpath("bid_request.json").read_bytes()
+    return Options(request, given.floor, broken, given.records, given.pace, given.json)
 
 
 class _Parser(argparse.ArgumentParser):

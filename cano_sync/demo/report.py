@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from ad_exchange_openrtb import Bid
-
 from cano_sync import CanoError, JoinError, Outcome, SplitResult, Store
+
+from .openrtb import Bid
 
 P = ParamSpec("P")
 R = TypeVar("R")
