@@ -33,13 +33,21 @@ CORE = (
 
 # The wings, in the same order: each stands on the core, and on what is before it.
 WINGS = (
+    "observe.labels", "observe.scope", "observe.absences", "observe.tracebacks",
+    "observe.logs",
+    "observe.spans", "observe.tracing", "observe.metrics", "observe.telemetry",
     "observe",
     "demo", "demo.openrtb", "demo.http", "demo.services", "demo.options", "demo.records",
     "demo.report", "demo.exchange", "demo.__main__",
 )  # fmt: skip
 
 # What a wing may load beside the standard library, by room: nobody else loads it.
-OPTIONAL: dict[str, set[str]] = {}
+OPTIONAL: dict[str, set[str]] = {
+    "observe.spans": {"opentelemetry"},
+    "observe.tracing": {"opentelemetry"},
+    "observe.metrics": {"opentelemetry"},
+    "observe.telemetry": {"opentelemetry"},
+}
 
 # The one look upwards, for the type checkers only: a failed join carries the result of a split.
 UPWARDS = {("errors", "outcome")}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ("Errand", "Place", "Pool", "abandoned_tasks", "enter", "here", "process_pool")
+__all__ = (
+    "Errand", "Place", "Pool", "abandoned_tasks", "enter", "here", "occupancy", "process_pool",
+)  # fmt: skip
 
 import _thread
 import logging
@@ -250,6 +252,17 @@ def abandoned_tasks() -> int:
     0
     """
     return len(_abandoned)
+
+
+def occupancy() -> tuple[int, int, int]:
+    """How many threads of this process's pools are busy, how many idle, and how many jobs wait.
+
+    Threads with abandoned tasks do not count. No lock: a signal handler may ask.
+    """
+    pools = list(_pools.values())
+    idle = sum(pool._idle for pool in pools)
+    ours = sum(len(pool._threads) - pool._lent for pool in pools)
+    return max(0, ours - idle), idle, sum(pool._unclaimed for pool in pools)
 
 
 class Errand:

@@ -1,5 +1,41 @@
-"""Seeing what runs do: observers, ready-made ones and the base class of your own."""
+"""Seeing what runs do: observers, ready-made ones and the base class of your own.
+
+`OpenTelemetryObserver` needs the extra `otel`: `pip install 'cano_sync[otel]'`. It is loaded when
+it is first asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from ..hooks import Observer
+from .logs import LoggingObserver
+from .scope import RunFilter
 
-__all__ = ("Observer",)
+if TYPE_CHECKING:
+    from .telemetry import OpenTelemetryObserver as OpenTelemetryObserver
+
+# Without what needs an extra: `import *` must work without it.
+__all__ = ("LoggingObserver", "Observer", "RunFilter")
+
+_EXTRAS = {"OpenTelemetryObserver": (".telemetry", "opentelemetry", "otel")}
+
+
+def __getattr__(name: str) -> Any:
+    """Load what needs an extra.
+
+    Raises:
+        ImportError: the extra is not installed.
+    """
+    if name not in _EXTRAS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    room, needs, extra = _EXTRAS[name]
+    try:
+        value = getattr(import_module(room, __name__), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != needs:
+            raise
+        raise ImportError(
+            f"{name} needs {needs}: pip install 'cano_sync[{extra}]'", name=__name__
+        ) from error
+    globals()[name] = value
+    return value

@@ -1,0 +1,52 @@
+"""The short texts that stand for a workflow, a state and a run's ending in logs and telemetry."""
+
+from __future__ import annotations
+
+__all__ = ("ending", "state_label", "workflow_label")
+
+from enum import Enum
+from typing import Any
+
+from ..cancellation import Cancelled
+from ..errors import WorkflowCancelledError, WorkflowTimeoutError
+
+
+def ending(run_id: str, error: BaseException | None) -> str:
+    """How a run has ended, in one word: finished, failed, cancelled or timed_out.
+
+    What ended a run that was nested in a task is a failure of this one: it has another id.
+
+    >>> ending("a1", None), ending("a1", ValueError("no"))
+    ('finished', 'failed')
+    >>> timeout = WorkflowTimeoutError("its time was up", run_id="a1")
+    >>> ending("a1", timeout), ending("b2", timeout)
+    ('timed_out', 'failed')
+    """
+    if error is None:
+        return "finished"
+    if isinstance(error, Cancelled) or not isinstance(error, Exception):
+        return "cancelled"  # by what it is nested in, by Ctrl-C, by sys.exit() in a handler
+    if getattr(error, "run_id", None) == run_id:
+        if isinstance(error, WorkflowCancelledError):
+            return "cancelled"
+        if isinstance(error, WorkflowTimeoutError):
+            return "timed_out"
+    return "failed"
+
+
+def state_label(state: Any) -> str:
+    """A state without the name of its enum.
+
+    >>> state_label("START"), state_label(Enum("Quote", "ASK").ASK)
+    ('START', 'ASK')
+    """
+    return state.name if isinstance(state, Enum) else str(state)
+
+
+def workflow_label(state: Any) -> str:
+    """What a workflow is called after, if nobody has named it: its enum of states.
+
+    >>> workflow_label(Enum("Quote", "ASK").ASK), workflow_label("START")
+    ('Quote', 'str')
+    """
+    return type(state).__name__

@@ -1,0 +1,108 @@
+"""Open spans: where each is current, what is open below it, and what its failure leaves on it."""
+
+from __future__ import annotations
+
+__all__ = ("OpenSpan", "record_failure")
+
+from contextlib import suppress
+from typing import Any
+
+from opentelemetry.context import Context, attach, create_key, get_current, get_value, set_value
+from opentelemetry.trace import Span, SpanContext, Status, StatusCode, set_span_in_context
+
+from ..errors import NodeExecutionError, PreparationError, TaskExecutionError, describe
+
+_CURRENT = create_key("cano_sync.open_span")
+
+
+class OpenSpan:
+    """A span that is open, and those that are open below it. Safe from any thread, without a lock.
+
+    Attributes:
+        span: the span itself.
+        state: what it is a visit of, for that of a state.
+        is_shared: whether another `OpenSpan` owns the span and ends it.
+        has_told: whether the exception that is its failure is on record, with it or below.
+        previous: the attempt that came before the next one.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_before",
+        "_below",
+        "_is_closed",
+        "has_told",
+        "is_shared",
+        "previous",
+        "span",
+        "state",
+    )
+
+    def __init__(self, span: Span, *, state: Any = None, is_shared: bool = False) -> None:
+        self.span = span
+        self.state = state
+        self.is_shared = is_shared
+        self.has_told = False
+        self.previous: SpanContext | None = None
+        self._below: dict[Any, OpenSpan] = {}
+        self._is_closed = False
+        self._before: Context | None = None
+
+    def enter(self) -> None:
+        """Make it the current one in the context that this is called in, which keeps it alive."""
+        self._before = get_current()
+        attach(set_value(_CURRENT, self, set_span_in_context(self.span)))
+
+    def leave(self) -> None:
+        """Make that which was before the current one again, where this one is current.
+
+        It is not where somebody else tells the end of what was left behind. Nothing is detached:
+        a token is of use only in the context that it was made in, and nobody can ask for that.
+        """
+        before, self._before = self._before, None
+        if before is not None and get_value(_CURRENT) is self:
+            attach(before)
+
+    def get(self, key: object) -> OpenSpan | None:
+        """What is open below, under this key."""
+        return self._below.get(key)
+
+    def put(self, key: object, opened: OpenSpan) -> None:
+        """Something is open below from now on; if this is closed by now, not for long."""
+        self._below[key] = opened
+        # First write, then look: close() does the same the other way.
+        if self._is_closed and self._below.pop(key, None) is opened:
+            opened.close()
+
+    def take(self, key: object) -> OpenSpan | None:
+        """What was open below; the caller closes it. Of two that ask for it one gets it."""
+        return self._below.pop(key, None)
+
+    def close(self) -> None:
+        """End the span, after what is still open below."""
+        self._is_closed = True
+        for key in tuple(self._below):
+            opened = self._below.pop(key, None)
+            if opened is not None:
+                opened.close()
+        if not self.is_shared:
+            self.span.end()
+
+
+def record_failure(span: Span, error: BaseException | None, *, with_event: bool) -> None:
+    """Give the span the status of a failure, and the exception too `with_event`.
+
+    There is no error where a task returned what its config retries on.
+    """
+    if error is None:
+        span.set_status(Status(StatusCode.ERROR, "it returned what its config retries on"))
+        return
+    if isinstance(error, TaskExecutionError | NodeExecutionError | PreparationError):
+        error = error.__cause__ or error  # as its author knows it
+    kind = type(error)
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    span.set_status(Status(StatusCode.ERROR, describe(error)))
+    span.set_attribute("error.type", module + kind.__qualname__)
+    if with_event:
+        with suppress(Exception):  # its own text cannot be had
+            span.record_exception(error)
