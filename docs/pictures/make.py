@@ -16,12 +16,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[1] / "examples")]
-
-from ad_exchange import Auction, Bid, Records, ad_exchange, running, wake  # noqa: E402
-from ad_exchange_options import REQUEST  # noqa: E402
+sys.path.insert(0, str(HERE.parents[1]))
 
 from cano_sync import MemoryStore, Workflow  # noqa: E402
+from cano_sync.demo.exchange import Auction, ad_exchange  # noqa: E402
+from cano_sync.demo.http import wake  # noqa: E402
+from cano_sync.demo.openrtb import Bid  # noqa: E402
+from cano_sync.demo.options import read_options  # noqa: E402
+from cano_sync.demo.records import Records  # noqa: E402
+from cano_sync.demo.services import running  # noqa: E402
 from cano_sync.diagram import to_dot  # noqa: E402
 from cano_sync.observe import Recorder, Span, Visit  # noqa: E402
 from cano_sync.observe.rows import Row, rows_of  # noqa: E402
@@ -31,13 +34,14 @@ from cano_sync.observe.words import duration_text, tick_text, ticks  # noqa: E40
 def run() -> tuple[Workflow[Any], Recorder]:
     """Hold an auction, as the example does."""
     recorder = Recorder()
+    options = read_options([], program="make.py")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
         records = stack.enter_context(Records(folder))
-        urls = stack.enter_context(running({}, 1.0))
+        urls = stack.enter_context(running(options.broken, options.pace))
         workflow = ad_exchange(urls, records)
         wake(urls.values())
-        store = MemoryStore({"raw_request": REQUEST.read_bytes()})
+        store = MemoryStore({"raw_request": options.request, "floor": None})
         workflow.with_observer(recorder).orchestrate(Auction.START, store=store)
         recorder.wait_for_returns()
     return workflow, recorder
