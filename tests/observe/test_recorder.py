@@ -132,7 +132,7 @@ def test_a_branch_that_listens_is_cancelled_and_one_that_is_deaf_is_abandoned(
         gate.wait(SOON)
 
     recorder = recorded(
-        split([listens, deaf, lambda: 1], JoinStrategy.PARTIAL_TIMEOUT, timeout=0.1), Step.SPLIT
+        split([listens, deaf, lambda: 1], JoinStrategy.PARTIAL_TIMEOUT, timeout=0.3), Step.SPLIT
     )
     assert not recorder.wait_for_returns(0.1)
     branches = recorder.record.visits[0].branches
