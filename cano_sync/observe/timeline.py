@@ -205,12 +205,23 @@ class _Form:
     def axis(self) -> Line:
         """The head: where 0 is, and each round moment."""
         text = ""
-        for moment in ticks(self.bar / self.scale if self.scale else 0.0, max(2, self.bar // 9)):
+        for moment in self._ticks():
             at = round(moment * self.scale)
             label = "│" + tick_text(moment)
             if at >= cells(text) and at + cells(label) <= self.bar + self.duration:
                 text = pad(text, at) + label
         return [(" " * (self.name + 1) + text, "axis")]
+
+    def _ticks(self) -> list[float]:
+        """As many round moments as there is room for their labels."""
+        total = self.bar / self.scale if self.scale else 0.0
+        moments = [0.0]
+        for most in range(self.bar // 6, 1, -1):
+            moments = ticks(total, most)
+            labels = max(len(tick_text(moment)) for moment in moments)
+            if len(moments) == 1 or moments[1] * self.scale >= labels + 3:
+                break
+        return moments
 
     def line(self, row: Row) -> Line:
         what = "state" if not row.is_branch else "branch"
