@@ -36,7 +36,10 @@ WINGS = (
     "observe.labels", "observe.scope", "observe.absences", "observe.tracebacks",
     "observe.logs",
     "observe.spans", "observe.tracing", "observe.metrics", "observe.telemetry",
-    "observe",
+    "observe.words", "observe.record", "observe.draft", "observe.history", "observe.export",
+    "observe.rows", "observe.colours", "observe.timeline", "observe.dress", "observe.page",
+    "observe.recorder", "observe",
+    "diagram.graph", "diagram.mermaid", "diagram.dot", "diagram",
     "demo", "demo.openrtb", "demo.http", "demo.services", "demo.options", "demo.records",
     "demo.report", "demo.exchange", "demo.__main__",
 )  # fmt: skip
@@ -47,6 +50,7 @@ OPTIONAL: dict[str, set[str]] = {
     "observe.tracing": {"opentelemetry"},
     "observe.metrics": {"opentelemetry"},
     "observe.telemetry": {"opentelemetry"},
+    "observe.colours": {"rich"},
 }
 
 # The one look upwards, for the type checkers only: a failed join carries the result of a split.

@@ -9,13 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 from ..hooks import Observer
 from .logs import LoggingObserver
+from .record import Attempt, Fate, JoinRecord, Record, Span, Visit
+from .recorder import Recorder
+from .rows import Note
 from .scope import RunFilter
 
 if TYPE_CHECKING:
     from .telemetry import OpenTelemetryObserver as OpenTelemetryObserver
 
 # Without what needs an extra: `import *` must work without it.
-__all__ = ("LoggingObserver", "Observer", "RunFilter")
+__all__ = (
+    "Attempt",
+    "Fate",
+    "JoinRecord",
+    "LoggingObserver",
+    "Note",
+    "Observer",
+    "Record",
+    "Recorder",
+    "RunFilter",
+    "Span",
+    "Visit",
+)
 
 _EXTRAS = {"OpenTelemetryObserver": (".telemetry", "opentelemetry", "otel")}
 

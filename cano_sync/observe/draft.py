@@ -1,0 +1,147 @@
+"""Parts of a record while a run is being told; each freezes into what a record holds."""
+
+from __future__ import annotations
+
+__all__ = ("TaskDraft", "TrialDraft", "VisitDraft")
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..join import JoinConfig
+from ..strategy import Verdict
+from .record import Attempt, Fate, JoinRecord, Span, Visit
+
+
+@dataclass(slots=True)
+class TrialDraft:
+    """An attempt that is being told."""
+
+    number: int
+    began: float
+    duration: float | None = None
+    fate: Fate = Fate.RUNNING
+    error: BaseException | None = None
+    delay: float | None = None
+
+    def frozen(self, span: TaskDraft, end: float) -> Attempt:
+        fate, duration = self.fate, self.duration
+        if fate is Fate.RUNNING:  # the span's last one: only failed attempts are told of
+            fate, duration = span.frozen_fate, max(0.0, end - self.began)
+        elif self.number in span.left_at and self.number not in span.late:
+            fate = Fate.ABANDONED
+        return Attempt(
+            number=self.number,
+            began=self.began,
+            duration=duration or 0.0,
+            fate=fate,
+            error=self.error or (span.error if self.fate is Fate.RUNNING else None),
+            delay=self.delay,
+            late=span.late.get(self.number),
+        )
+
+
+@dataclass(slots=True)
+class TaskDraft:
+    """A task that is being told."""
+
+    name: str
+    index: int | None
+    began: float
+    duration: float | None = None
+    fate: Fate = Fate.RUNNING
+    error: BaseException | None = None
+    reason: str | None = None
+    value: Any = None
+    trials: list[TrialDraft] = field(default_factory=list)
+    left_at: dict[int, float] = field(default_factory=dict)  # by attempt: when it was left behind
+    late: dict[int, float] = field(default_factory=dict)  # by attempt: how late it came back
+
+    @property
+    def frozen_fate(self) -> Fate:
+        """Cancelled, if its thread has come back since; otherwise abandoned."""
+        if self.fate is Fate.CANCELLED and self.left_at.keys() - self.late.keys():
+            return Fate.ABANDONED
+        return self.fate
+
+    def frozen(self, now: float) -> Span:
+        duration = max(0.0, now - self.began) if self.duration is None else self.duration
+        end = self.began + duration
+        return Span(
+            name=self.name,
+            index=self.index,
+            began=self.began,
+            duration=duration,
+            fate=self.frozen_fate,
+            error=self.error,
+            reason=self.reason,
+            value=self.value,
+            attempts=tuple(trial.frozen(self, end) for trial in self.trials),
+            late=max(self.late.values()) if self.fate is Fate.CANCELLED and self.late else None,
+        )
+
+
+@dataclass(slots=True)
+class VisitDraft:
+    """A visit that is being told."""
+
+    state: Any
+    began: float
+    is_exit: bool = False
+    duration: float | None = None
+    next_state: Any = None
+    error: BaseException | None = None
+    cancelled: bool = False
+    tasks: dict[int | None, TaskDraft] = field(default_factory=dict)
+    names: Sequence[str] = ()
+    config: JoinConfig[Any] | None = None
+    verdict: Verdict | None = None
+    timed_out: bool = False
+    decided: float | None = None
+
+    def frozen(self, now: float, end: float, over: bool) -> Visit:
+        duration = max(0.0, end - self.began) if self.duration is None else self.duration
+        return Visit(
+            state=self.state,
+            began=self.began,
+            duration=0.0 if self.is_exit else duration,
+            fate=self._fate(over),
+            is_exit=self.is_exit,
+            next_state=self.next_state,
+            error=self.error,
+            spans=tuple(self._spans(now)),
+            join=None
+            if self.config is None
+            else JoinRecord(
+                config=self.config,
+                verdict=self.verdict,
+                timed_out=self.timed_out,
+                duration=self.decided,
+            ),
+        )
+
+    def _fate(self, over: bool) -> Fate:
+        if self.cancelled:
+            return Fate.CANCELLED
+        if self.error is not None:
+            return Fate.FAILED
+        if self.is_exit or self.duration is not None:
+            return Fate.SUCCEEDED
+        return Fate.FAILED if over else Fate.RUNNING
+
+    def _spans(self, now: float) -> Iterable[Span]:
+        if None in self.tasks:
+            yield self.tasks[None].frozen(now)
+        told = {index for index in self.tasks if index is not None}
+        for index in sorted(told.union(range(len(self.names)))):
+            task = self.tasks.get(index)
+            if task is not None:
+                yield task.frozen(now)
+            else:
+                yield Span(
+                    name=self.names[index],
+                    index=index,
+                    began=None,
+                    duration=0.0,
+                    fate=Fate.NOT_STARTED,
+                )

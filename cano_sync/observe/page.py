@@ -1,0 +1,202 @@
+"""A record as one page of HTML that needs nothing else, and tells its details when asked."""
+
+from __future__ import annotations
+
+__all__ = ("page",)
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from html import escape
+
+from .dress import SCRIPT, STYLE
+from .record import Attempt, Fate, Record, Span, Visit
+from .rows import Note, Piece, Row, rows_of
+from .timeline import MARKS
+from .words import (
+    duration_text,
+    error_text,
+    name_of,
+    one_line,
+    plural,
+    root_of,
+    safe_repr,
+    tick_text,
+    ticks,
+)
+
+_VISITS = 500
+_BRANCHES = 200
+
+# No address is ever asked for anything, and no script runs but ours, whatever a name contains.
+_HASH = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+_POLICY = (
+    f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{_HASH}'; "
+    "base-uri 'none'; form-action 'none'"
+)
+
+
+def page(record: Record, title: str | None = None, note: Note | None = None) -> str:
+    """The run as a page; see `Recorder.to_html`."""
+    heading = escape(one_line(_heading(record) if title is None else title))
+    end = max(record.duration, 1e-9)
+    rows = rows_of(record, visits=_VISITS, branches=_BRANCHES, note=note)
+    marks = [(100 * moment / end, tick_text(moment)) for moment in ticks(end, 8)]
+    lines = "".join(f'<i style="left:{at:.3f}%"></i>' for at, _ in marks)
+    labels = "".join(f'<span style="left:{at:.3f}%">{text}</span>' for at, text in marks)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<link rel="icon" href="data:,">\n<title>{heading}</title>\n'
+        f"<style>{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>{heading}</h1>\n"
+        f"{''.join(_facts(record))}</header>\n<main>\n{_legend()}"
+        f'<div class="chart" role="list" aria-label="States and branches, in order">\n'
+        f'<div class="axis" aria-hidden="true"><span class="track">{labels}</span></div>\n'
+        f'<div class="grid" aria-hidden="true"><span class="track">{lines}</span></div>\n'
+        f"{''.join(_row(row, end) for row in rows)}</div>\n</main>\n"
+        f'<div id="tip" role="tooltip" hidden></div>\n<script>{SCRIPT}</script>\n</body>\n</html>\n'
+    )
+
+
+def _heading(record: Record) -> str:
+    if record.run_id is None:
+        return "No run yet"
+    return f"{name_of(record.state)}: {record.fate.value}, {duration_text(record.duration)}"
+
+
+def _facts(record: Record) -> Iterator[str]:
+    if record.run_id is None:
+        yield "<p>No run has been told to this recorder.</p>\n"
+        return
+    began = datetime.fromtimestamp(record.started_at, UTC).isoformat(" ", "milliseconds")
+    yield (
+        f'<p class="soft">run {escape(one_line(record.run_id))} · began {began[:-6]} UTC · '
+        f"{plural(len(record.visits), 'visit')} to states</p>\n"
+    )
+    fate = f'<p class="{_css(record.fate)}">{MARKS[record.fate]} '
+    if record.error is not None:
+        yield f"{fate}{escape(error_text(record.error))}</p>\n"
+    if record.reason:
+        yield f"{fate}{escape(one_line(record.reason))}</p>\n"
+    if record.forgotten:
+        yield f'<p class="soft">The first {record.forgotten:,} events were dropped.</p>\n'
+
+
+def _legend() -> str:
+    entries = "".join(
+        f'<span class="{_css(fate)}">{MARKS[fate]} {fate.value}</span>' for fate in Fate
+    )
+    return (
+        f'<div class="legend">{entries}'
+        '<button type="button" aria-pressed="false" hidden>states only</button>'
+        '<span class="soft">Point at a row for details, or go there by Tab and the arrow keys.'
+        "</span></div>\n"
+    )
+
+
+def _css(fate: Fate) -> str:
+    return fate.value.replace(" ", "-")
+
+
+def _row(row: Row, end: float) -> str:
+    details = list(_details(row))
+    spoken = escape("\n".join(f"{name}: {text}" if name else text for name, text in details))
+    told = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in details[1:])
+    took = "" if row.duration is None else duration_text(row.duration)
+    fate = "" if row.fate is None else f'{MARKS[row.fate]} <span class="word">{_word(row)}</span>'
+    return (
+        f'<div class="row {"branch" if row.is_branch else "state"}" role="listitem" tabindex="0" '
+        f'title="{spoken}" aria-label="{spoken}">'
+        f'<span class="name"><bdi>{escape(row.name)}</bdi></span>'
+        f'<span class="track">{"".join(_bar(piece, end) for piece in row.pieces)}</span>'
+        f'<span class="took">{took}</span>'
+        f'<span class="fate {"" if row.fate is None else _css(row.fate)}">{fate}'
+        f'<span class="note"><bdi>{escape(row.note)}</bdi></span></span>'
+        f'<div class="more"><strong>{escape(row.name)}</strong><dl>{told}</dl></div></div>\n'
+    )
+
+
+def _word(row: Row) -> str:
+    return "" if row.fate in (None, Fate.SUCCEEDED) else row.fate.value
+
+
+def _bar(piece: Piece, end: float) -> str:
+    left = 100 * min(piece.began / end, 1.0)
+    width = min(100 * max(0.0, piece.ended - piece.began) / end, 100 - left)
+    return f'<b class="{piece.look.value}" style="left:{left:.3f}%;width:{width:.3f}%"></b>'
+
+
+# Details: the first is the name, the others have a heading each.
+
+
+def _details(row: Row) -> Iterator[tuple[str, str]]:
+    yield "", row.name
+    if row.fate is not None:
+        yield "became", row.fate.value
+    if row.pieces:
+        yield "began after", duration_text(row.pieces[0].began)
+    if row.duration is not None:
+        yield "took", duration_text(row.duration)
+    if row.span is not None:
+        yield from _of_span(row.span)
+    elif row.visit is not None and row.count == 1:
+        yield from _of_visit(row.visit)
+    if row.note:
+        yield "note", row.note
+
+
+def _of_visit(visit: Visit) -> Iterator[tuple[str, str]]:
+    if visit.is_exit:
+        yield "kind", "exit state"
+    if visit.join is not None:
+        yield from _of_join(visit)
+    elif visit.spans:
+        yield "task", one_line(visit.spans[-1].name)
+        yield from _of_span(visit.spans[-1])
+    if visit.error is not None and (visit.join is not None or not visit.spans):
+        yield "error", error_text(root_of(visit.error))
+    if visit.next_state is not None:
+        yield "went on to", name_of(visit.next_state)
+
+
+def _of_join(visit: Visit) -> Iterator[tuple[str, str]]:
+    assert visit.join is not None
+    join, config = visit.join, visit.join.config
+    yield "split of", plural(len(visit.branches), "branch", "es")
+    yield "joined by", one_line(repr(config.strategy))
+    if config.timeout is not None:
+        yield "time limit", duration_text(config.timeout) + (", was up" if join.timed_out else "")
+    if config.bulkhead is not None:
+        yield "at once", f"{config.bulkhead:,} at most"
+    if join.verdict is not None and join.duration is not None:
+        yield "verdict", f"{join.verdict.value}, after {duration_text(join.duration)}"
+
+
+def _of_span(span: Span) -> Iterator[tuple[str, str]]:
+    if span.index is not None:
+        yield "branch", f"{span.index}"
+    for attempt in span.attempts:
+        yield f"attempt {attempt.number}", _of_attempt(attempt)
+    if span.error is not None:
+        yield "error", error_text(root_of(span.error))
+    if span.reason:
+        yield "because", one_line(span.reason)
+    if span.late is not None:
+        yield "came back", f"{duration_text(span.late)} later"
+    if span.fate is Fate.ABANDONED:
+        yield "thread", "is not back yet"
+    if span.value is not None:
+        yield "value", one_line(safe_repr(span.value))
+
+
+def _of_attempt(attempt: Attempt) -> str:
+    text = f"{attempt.fate.value} after {duration_text(attempt.duration)}"
+    if attempt.error is not None:
+        text += f": {error_text(root_of(attempt.error))}"
+    if attempt.delay is not None:
+        text += f"; the next {duration_text(attempt.delay)} later"
+    if attempt.late is not None:
+        text += f"; its thread came back {duration_text(attempt.late)} later"
+    return text

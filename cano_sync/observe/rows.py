@@ -1,0 +1,310 @@
+"""A record as the rows of a picture: names, bars and remarks; too many of a kind become one row."""
+
+from __future__ import annotations
+
+__all__ = ("Look", "Note", "Piece", "Row", "rows_of", "shown_fate")
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from .record import Fate, Record, Span, Visit
+from .words import duration_text, error_text, name_of, one_line, plural, root_of
+
+Note: TypeAlias = Callable[[Visit, Span | None], str | None]
+"""What to say of a visit (the span is None) or of a task in it; None for the usual."""
+
+
+class Look(Enum):
+    """How a piece of a bar looks, so that it can be told without colours."""
+
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    RUNNING = "running"
+    WAIT = "wait"
+    """The pause between two attempts."""
+    LATE = "late"
+    """The thread was left behind, and came back at the end of this."""
+    ABANDONED = "abandoned"
+    """The thread was left behind, and has not come back."""
+    EXIT = "exit"
+    """The run has come to an exit state, which takes no time."""
+    SOME = "some"
+    """From the first to the last of several that are one row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a bar, in seconds from the start of the run."""
+
+    look: Look
+    began: float
+    ended: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A row of the picture: a visit to a state, a task of it, or several of either.
+
+    Attributes:
+        name: on one line.
+        pieces: of its bar.
+        fate: None for a row that stands for several of different fates.
+        duration: in seconds; None where there is none to tell.
+        note: more about it, on one line.
+        visit: what it shows, or None for several visits.
+        span: the task that it shows, or None.
+        count: how many it stands for.
+    """
+
+    name: str
+    pieces: tuple[Piece, ...]
+    fate: Fate | None
+    duration: float | None
+    note: str = ""
+    visit: Visit | None = None
+    span: Span | None = None
+    count: int = 1
+
+    @property
+    def is_branch(self) -> bool:
+        """Whether it stands beneath the row of a state."""
+        return self.visit is not None and (self.span is not None or self.count > 1)
+
+
+def rows_of(
+    record: Record, *, visits: int = 40, branches: int = 12, note: Note | None = None
+) -> Iterator[Row]:
+    """The rows of a run, from top to bottom.
+
+    Args:
+        record: the run.
+        visits: how many to show at most: the first, the last, and of the others those that failed.
+        branches: how many of a split to show at most; first those that failed or were cut off.
+        note: what to say of a visit or a task, instead of the usual.
+    """
+    shown = _shown_visits(record.visits, visits)
+    hidden: list[Visit] = []
+    for number, visit in enumerate(record.visits):
+        if number not in shown:
+            hidden.append(visit)
+            continue
+        if hidden:
+            yield _several_visits(hidden)
+            hidden = []
+        yield from _visit_rows(visit, record, branches, note)
+
+
+def shown_fate(visit: Visit) -> Fate:
+    """What became of a visit, and that its one task is still running, if it is."""
+    left = any(span.fate is Fate.ABANDONED for span in visit.spans)
+    return Fate.ABANDONED if left and visit.join is None else visit.fate
+
+
+# Choosing.
+
+
+def _shown_visits(visits: Sequence[Visit], most: int) -> set[int]:
+    if len(visits) <= most:
+        return set(range(len(visits)))
+    shown = {*range(most // 2), *range(len(visits) - most // 4, len(visits))}
+    for number, visit in enumerate(visits):
+        if len(shown) >= most:
+            break
+        if visit.fate is not Fate.SUCCEEDED:
+            shown.add(number)
+    return shown
+
+
+_QUOTA = {Fate.FAILED: 4, Fate.ABANDONED: 2, Fate.RUNNING: 2, Fate.CANCELLED: 1, Fate.SUCCEEDED: 3}
+
+
+def _chosen(branches: Sequence[Span], most: int) -> tuple[list[Span], list[list[Span]]]:
+    """The branches to show, and the others by fate. The slowest successes are of more interest."""
+    by_fate: dict[Fate, list[Span]] = {}
+    for span in branches:
+        by_fate.setdefault(span.fate, []).append(span)
+    if len(branches) <= most:
+        return list(branches), []
+    chosen: list[Span] = []
+    hidden: list[list[Span]] = []
+    for fate, spans in by_fate.items():
+        quota = _QUOTA.get(fate, 0) * most // sum(_QUOTA.values())
+        if fate is Fate.SUCCEEDED:
+            spans = sorted(spans, key=lambda span: -span.duration)
+        if len(spans) == quota + 1:
+            quota += 1  # a row that stands for one is no gain
+        chosen += spans[:quota]
+        hidden.append(spans[quota:])
+    chosen.sort(key=lambda span: span.index or 0)
+    return chosen, [spans for spans in hidden if spans]
+
+
+# Rows.
+
+
+def _visit_rows(visit: Visit, record: Record, most: int, note: Note | None) -> Iterator[Row]:
+    single = visit.spans[-1] if visit.join is None and visit.spans else None
+    said = None if note is None else note(visit, None)
+    pieces = (
+        _pieces(single, record)
+        if single is not None and single.attempts
+        else (Piece(_look(visit), visit.began, visit.began + visit.duration),)
+    )
+    if single is not None and single.began is not None and not single.attempts:
+        pieces += _tail(single, record)
+    yield Row(
+        name=name_of(visit.state),
+        pieces=pieces,
+        fate=shown_fate(visit),
+        duration=None if visit.is_exit else visit.duration,
+        note=_visit_note(visit, single) if said is None else one_line(said),
+        visit=visit,
+    )
+    if single is not None:
+        return
+    lister = next((span for span in visit.spans if span.index is None), None)
+    if lister is not None and (
+        lister.fate is not Fate.SUCCEEDED or lister.duration * 50 > record.duration
+    ):
+        yield _span_row(visit, lister, record, note)
+    chosen, hidden = _chosen(visit.branches, most)
+    for span in chosen:
+        yield _span_row(visit, span, record, note)
+    for spans in hidden:
+        yield _several_spans(visit, spans)
+
+
+def _span_row(visit: Visit, span: Span, record: Record, note: Note | None) -> Row:
+    said = None if note is None else note(visit, span)
+    lists = " lists the branches" if span.index is None else ""
+    return Row(
+        name=(one_line(span.name) or "''") + lists,
+        pieces=_pieces(span, record),
+        fate=span.fate,
+        duration=None if span.began is None else span.duration,
+        note=_span_note(span) if said is None else one_line(said),
+        visit=visit,
+        span=span,
+    )
+
+
+def _several_spans(visit: Visit, spans: Sequence[Span]) -> Row:
+    fate = spans[0].fate
+    took = sorted(span.duration for span in spans if span.began is not None)
+    note = ""
+    if took:
+        low, high = duration_text(took[0]), duration_text(took[-1])
+        note = f"{low} each" if low == high else f"{low} to {high} each"
+    return Row(
+        name=f"… {len(spans):,} more {fate.value}",
+        pieces=_extent((span.began, span.duration) for span in spans),
+        fate=fate,
+        duration=None,
+        note=note,
+        visit=visit,
+        count=len(spans),
+    )
+
+
+def _several_visits(visits: Sequence[Visit]) -> Row:
+    counts = Counter(name_of(visit.state) for visit in visits)
+    note = ", ".join(f"{name} {count:,}" for name, count in counts.most_common(3))
+    return Row(
+        name=f"… {plural(len(visits), 'more visit')}",
+        pieces=_extent((visit.began, visit.duration) for visit in visits),
+        fate=None,
+        duration=sum(visit.duration for visit in visits),
+        note=note + (", …" if len(counts) > 3 else ""),
+        count=len(visits),
+    )
+
+
+def _extent(spans: Iterable[tuple[float | None, float]]) -> tuple[Piece, ...]:
+    known = [(began, began + duration) for began, duration in spans if began is not None]
+    if not known:
+        return ()
+    return (Piece(Look.SOME, min(known)[0], max(ended for _, ended in known)),)
+
+
+# Bars.
+
+_LOOKS = {
+    Fate.RUNNING: Look.RUNNING,
+    Fate.SUCCEEDED: Look.DONE,
+    Fate.FAILED: Look.FAILED,
+    Fate.CANCELLED: Look.CANCELLED,
+    Fate.ABANDONED: Look.CANCELLED,
+}
+
+
+def _look(visit: Visit) -> Look:
+    return Look.EXIT if visit.is_exit else _LOOKS[visit.fate]
+
+
+def _pieces(span: Span, record: Record) -> tuple[Piece, ...]:
+    """The bar of a task: its attempts with the pauses between them, and what came after."""
+    if span.began is None:
+        return ()
+    end = span.began + span.duration
+    if not span.attempts:
+        return (Piece(_LOOKS[span.fate], span.began, end), *_tail(span, record))
+    pieces: list[Piece] = []
+    for number, attempt in enumerate(span.attempts):
+        ended = attempt.began + attempt.duration
+        look = Look.FAILED if attempt.error is not None else _LOOKS[attempt.fate]
+        pieces.append(Piece(look, attempt.began, ended))
+        if attempt.delay is not None:
+            following = span.attempts[number + 1 :]
+            until = following[0].began if following else min(ended + attempt.delay, end)
+            pieces.append(Piece(Look.WAIT, ended, max(ended, until)))
+    return (*pieces, *_tail(span, record))
+
+
+def _tail(span: Span, record: Record) -> tuple[Piece, ...]:
+    """For how long a task that was left behind has kept its thread."""
+    assert span.began is not None
+    end = span.began + span.duration
+    if span.fate is Fate.ABANDONED:
+        return (Piece(Look.ABANDONED, end, max(end, record.duration)),)
+    if span.late is not None and end < record.duration:
+        return (Piece(Look.LATE, end, min(end + span.late, record.duration)),)
+    return ()
+
+
+# Remarks.
+
+
+def _visit_note(visit: Visit, single: Span | None) -> str:
+    parts: list[str] = []
+    if visit.join is not None:
+        fates = Counter(span.fate for span in visit.branches)
+        strategy = repr(visit.join.config.strategy).removeprefix("JoinStrategy.")
+        parts += [f"{fates[Fate.SUCCEEDED]:,} of {fates.total():,}", one_line(strategy)]
+        if fates[Fate.FAILED]:
+            parts.append(f"{fates[Fate.FAILED]:,} failed")
+        if visit.join.timed_out:
+            parts.append("time up")
+    elif single is not None and len(single.attempts) > 1:
+        parts.append(plural(len(single.attempts), "attempt"))
+    if visit.error is not None:
+        # What a failed join says repeats what is drawn, in many more words.
+        parts += [] if visit.join is not None else [error_text(root_of(visit.error))]
+        parts += [] if visit.next_state is None else [f"on to {name_of(visit.next_state)}"]
+    return ", ".join(parts)
+
+
+def _span_note(span: Span) -> str:
+    parts: list[str] = []
+    if len(span.attempts) > 1:
+        parts.append(plural(len(span.attempts), "attempt"))
+    if span.error is not None:
+        parts.append(error_text(root_of(span.error)))
+    if span.fate is Fate.ABANDONED:
+        parts.append("its thread is not back")
+    elif span.late is not None and span.late >= 0.01:
+        parts.append(f"back {duration_text(span.late)} later")
+    return ", ".join(parts)

@@ -1,0 +1,322 @@
+"""The timeline: what it shows of any run, within its width, with and without colour."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cano_sync import CanoError, ConfigurationError, JoinStrategy
+from cano_sync.observe import Attempt, Fate, Record, Span, Visit
+from cano_sync.observe import timeline as room
+from cano_sync.observe.timeline import timeline
+from cano_sync.observe.words import cells
+from tests.records import exit_visit, record, span, split_visit, visit
+
+WIDTHS = (40, 63, 64, 80, 120, 200)
+
+
+def drawn(run: Record, width: int = 100, **how: Any) -> list[str]:
+    return timeline(run, width, color=False, **how).splitlines()
+
+
+def line_of(name: str, lines: list[str]) -> str:
+    (line,) = [line for line in lines if line.strip().startswith(name)]
+    return line
+
+
+AUCTION = record(
+    visit("START", took=0.001),
+    split_visit(
+        span("swift", 0, began=0.001, took=0.05),
+        span("broken", 1, began=0.001, took=0.02, fate=Fate.FAILED, error=ValueError("bad bid")),
+        span("tardy", 2, began=0.001, took=0.199, fate=Fate.CANCELLED, late=0.03),
+        span("deaf", 3, began=0.001, took=0.199, fate=Fate.ABANDONED),
+        span("idle", 4, began=None, took=0.0, fate=Fate.NOT_STARTED),
+        state="ASK",
+        began=0.001,
+        took=0.2,
+    ),
+    exit_visit("DONE", began=0.3),
+    took=0.3,
+)
+
+
+# What it shows.
+
+
+def test_states_stand_in_order_with_their_branches_beneath() -> None:
+    names = [line.split()[0] for line in drawn(AUCTION)[1:9]]
+    assert names == ["START", "ASK", "swift", "broken", "tardy", "deaf", "idle", "DONE"]
+
+
+@pytest.mark.parametrize(
+    ("name", "mark", "words"),
+    [
+        ("swift", "✓", ""),
+        ("broken", "✗ failed", "ValueError: bad bid"),
+        ("tardy", "⊘ cancelled", "back 30.0 ms later"),
+        ("deaf", "▶ abandoned", "its thread is not back"),
+        ("idle", "- not started", ""),
+    ],
+)
+def test_each_fate_has_its_mark_and_word_without_any_colour(
+    name: str, mark: str, words: str
+) -> None:
+    line = line_of(name, drawn(AUCTION))
+    assert mark in line
+    assert words in line
+
+
+def test_in_a_narrow_picture_marks_stand_alone_and_are_explained() -> None:
+    lines = drawn(AUCTION, 40)
+    assert "failed" not in line_of("broken", lines)
+    legend = " ".join(lines)
+    for entry in ("✗ failed", "⊘ cancelled", "▶ abandoned", "- not started"):
+        assert entry in legend
+
+
+def test_bars_lie_along_the_axis_of_time() -> None:
+    run = record(visit("A", took=0.4), visit("B", began=0.4, took=0.6), exit_visit(), took=1.0)
+    axis, first, second, *_ = drawn(run)
+    between = axis.index("│400 ms")
+    assert first.index("█") == axis.index("│0")
+    assert abs(first.rindex("█") + 1 - between) <= 1
+    assert abs(second.index("█") - between) <= 1
+
+
+def test_attempts_and_the_pauses_between_them_are_seen_in_the_bar() -> None:
+    boom = ValueError("boom")
+    trials = (
+        Attempt(number=1, began=0.0, duration=0.3, fate=Fate.FAILED, error=boom, delay=0.3),
+        Attempt(number=2, began=0.6, duration=0.4, fate=Fate.SUCCEEDED),
+    )
+    line = line_of("tried", drawn(record(split_visit(span("tried", 0, attempts=trials)))))
+    assert re.search("━+✗·+━+", line)
+    assert "2 attempts" in line
+    single = visit("ALONE", spans=(span("tried", None, attempts=trials),))
+    assert re.search("█+✗·+█+", line_of("ALONE", drawn(record(single))))
+
+
+def test_an_abandoned_thread_is_drawn_up_to_the_end_of_the_run() -> None:
+    line = line_of("deaf", drawn(AUCTION))
+    assert re.search("╌+┈+▶", line)
+    assert re.search("╌+┈+ ", line_of("tardy", drawn(AUCTION)))
+
+
+def test_a_single_state_whose_task_still_runs_says_so() -> None:
+    left = span("stuck", None, fate=Fate.ABANDONED)
+    run = record(visit("STUCK", fate=Fate.FAILED, spans=(left,)), fate=Fate.FAILED)
+    assert "▶ abandoned" in line_of("STUCK", drawn(run))
+
+
+def test_a_split_says_how_many_came_and_how_it_was_joined() -> None:
+    assert "1 of 5, ALL, 1 failed" in line_of("ASK", drawn(AUCTION, 140))
+
+
+def test_a_failed_state_says_why_and_where_the_run_went() -> None:
+    lost = visit("LOSE", fate=Fate.FAILED, error=ValueError("why"), next_state="MEND")
+    assert "ValueError: why, on to MEND" in line_of("LOSE", drawn(record(lost)))
+
+
+def test_a_slow_list_of_branches_is_shown_and_a_quick_one_is_not() -> None:
+    slow, quick = span("slow", None, took=0.5), span("quick", None, took=0.001)
+    assert any("slow lists the branches" in line for line in drawn(record(split_visit(slow))))
+    assert not any("quick" in line for line in drawn(record(split_visit(quick))))
+
+
+def test_the_caller_may_say_something_else_of_each_line() -> None:
+    def note(visit: Visit, span: Span | None) -> str | None:
+        return None if span is None else f"no {span.index}\nof {visit.state}"
+
+    lines = drawn(AUCTION, 120, note=note)
+    assert "no 1\\nof ASK" in line_of("broken", lines)
+    assert "1 of 5" in line_of("ASK", lines)
+
+
+@pytest.mark.parametrize(
+    ("fate", "more", "words"),
+    [
+        (Fate.SUCCEEDED, {}, ["ended in A after 1.00 s"]),
+        (Fate.RUNNING, {}, ["running in A after 1.00 s"]),
+        (Fate.FAILED, {"error": CanoError("it\nbroke")}, ["failed in A", "CanoError: it\\nbroke"]),
+        (Fate.CANCELLED, {"reason": "enough"}, ["cancelled in A", "enough"]),
+    ],
+)
+def test_the_last_lines_say_what_came_of_the_run(fate: Fate, more: Any, words: list[str]) -> None:
+    text = "\n".join(drawn(record(visit("A", fate=fate), fate=fate, **more)))
+    for word in words:
+        assert word in text
+
+
+# What is too long.
+
+
+def test_of_a_thousand_branches_those_that_failed_and_the_slowest_are_shown() -> None:
+    spans = [span(f"b{index}", index, took=0.001 * index) for index in range(1000)]
+    for index in (3, 500):
+        spans[index] = span("bad", index, fate=Fate.FAILED, error=ValueError())
+    lines = drawn(record(split_visit(*spans)), 120)
+    assert len(lines) < 25
+    assert sum("✗ failed" in line for line in lines) == 2
+    assert line_of("b999", lines)
+    assert "995 more succeeded" in line_of("…", lines)
+    assert "0 s to 996 ms each" in line_of("…", lines)
+
+
+def test_of_a_long_loop_the_beginning_the_end_and_failures_are_shown() -> None:
+    visits = [visit("AB"[at % 2], began=at, fate=Fate.SUCCEEDED) for at in range(800)]
+    visits[400] = visit("BAD", began=400, fate=Fate.FAILED, error=ValueError())
+    lines = drawn(record(*visits, exit_visit(began=800), took=800), 120)
+    assert len(lines) < 50
+    assert line_of("BAD", lines)
+    assert next(line for line in lines if "more visits" in line).endswith("A 190, B 190")
+
+
+# Within the width.
+
+NAMES = [
+    "",
+    "two\nlines",
+    "日本語のとても長い名前です",
+    "👍🏽👩‍👩‍👧",
+    "[red]x[/red]",
+    "\x1b[31m",
+    "x" * 300,
+]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("took", [0.0, 1e-5, 0.308, 75.0, 10_800.0, 1e6])
+def test_no_line_is_wider_than_asked_for(width: int, took: float) -> None:
+    spans = [span(name, index, took=took) for index, name in enumerate(NAMES)]
+    spans.append(span("failed", 9, took=took, fate=Fate.FAILED, error=ValueError("x" * 500)))
+    run = record(split_visit(*spans, state=NAMES[2], took=took), took=took)
+    lines = drawn(run, width)
+    assert max(map(cells, lines)) <= width
+    # Bars begin in the same column, after names of any kind.
+    starts = {cells(line[: line.index("━")]) for line in lines if "━" in line}
+    assert len(starts) == 1
+
+
+@given(
+    st.lists(
+        st.tuples(st.text(max_size=8), st.floats(0, 50), st.floats(0, 50), st.sampled_from(Fate)),
+        max_size=60,
+    ),
+    st.integers(40, 200),
+)
+def test_any_run_fits_into_any_width(parts: list[Any], width: int) -> None:
+    visits = [
+        split_visit(
+            span(name, 0, began=None if fate is Fate.NOT_STARTED else began, took=took, fate=fate),
+            state=name,
+            began=began,
+        )
+        for name, began, took, fate in parts
+    ]
+    assert max(map(cells, drawn(record(*visits, took=40.0), width))) <= width
+
+
+@pytest.mark.parametrize("width", [39, 0, -1, 80.0, True, "wide"])
+def test_a_width_that_nothing_fits_into_is_refused(width: Any) -> None:
+    with pytest.raises(ConfigurationError, match="40 or more"):
+        timeline(AUCTION, width)
+
+
+def test_without_a_width_it_takes_the_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "57")
+    widest = max(map(cells, timeline(AUCTION).splitlines()))
+    assert 50 < widest <= 57
+
+
+# Outputs.
+
+
+class Output(io.StringIO):
+    def __init__(self, *, terminal: bool = False, encoding: str | None = None) -> None:
+        super().__init__()
+        self._terminal = terminal
+        self._encoding = encoding
+
+    @property
+    def encoding(self) -> Any:
+        return self._encoding
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+
+ESCAPE = "\x1b["
+
+
+def test_it_has_colours_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr(sys, "stdout", Output(terminal=True))
+    painted = timeline(AUCTION, 100)
+    assert ESCAPE in painted
+    assert timeline(AUCTION, 100, color=False) == re.sub(
+        " +$", "", re.sub(r"\x1b\[[0-9;]*m", "", painted), flags=re.MULTILINE
+    )
+    monkeypatch.setattr(sys, "stdout", Output(terminal=False))
+    assert ESCAPE not in timeline(AUCTION, 100)
+    assert ESCAPE in timeline(AUCTION, 100, color=True)
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_a_terminal_that_wants_no_colours_gets_none(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Output(terminal=True))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv(name, value)
+    assert ESCAPE not in timeline(AUCTION, 100)
+
+
+def test_without_rich_it_is_plain_and_colours_that_are_asked_for_name_the_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class NoColours:
+        @property
+        def painted(self) -> Any:
+            raise ImportError("no rich")
+
+    monkeypatch.setattr(room, "find_spec", lambda name: None)
+    monkeypatch.setattr(room, "_colours", NoColours())
+    monkeypatch.setattr(sys, "stdout", Output(terminal=True))
+    assert ESCAPE not in timeline(AUCTION, 100)
+    with pytest.raises(ConfigurationError, match=r"pip install 'cano_sync\[cli\]'"):
+        timeline(AUCTION, 100, color=True)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_an_output_that_knows_few_signs_gets_those_that_it_knows(
+    monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Output(encoding=encoding))
+    run = record(*AUCTION.visits, visit("日本", began=0.25, took=0.05), took=0.3)
+    lines = drawn(run, 80)
+    "\n".join(lines).encode(encoding)
+    assert max(map(len, lines)) <= 80
+    assert "x failed" in line_of("broken", lines)
+    assert re.search(r"~+\.+>", line_of("deaf", lines))
+
+
+def test_it_is_drawn_where_there_is_no_output_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert "swift" in timeline(AUCTION, 80)
+
+
+def test_a_strategy_of_ones_own_is_named_by_its_repr() -> None:
+    class Mine(type(JoinStrategy.ALL)):  # type: ignore[misc]
+        def __repr__(self) -> str:
+            return "Mine\n!"
+
+    lines = drawn(record(split_visit(span(), strategy=Mine())), 140)
+    assert "1 of 1, Mine\\n!" in line_of("SPLIT", lines)

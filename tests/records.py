@@ -1,0 +1,44 @@
+"""Records made by hand, for tests of what draws them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cano_sync import JoinConfig, JoinStrategy, Verdict
+from cano_sync.observe import Fate, JoinRecord, Record, Span, Visit
+
+DONE = Fate.SUCCEEDED
+
+
+def span(
+    name: str = "task",
+    index: int | None = 0,
+    *,
+    began: float | None = 0.0,
+    took: float = 1.0,
+    fate: Fate = DONE,
+    **more: Any,
+) -> Span:
+    """A branch, or with None for an index the task of a state."""
+    return Span(name=name, index=index, began=began, duration=took, fate=fate, **more)
+
+
+def visit(
+    state: Any = "STATE", *, began: float = 0.0, took: float = 1.0, fate: Fate = DONE, **more: Any
+) -> Visit:
+    return Visit(state=state, began=began, duration=took, fate=fate, **more)
+
+
+def exit_visit(state: Any = "END", *, began: float = 1.0) -> Visit:
+    return visit(state, began=began, took=0.0, is_exit=True)
+
+
+def split_visit(*spans: Span, took: float = 1.0, strategy: Any = None, **more: Any) -> Visit:
+    join: JoinConfig[Any] = JoinConfig(strategy or JoinStrategy.ALL, "NEXT")
+    told = JoinRecord(config=join, verdict=Verdict.PROCEED, duration=took)
+    return visit(more.pop("state", "SPLIT"), took=took, spans=spans, join=told, **more)
+
+
+def record(*visits: Visit, took: float = 1.0, fate: Fate = DONE, **more: Any) -> Record:
+    state = visits[-1].state if visits else "START"
+    return Record(run_id="run", state=state, fate=fate, duration=took, visits=visits, **more)
