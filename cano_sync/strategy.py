@@ -136,10 +136,19 @@ class _All(JoinStrategy):
     def __repr__(self) -> str:
         return "JoinStrategy.ALL"
 
+    def __reduce__(self) -> str:
+        return repr(self)  # a copy, or one that was pickled, is the same object
 
-class _AllFailFast(_All):
+
+class _AllFailFast(JoinStrategy):
     def decide(self, tally: Tally) -> Verdict:
         return _need(tally.total, tally)
+
+    def failing_fast(self) -> "JoinStrategy":
+        return self
+
+    def __repr__(self) -> str:
+        return "JoinStrategy.ALL"
 
 
 class _Any(JoinStrategy):
@@ -148,6 +157,9 @@ class _Any(JoinStrategy):
 
     def __repr__(self) -> str:
         return "JoinStrategy.ANY"
+
+    def __reduce__(self) -> str:
+        return repr(self)  # a copy, or one that was pickled, is the same object
 
 
 class _AtLeast(JoinStrategy):
@@ -224,6 +236,9 @@ class _PartialTimeout(JoinStrategy):
 
     def __repr__(self) -> str:
         return "JoinStrategy.PARTIAL_TIMEOUT"
+
+    def __reduce__(self) -> str:
+        return repr(self)  # a copy, or one that was pickled, is the same object
 
 
 JoinStrategy.ALL = _All()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+import pickle
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
@@ -388,3 +389,19 @@ def test_a_strategy_of_ones_own_must_decide() -> None:
     kind: Any = Undecided
     with pytest.raises(TypeError, match="decide"):
         kind()
+
+
+@pytest.mark.parametrize("protocol", range(4, pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("strategy", [ALL, ANY, PARTIAL_TIMEOUT], ids=repr)
+def test_a_copy_of_a_strategy_without_numbers_is_that_strategy(
+    strategy: JoinStrategy, protocol: int
+) -> None:
+    assert pickle.loads(pickle.dumps(strategy, protocol)) is strategy
+    assert copy.deepcopy(strategy) is strategy
+
+
+@pytest.mark.parametrize(
+    "strategy", [JoinStrategy.quorum(2), JoinStrategy.percentage(0.5)], ids=repr
+)
+def test_a_copy_of_a_strategy_with_a_number_is_equal(strategy: JoinStrategy) -> None:
+    assert pickle.loads(pickle.dumps(strategy)) == strategy
