@@ -100,7 +100,9 @@ class News:
             left, since = self._state, self._since
             self._state = _NOWHERE
             unended = list(self._open.values())
-        is_cancelled = isinstance(error, WorkflowCancelledError | Cancelled | KeyboardInterrupt)
+        is_cancelled = isinstance(error, Cancelled | KeyboardInterrupt)
+        if isinstance(error, WorkflowCancelledError):  # or that of a run nested in a task of it
+            is_cancelled = error.run_id == self._id
         reason = getattr(error, "reason", "interrupted" if is_cancelled else None)
         for task in unended:
             task.cancelled(reason)

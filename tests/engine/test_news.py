@@ -410,6 +410,17 @@ def test_a_cancelled_run_says_why_before_it_finishes(notes: Notes) -> None:
     assert notes.one("state_left")["next_state"] is None
 
 
+def test_a_nested_run_that_is_cancelled_is_a_failure_of_the_outer_one(notes: Notes) -> None:
+    token = CancellationToken()
+    token.cancel("closing time")
+    inner = single(lambda: "END")
+    outer = single(lambda: inner.orchestrate("GO", cancel=token)).with_observer(notes)
+    with pytest.raises(WorkflowCancelledError):
+        outer.orchestrate("GO")
+    assert notes.of("run_cancelled") == []
+    assert isinstance(notes.one("task_failed")["error"], WorkflowCancelledError)
+
+
 def test_a_cancelled_split_is_not_decided_and_all_its_branches_are_cancelled(
     notes: Notes, eventually: Eventually
 ) -> None:
