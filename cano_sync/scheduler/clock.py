@@ -47,7 +47,10 @@ class Alarm(NamedTuple):
 
 
 class Clock(Protocol):
-    """What a scheduler wants from a clock. All three may be called from any thread."""
+    """What a scheduler wants from a clock. All three may be called from any thread.
+
+    The two times are read under the scheduler's lock: they are to be quick, and leave it alone.
+    """
 
     def wall(self) -> float:
         """The time of day, in seconds since 1970 UTC; it may jump either way."""

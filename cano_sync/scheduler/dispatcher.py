@@ -41,8 +41,8 @@ class _Phase(Enum):
 class Dispatcher:
     """The machinery of a scheduler: one clock thread that turns, and the threads of its runs.
 
-    `_lock` guards the roster with its flows, `_running` and `_phase`. No user code runs under it,
-    nothing is logged and nobody waits.
+    `_lock` guards the roster with its flows, `_running` and `_phase`. No user code runs under it
+    (but the clock, if that is a user's), nothing is logged and nobody waits.
 
     The clock thread waits in one place, for its mailbox: for the next due time, the end of a run
     while it is stopping, or whoever puts something there. `stop` takes no lock, for a signal
@@ -62,6 +62,7 @@ class Dispatcher:
         self._deadlines: list[float] = []  # on the monotonic clock
 
     def _now(self) -> Moment:
+        """Read under the lock, so that what happens later has the later time."""
         return Moment(self._clock.monotonic(), self._clock.wall())
 
     def _wake(self, needed: bool) -> None:
@@ -72,8 +73,8 @@ class Dispatcher:
 
     def add(self, flow: Flow) -> None:
         """Take on a flow; it is due from now on, or from the start."""
-        now = self._now()
         with self._lock:
+            now = self._now()
             if self._is_stopping:
                 raise ConfigurationError(
                     f"flow {flow.id!r} cannot be added: the scheduler has been stopped"
@@ -83,8 +84,8 @@ class Dispatcher:
 
     def change(self, id: str, what: Callable[[Flow, Moment], bool]) -> None:
         """Change a flow by `what`, under the lock; it returns whether its next time has changed."""
-        now = self._now()
         with self._lock:
+            now = self._now()
             flow = self._roster.find(id)
             wake = what(flow, now) and self._roster.arm(flow, now)
         self._wake(wake)
@@ -96,22 +97,22 @@ class Dispatcher:
 
     def status(self, id: str) -> FlowStatus:
         """How a flow is."""
-        now = self._now()
         with self._lock:
+            now = self._now()
             return self._roster.find(id).status(now, is_stopped=self._is_stopping)
 
     def statuses(self) -> tuple[FlowStatus, ...]:
         """How all are, in the order in which they were added."""
-        now = self._now()
         with self._lock:
+            now = self._now()
             return self._roster.statuses(now, is_stopped=self._is_stopping)
 
     # The clock thread.
 
     def open(self, call: str) -> None:
         """Begin to live. A scheduler does it once."""
-        now = self._now()
         with self._lock:
+            now = self._now()
             if self._phase is not _Phase.NEW:
                 how = "runs already" if self._phase is _Phase.OPEN else "has been stopped"
                 raise ConfigurationError(
@@ -147,10 +148,10 @@ class Dispatcher:
 
     def _serve_one(self) -> bool:
         """Start, or leave out, what is longest overdue; False if nothing is due."""
-        now = self._now()
         run: Run[Flow] | None = None
         running_for: float | None = None
         with self._lock:
+            now = self._now()
             taken = self._roster.take(now)
             if taken is None:
                 return False
@@ -177,8 +178,8 @@ class Dispatcher:
 
     def trigger(self, id: str) -> Future[Any]:
         """Run a flow now."""
-        now = self._now()
         with self._lock:
+            now = self._now()
             flow = self._roster.find(id)
             problem = self._why_not(flow)
             if problem is not None:
@@ -221,10 +222,10 @@ class Dispatcher:
 
     def _ended(self, run: Run[Flow], result: Any, error: BaseException | None) -> None:
         """A run has ended by itself; on its thread."""
-        now = self._now()
         flow = run.flow
         news: _News | None = None
         with self._lock:
+            now = self._now()
             if run.is_over:
                 return
             run.is_over = True
@@ -289,13 +290,12 @@ class Dispatcher:
             run.cancel(STOPPED)
         self._wait_for(running, GRACE)
         for run in running:
-            now = self._now()
             error = run.cancelled(STOPPED)
             with self._lock:
                 if run.is_over:
                     continue
                 run.is_over = True
-                run.flow.ended(run, now, None, error)
+                run.flow.ended(run, self._now(), None, error)
             run.leave()  # its store is closed before its future says that it is over
             run.future.set_exception(error)
             self._forget(run)

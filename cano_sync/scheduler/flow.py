@@ -107,7 +107,11 @@ class Flow:
         served, earliest = self._served, self._not_before
         if earliest is not None and not self.options.catch_up:
             served = max(served, math.nextafter(earliest, -math.inf))
-        due = timetable.after(served)
+        try:
+            due = timetable.after(served)
+        except Exception as error:  # out of a user's own time zone: its flow is due no more
+            self._last_error = error
+            return None
         if due is None:
             return None
         if timetable.until is not None:
@@ -237,4 +241,9 @@ def _identity(observer: Observer) -> int:
 
 
 def _local(wall: float | None) -> datetime | None:
-    return None if wall is None else datetime.fromtimestamp(wall, UTC).astimezone()
+    if wall is None:
+        return None
+    try:
+        return datetime.fromtimestamp(wall, UTC).astimezone()
+    except (ValueError, OverflowError, OSError):  # beyond the years that there are
+        return None

@@ -91,7 +91,11 @@ def test_a_random_interval_is_drawn_between_its_ends_by_the_given_source() -> No
 
 def test_a_random_number_of_days_is_drawn_by_it_too() -> None:
     job = schedule.every(1).to(3).days.at("07:00")
-    days = {each.day - WEDNESDAY.day for seed in range(20) for each in local(made(job, seed), WEDNESDAY, 1)}
+    days = {
+        each.day - WEDNESDAY.day
+        for seed in range(20)
+        for each in local(made(job, seed), WEDNESDAY, 1)
+    }
     assert days <= {1, 2, 3}
     assert len(days) > 1
 
@@ -121,7 +125,9 @@ def test_a_daily_job_runs_once_on_the_days_when_the_clock_is_changed() -> None:
 
 
 @pytest.mark.usefixtures("zurich")
-@pytest.mark.parametrize("job", [schedule.every().hour.at(":30"), schedule.every().minute.at(":05")])
+@pytest.mark.parametrize(
+    "job", [schedule.every().hour.at(":30"), schedule.every().minute.at(":05")]
+)
 @pytest.mark.parametrize("day", [datetime(2026, 3, 29), datetime(2026, 10, 25)])
 def test_hours_and_minutes_pass_all_the_same_on_those_days(
     job: schedule.Job, day: datetime
