@@ -54,9 +54,11 @@ class Clock(Protocol):
 
     def wall(self) -> float:
         """The time of day, in seconds since 1970 UTC; it may jump either way."""
+        ...
 
     def monotonic(self) -> float:
         """Seconds from an arbitrary start; it never goes back."""
+        ...
 
     def wait(self, mailbox: Mailbox, alarm: Alarm) -> None:
         """Block until the mailbox has something, which is taken, or it is time.
@@ -81,7 +83,7 @@ class SystemClock:
         left = alarm.left(Moment(self.monotonic(), self.wall()))
         if alarm.wall is not None and left is not None:
             left = min(left, LOOK_UP)
-        with interruptible_wait, suppress(Empty):
+        with interruptible_wait(), suppress(Empty):
             mailbox.get(timeout=slice_of(left))
 
 
@@ -148,7 +150,7 @@ class HandClock:
                 return
             self._waiting.append(mailbox)
         try:
-            with interruptible_wait, suppress(Empty):
+            with interruptible_wait(), suppress(Empty):
                 mailbox.get(timeout=slice_of(None))
         finally:
             with self._lock:

@@ -6,7 +6,7 @@ __all__ = ("Cron", "LocalZone")
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any, ClassVar
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from ..errors import ConfigurationError
@@ -69,8 +69,8 @@ class Cron:
     datetime.datetime(1970, 1, 5, 8, 0, tzinfo=datetime.timezone.utc)
     """
 
-    on_wall_clock: ClassVar[bool] = True
-    until: ClassVar[float | None] = None
+    on_wall_clock = True
+    until: float | None = None
 
     def __init__(self, expression: str, zone: str | tzinfo | None = None) -> None:
         self._zone = _zone(zone)

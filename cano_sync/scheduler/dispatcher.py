@@ -308,7 +308,7 @@ class Dispatcher:
         return bool(running)
 
     def _wait_for(self, running: tuple[Run[Flow], ...], timeout: float | None) -> None:
-        with interruptible_wait:
+        with interruptible_wait():
             wait([run.future for run in running], timeout)
 
     def _close(self) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from random import Random
 from types import FunctionType, SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import schedule
 
@@ -83,7 +83,7 @@ class _TimeOfDay:
     gets globals of its own here, in which "now" is the moment that we ask about.
     """
 
-    on_wall_clock: ClassVar[bool] = True
+    on_wall_clock = True
 
     def __init__(self, job: Any, random: Random, words: str, until: float | None) -> None:
         self.until = until

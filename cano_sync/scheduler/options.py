@@ -86,7 +86,7 @@ def _factory(store: Any) -> Callable[[], Store | None]:
     if isinstance(store, type) or (callable(store) and not hasattr(store, "get")):
         return lambda: _made_by(store)
     check_run(store, None)
-    given: Store = store
+    given: Any = store  # for some type checkers it is still what can be called
     return lambda: given
 
 

@@ -7,7 +7,7 @@ __all__ = ("Gaps", "Grid", "Timetable", "interval_text", "zone_text")
 import math
 from collections.abc import Callable
 from datetime import tzinfo
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 
 class Timetable(Protocol):
@@ -45,7 +45,7 @@ class Grid:
     (13.0, 23.0, 53.0)
     """
 
-    on_wall_clock: ClassVar[bool] = False
+    on_wall_clock = False
 
     def __init__(
         self, interval: float, *, words: str | None = None, until: float | None = None
@@ -75,7 +75,7 @@ class Gaps:
         gap: draws the next gap, in seconds above 0.
     """
 
-    on_wall_clock: ClassVar[bool] = False
+    on_wall_clock = False
 
     def __init__(self, gap: Callable[[], float], *, words: str, until: float | None = None) -> None:
         self.until = until

@@ -235,7 +235,7 @@ def test_a_class_of_stores_is_a_factory(scheduler: Scheduler) -> None:
     ("factory", "problem"),
     [
         (lambda: None, "returned None"),
-        (lambda: {}, "a dict is not a store"),
+        (dict, "a dict is not a store"),
         (lambda: 1 / 0, "division by zero"),
     ],
 )

@@ -166,7 +166,7 @@ def test_after_the_limit_running_flows_are_cancelled(real: Scheduler, held: Held
         future = real.trigger("flow")
         held.wait()
         real.stop(0.01)
-    with pytest.raises(WorkflowCancelledError, match="flow 'flow': .* the scheduler was stopped"):
+    with pytest.raises(WorkflowCancelledError, match=r"flow 'flow': .* the scheduler was stopped"):
         future.result(0)
     status = real.status("flow")
     assert (status.failures, status.last_error) == (0, future.exception(0))
