@@ -66,7 +66,8 @@ class Dispatcher:
         return Moment(self._clock.monotonic(), self._clock.wall())
 
     def _wake(self, needed: bool) -> None:
-        if needed:
+        # One note is enough: the clock thread takes it first, and looks then.
+        if needed and self._mailbox.empty():
             self._mailbox.put(None)
 
     # The flows.

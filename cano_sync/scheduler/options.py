@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-__all__ = ("FlowOptions", "Options", "check_flow", "check_interval", "options_of", "shown")
+__all__ = (
+    "FlowOptions",
+    "Options",
+    "check_flow",
+    "check_interval",
+    "check_means",
+    "options_of",
+    "shown",
+)
 
 import math
 from collections.abc import Callable, Iterable
+from random import Random
 from typing import Any, TypeAlias, TypedDict
 
-from ..arguments import check_run
+from ..arguments import check_observer, check_run
 from ..duration import Duration, seconds
 from ..errors import ConfigurationError
+from ..hooks import Observer
 from ..store import Store
 from ..value import Value
 from ..workflow import Workflow
@@ -123,6 +133,26 @@ def check_interval(number: Any, call: str, unit: float) -> float:
     if not (good and math.isfinite(number) and number > 0):
         raise ConfigurationError(f"{call} takes a number above 0, not {number!r}")
     return float(number * unit)
+
+
+def check_means(clock: Any, observers: Any, random: Any) -> tuple[Observer, ...]:
+    """What a scheduler itself is made with; returns the observers, which may be a generator's."""
+    missing = [name for name in ("wall", "monotonic", "wait") if not hasattr(clock, name)]
+    if isinstance(clock, type) or (clock is not None and missing):
+        raise ConfigurationError(
+            f"Scheduler(clock=...) takes an object with wall(), monotonic() and wait(), not "
+            f"{clock!r}; such as HandClock()"
+        )
+    if random is not None and not isinstance(random, Random):
+        raise ConfigurationError(
+            f"Scheduler(random=...) takes a random.Random, not {random!r}; such as Random(7)"
+        )
+    if isinstance(observers, Observer) or not isinstance(observers, Iterable):
+        raise ConfigurationError(f"Scheduler(observers=...) takes a list, not {observers!r}")
+    listed = tuple(observers)
+    for observer in listed:
+        check_observer(observer, "Scheduler(observers=...)")
+    return listed
 
 
 def shown(ids: Iterable[str]) -> str:

@@ -64,7 +64,14 @@ class Run(Generic[F]):
         context = copy_context()
         inside = Place(place.depth, borrowed=place.borrowed, gate=self._gate)
         context.run(enter, inside, self._token)
-        self._errand = Errand(pool, lambda errand: context.run(self._perform, end))
+
+        def work(errand: Errand) -> None:
+            try:
+                context.run(self._perform, end)
+            finally:
+                self._errand = None  # it holds this function, and so this run
+
+        self._errand = Errand(pool, work)
         pool.start((self._errand,))
 
     def _perform(self, end: End[F]) -> None:
@@ -74,8 +81,10 @@ class Run(Generic[F]):
             result = self.flow.perform()
         except Cancelled as signal:
             end(self, None, self.cancelled(signal.reason, signal.__cause__))
+            del self, end
         except BaseException as error:
             end(self, None, error)
+            del self, end  # or the error's traceback would keep the run alive, and the run it
         else:
             end(self, result, None)
 
@@ -91,8 +100,9 @@ class Run(Generic[F]):
     def leave(self) -> None:
         """Wait for it no longer: close its store, and do without its thread."""
         self._gate.close(PATIENCE)
-        if self._errand is not None:
-            self._errand.abandon()
+        errand = self._errand
+        if errand is not None:
+            errand.abandon()
 
     def cancelled(
         self, reason: str | None, cause: BaseException | None = None

@@ -11,7 +11,6 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
-from ..arguments import check_observer
 from ..duration import Duration, seconds
 from ..errors import ConfigurationError
 from ..hooks import Observer
@@ -20,7 +19,7 @@ from ..workflow import Workflow
 from .clock import Clock, HandClock, SystemClock
 from .dispatcher import Dispatcher
 from .flow import Flow
-from .options import FlowOptions, check_flow, check_interval, options_of
+from .options import FlowOptions, check_flow, check_interval, check_means, options_of
 from .signals import stopping_on_signals
 from .status import FlowStatus
 from .timetable import Grid, Timetable
@@ -78,10 +77,8 @@ class Scheduler:
         observers: Iterable[Observer] = (),
         random: Random | None = None,
     ) -> None:
+        self._observers = check_means(clock, observers, random)
         self._clock: Clock = SystemClock() if clock is None else clock
-        self._observers = tuple(observers)
-        for observer in self._observers:
-            check_observer(observer, "Scheduler(observers=...)")
         self._random = Random() if random is None else random
         self._dispatcher = Dispatcher(self._clock, self._random)
 

@@ -6,10 +6,12 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
+from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from cronsim import CronSim
 
 from cano_sync import ConfigurationError
 from cano_sync.scheduler.cron import Cron, LocalZone
@@ -114,6 +116,19 @@ def test_the_local_zone_agrees_with_the_zone_that_it_is(day: datetime) -> None:
         assert ours.replace(tzinfo=None) == theirs.replace(tzinfo=None)
         assert (ours.fold, ours.utcoffset()) == (theirs.fold, theirs.utcoffset())
         assert ours.timestamp() == moment
+
+
+def test_where_no_clock_is_changed_it_agrees_with_cronsim_itself() -> None:
+    draw = Random(13)
+    fields = ("0,15,30 */7 * 5-50/9", "3 */11 5-40/7 *", "* 4 */5 9-17", "* 1 */9 L", "* 2 */4",
+              "* MON 1-5 FRI#2")  # fmt: skip
+    for _ in range(150):
+        expression = " ".join(draw.choice(each.split()) for each in fields)
+        start = datetime(2026, draw.randrange(1, 13), draw.randrange(1, 28), 7, 3, 11, tzinfo=UTC)
+        cron, theirs, moment = Cron(expression, UTC), CronSim(expression, start), start.timestamp()
+        for _ in range(20):
+            moment = cron.after(moment)
+            assert moment == next(theirs).timestamp(), expression
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import schedule
 
 from cano_sync import CancellationToken, ConfigurationError, MemoryStore, Store, Workflow
 from cano_sync.scheduler import Backoff, FlowState, HandClock, Scheduler
+from tests.observing import Notes
 from tests.scheduler.conftest import Journal, one
 
 DONE = one(lambda: "DONE")
@@ -183,6 +184,33 @@ def test_an_observer_is_checked(clock: HandClock) -> None:
     observer: Any = object()
     with pytest.raises(ConfigurationError, match=r"Scheduler\(observers=\.\.\.\): .* no observer"):
         Scheduler(clock=clock, observers=[observer])
+
+
+@pytest.mark.parametrize("observers", [Notes(), None, 7])
+def test_observers_come_in_a_list(observers: Any) -> None:
+    with pytest.raises(ConfigurationError, match="takes a list"):
+        Scheduler(observers=observers)
+
+
+def test_observers_may_come_from_a_generator() -> None:
+    notes = Notes()
+    scheduler = Scheduler(observers=(each for each in [notes]))
+    scheduler.manual("flow", DONE, "GO")
+    with scheduler.start_in_background():
+        scheduler.trigger("flow").result(20)
+    assert notes.names() == ["flow_started"]
+
+
+@pytest.mark.parametrize("clock", [7, HandClock, "now"])
+def test_a_clock_is_checked(clock: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"wall\(\), monotonic\(\) and wait\(\)"):
+        Scheduler(clock=clock)
+
+
+@pytest.mark.parametrize("random", [7, "seed"])
+def test_a_source_of_chance_is_checked(random: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"takes a random\.Random"):
+        Scheduler(random=random)
 
 
 # Stores.
