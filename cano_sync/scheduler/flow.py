@@ -68,6 +68,7 @@ class Flow:
         self._last_duration: float | None = None
         self._last_result: Any = None
         self._last_error: BaseException | None = None
+        self._broken: Exception | None = None  # what its timetable has failed with
 
     # What a run does, on its own thread, and who hears of it: no lock is held.
 
@@ -104,13 +105,14 @@ class Flow:
         timetable = self.timetable
         if timetable is None or self.is_paused or self.is_tripped:
             return None
+        self._broken = None
         served, earliest = self._served, self._not_before
         if earliest is not None and not self.options.catch_up:
             served = max(served, math.nextafter(earliest, -math.inf))
         try:
             due = timetable.after(served)
         except Exception as error:  # out of a user's own time zone: its flow is due no more
-            self._last_error = error
+            self._broken = error
             return None
         if due is None:
             return None
@@ -217,7 +219,7 @@ class Flow:
             _local(self._last_start),
             self._last_duration,
             self._last_result,
-            self._last_error,
+            self._last_error or self._broken,
             None if is_stopped else _local(due),
         )
 

@@ -81,10 +81,8 @@ class Run(Generic[F]):
             result = self.flow.perform()
         except Cancelled as signal:
             end(self, None, self.cancelled(signal.reason, signal.__cause__))
-            del self, end
         except BaseException as error:
             end(self, None, error)
-            del self, end  # or the error's traceback would keep the run alive, and the run it
         else:
             end(self, result, None)
 

@@ -46,7 +46,7 @@ class FlowStatus(Value):
         last_start: when its last run began, in local time; None before the first.
         last_duration: seconds that the last run took that has ended, or None.
         last_result: the state in which that one ended; None if it failed.
-        last_error: what it failed with, or None.
+        last_error: what it failed with, or None; or why its timetable cannot tell the next time.
         next_due: when it is due next; None if it is not, as while it is paused.
     """
 

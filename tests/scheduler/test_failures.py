@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
+from datetime import timedelta, tzinfo
 from random import Random
 
 import pytest
 
-from cano_sync import CancellationToken, ConfigurationError, WorkflowTimeoutError
+from cano_sync import (
+    CancellationToken,
+    ConfigurationError,
+    WorkflowError,
+    WorkflowTimeoutError,
+)
+from cano_sync._engine.pool import Pool
 from cano_sync.scheduler import Backoff, FlowState, HandClock, Scheduler
 from tests.observing import Notes
 from tests.scheduler.conftest import START, Fails, Held, Journal, one
@@ -273,3 +279,65 @@ def test_a_reset_while_it_runs_counts_from_the_end_of_that_run(
             assert future.exception(20) is not None
             time.settle(20)
             assert scheduler.status("flow").failures == expected
+
+
+# What is a user's own, and fails where no flow runs.
+
+
+class Broken(tzinfo):
+    """A time zone that works until it does not."""
+
+    is_broken = False
+
+    def utcoffset(self, moment: object) -> timedelta:
+        if self.is_broken:
+            raise OSError("the zone's file is gone")
+        return timedelta(0)
+
+    dst = utcoffset
+
+    def tzname(self, moment: object) -> str:
+        return "broken"
+
+
+def test_a_time_zone_that_fails_ends_its_flows_timetable_and_no_others(
+    scheduler: Scheduler, journal: Journal
+) -> None:
+    zone = Broken()
+    scheduler.cron("flow", one(lambda: "DONE"), "GO", "* * * * *", tz=zone)
+    scheduler.every_minutes("other", one(journal), "GO", 1)
+    with scheduler.start_by_hand() as time:
+        time.advance(60)
+        zone.is_broken = True
+        time.advance(180)
+        status = scheduler.status("flow")
+        assert (status.runs, status.next_due, status.state) == (2, None, FlowState.IDLE)
+        assert str(status.last_error) == "the zone's file is gone"
+        assert scheduler.trigger("flow").result(20) == "DONE"
+    assert journal.times == [60, 120, 180, 240]
+
+
+def test_an_interval_beyond_the_calendar_is_no_trouble(scheduler: Scheduler) -> None:
+    scheduler.every("flow", one(lambda: "DONE"), "GO", 1e12)
+    with scheduler.start_by_hand():
+        assert scheduler.status("flow").next_due is None
+
+
+def test_where_there_is_no_thread_the_run_has_failed_and_the_others_go_on(
+    scheduler: Scheduler, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler.every("flow", one(journal), "GO", 10)
+    with scheduler.start_by_hand() as time:
+        with monkeypatch.context() as patch:
+            patch.setattr(Pool, "_grow", no_thread)
+            time.advance(10)
+            status = scheduler.status("flow")
+            assert isinstance(status.last_error, WorkflowError)
+            assert "there is no thread for it" in str(status.last_error)
+            assert status.failures == 1
+        time.advance(10)
+    assert journal.times == [20]
+
+
+def no_thread(pool: Pool) -> bool:
+    raise RuntimeError("can't start new thread")
