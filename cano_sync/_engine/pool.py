@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 __all__ = (
-    "DAEMONIC", "Errand", "Place", "Pool", "abandoned_tasks", "enter", "here", "occupancy",
-    "process_pool",
+    "Errand", "Place", "Pool", "abandoned_tasks", "enter", "here", "occupancy", "process_pool",
 )  # fmt: skip
 
 import _thread
@@ -32,7 +31,7 @@ CEILING = 512
 
 
 # Python 3.12 and later forbid daemon threads in some sub-interpreters (as under mod_wsgi).
-DAEMONIC: bool = getattr(_thread, "daemon_threads_allowed", lambda: True)()
+_DAEMONIC: bool = getattr(_thread, "daemon_threads_allowed", lambda: True)()
 # Whom the standard library joins at the interpreter's exit. (typeshed shows it read-only.)
 _joined_at_exit: Any = _threads_of_futures._threads_queues
 
@@ -98,7 +97,7 @@ class _Worker(threading.Thread):
     """
 
     def __init__(self, name: str, pool: Pool) -> None:
-        super().__init__(name=name, daemon=DAEMONIC)
+        super().__init__(name=name, daemon=_DAEMONIC)
         self.let_go = threading.Event()
         self._pool = pool
 
@@ -149,7 +148,7 @@ class Pool(ThreadPoolExecutor):
         """
         # A signal handler that cancels meanwhile must not call users' callbacks under these locks.
         with interruptible_wait(), self._shutdown_lock, _threads_of_futures._global_shutdown_lock:
-            if self.is_closed:
+            if self._is_closed:
                 raise RuntimeError("the interpreter is exiting, and no thread takes new work")
             for job in jobs:
                 if self._idle:
@@ -159,8 +158,7 @@ class Pool(ThreadPoolExecutor):
                 self._work_queue.put(job)  # type: ignore[arg-type]
 
     @property
-    def is_closed(self) -> bool:
-        """Whether no new work is taken: it was shut down, or the interpreter is exiting."""
+    def _is_closed(self) -> bool:
         return self._shutdown or bool(_threads_of_futures._shutdown)
 
     def _grow(self) -> bool:
@@ -187,7 +185,7 @@ class Pool(ThreadPoolExecutor):
         while True:
             job = jobs.get()
             if job is None:
-                if self.is_closed:
+                if self._is_closed:
                     jobs.put(None)  # for the next one
                     return
                 continue
@@ -211,7 +209,7 @@ class Pool(ThreadPoolExecutor):
             # Not while the interpreter exits: it goes over the list of all threads. And where no
             # thread can be had, the job waits until one comes back.
             with suppress(RuntimeError):
-                if self._unclaimed and not self.is_closed and self._grow():
+                if self._unclaimed and not self._is_closed and self._grow():
                     self._unclaimed -= 1
 
     def take_back(self, ident: int) -> None:

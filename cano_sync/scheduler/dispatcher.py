@@ -215,7 +215,7 @@ class Dispatcher:
             problem = WorkflowError(f"flow {run.flow.id!r}: there is no thread for it: {error}")
             problem.__cause__ = error
             self._ended(run, None, problem)
-            if self._pool.is_closed:  # the interpreter is exiting: it waits for what is running
+            if self._pool._is_closed:  # the interpreter is exiting: it waits for what is running
                 self.stop(None)
         except BaseException as error:  # Ctrl-C in trigger()
             self._ended(run, None, error)

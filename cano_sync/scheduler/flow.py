@@ -192,16 +192,16 @@ class Flow:
         return True
 
     def reset(self, now: Moment) -> bool:
-        """Forget its failures, and go on from now."""
+        """Forget its failures, and go on from now, even if the clock was set back."""
         self.failures = 0
         self.is_tripped = False
         self._not_before = None
-        self._leave_out(now)
+        self._served = self._clock(now)
         return True
 
     def _leave_out(self, now: Moment) -> None:
-        """Whatever was due up to now is left out."""
-        self._served = self._clock(now)
+        """Whatever was due up to now is left out; what was served once stays so."""
+        self._served = max(self._served, self._clock(now))
 
     def status(self, now: Moment, *, is_stopped: bool) -> FlowStatus:
         """How it is now."""

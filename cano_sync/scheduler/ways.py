@@ -8,7 +8,7 @@ import threading
 from contextvars import copy_context
 from typing import Self
 
-from .._engine.pool import DAEMONIC
+from .._engine.pool import _DAEMONIC
 from ..duration import Duration, seconds, slice_of
 from .clock import HandClock, Moment
 from .dispatcher import Dispatcher
@@ -28,7 +28,7 @@ class Background:
         self._error: BaseException | None = None
         context = copy_context()
         self._thread = threading.Thread(
-            target=context.run, args=(self._live,), name="cano-clock", daemon=DAEMONIC
+            target=context.run, args=(self._live,), name="cano-clock", daemon=_DAEMONIC
         )
         try:
             self._thread.start()

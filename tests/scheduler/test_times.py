@@ -186,6 +186,19 @@ def test_a_jump_back_before_the_time_comes_only_delays_it(
     assert journal.times == [HOUR]
 
 
+def test_pausing_while_the_clock_is_set_back_brings_no_time_twice(
+    clock: HandClock, scheduler: Scheduler, journal: Journal
+) -> None:
+    hourly(scheduler, journal, "cron")
+    with scheduler.start_by_hand() as time:
+        time.advance(2 * HOUR)
+        scheduler.pause("flow")
+        clock.jump(-1.5 * HOUR)
+        scheduler.resume("flow")
+        time.advance(2.5 * HOUR)
+    assert journal.times == [HOUR, 2 * HOUR, 3 * HOUR]
+
+
 def test_reset_follows_a_clock_that_was_set_back_at_once(
     clock: HandClock, scheduler: Scheduler, journal: Journal
 ) -> None:
