@@ -73,9 +73,12 @@ class Child:
             text=True,
         )
 
-    def until(self, line: str) -> None:
+    def line(self) -> str:
         assert self.process.stdout is not None
-        said = self.process.stdout.readline().strip()
+        return self.process.stdout.readline().strip()
+
+    def until(self, line: str) -> None:
+        said = self.line()
         if said != line:
             self.process.kill()
             assert said == line, self.process.communicate()[1]
@@ -130,6 +133,9 @@ def test_the_second_cancels_what_runs(
         threading.Thread(target=pressed, daemon=True).start()
         scheduler.start()
         say(type(scheduler.status("flow").last_error).__name__)
+        limit = time.monotonic() + 10
+        while {task} is listening and abandoned_tasks() and time.monotonic() < limit:
+            time.sleep(0.001)  # on a busy machine it may take longer than it gets
         say(str(abandoned_tasks()))
         """)
     program.until("ready")
@@ -202,11 +208,12 @@ def test_ctrl_c_in_the_block_of_a_background_scheduler_stops_it_and_goes_on(
         at_once(graceful)
         try:
             with scheduler.start_in_background():
+                say("inside")
                 time.sleep(30)
         except KeyboardInterrupt:
             say("interrupted")
         """)
-    program.until("ready")
+    assert {program.line(), program.line()} == {"inside", "ready"}
     program.press(signal.SIGINT)
     assert program.end()[:3] == (0, ["done", "interrupted"], "")
 
@@ -217,13 +224,14 @@ def test_a_second_ctrl_c_while_it_stops_cancels_what_runs(child: type[Child]) ->
         try:
             with scheduler.start_in_background():
                 try:
+                    say("inside")
                     time.sleep(30)
                 finally:
                     threading.Timer(0.2, say, ["leaving"]).start()
         except KeyboardInterrupt:
             say("interrupted")
         """)
-    program.until("ready")
+    assert {program.line(), program.line()} == {"inside", "ready"}
     program.press(signal.SIGINT)
     program.until("leaving")
     program.press(signal.SIGINT)
