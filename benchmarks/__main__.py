@@ -16,6 +16,7 @@ from .bench_import import bench_import
 from .bench_lateness import bench_lateness
 from .bench_memory import bench_memory
 from .bench_observers import bench_observers
+from .bench_scheduler import bench_scheduler
 from .bench_split import bench_split
 from .bench_transitions import bench_transitions
 from .harness import Bench, Row, table
@@ -31,6 +32,7 @@ CASES: dict[str, Bench] = {
     "lateness": bench_lateness,
     "import": bench_import,
     "memory": bench_memory,
+    "scheduler": bench_scheduler,
 }
 
 

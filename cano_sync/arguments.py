@@ -128,23 +128,23 @@ def is_collection(value: Any) -> bool:
     return isinstance(value, Iterable) and not isinstance(value, str | bytes | Enum)
 
 
-def check_observer(observer: Any) -> None:
+def check_observer(observer: Any, where: str = "with_observer()") -> None:
     """An observer that hears something, and whose hooks take all that they are told."""
     if isinstance(observer, type):
         raise ConfigurationError(
-            f"with_observer(): {observer.__qualname__} is a class; give an object of it: "
+            f"{where}: {observer.__qualname__} is a class; give an object of it: "
             f"{observer.__qualname__}(...)"
         )
     if not isinstance(observer, Observer):
         raise ConfigurationError(
-            f"with_observer(): {observer!r} of type {type(observer).__name__} is no observer; "
+            f"{where}: {observer!r} of type {type(observer).__name__} is no observer; "
             "derive its class from cano_sync.observe.Observer"
         )
     name = type(observer).__qualname__
     hooks = overridden(observer)
     if not hooks and type(observer) is not Observer:
         raise ConfigurationError(
-            f"with_observer(): {name} overrides no hook, so it would hear nothing; there are "
+            f"{where}: {name} overrides no hook, so it would hear nothing; there are "
             f"{', '.join(HOOKS)}"
         )
     for hook in hooks:
@@ -153,7 +153,7 @@ def check_observer(observer: Any) -> None:
             inspect.signature(getattr(observer, hook)).bind(**dict.fromkeys(told))
         except TypeError as error:
             raise ConfigurationError(
-                f"with_observer(): {name}.{hook}() does not take what it is told ({error}); it is "
+                f"{where}: {name}.{hook}() does not take what it is told ({error}); it is "
                 f"called with {', '.join(told)} by name: take those you need, and end with **_"
             ) from None
 

@@ -182,7 +182,8 @@ class Observer:
         A split that a cancellation ends is never decided.
         """
 
-    # A scheduler's flow; on the scheduler's thread, and without `run_id`.
+    # A scheduler's flow, without `run_id`. The first two come on the clock's thread (or that of
+    # `trigger`), which is held up by what blocks there; the others on the run's.
 
     def flow_started(self, *, flow: str, lag: float) -> None:
         """A flow begins a run, so many seconds after it was due (0 when triggered by hand)."""

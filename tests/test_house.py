@@ -42,6 +42,10 @@ WINGS = (
     "diagram.graph", "diagram.mermaid", "diagram.dot", "diagram",
     "demo", "demo.openrtb", "demo.http", "demo.services", "demo.options", "demo.records",
     "demo.report", "demo.exchange", "demo.__main__",
+    "scheduler.backoff", "scheduler.clock", "scheduler.status", "scheduler.timetable",
+    "scheduler.cron", "scheduler.jobs", "scheduler.options", "scheduler.agenda", "scheduler.runs",
+    "scheduler.flow", "scheduler.roster", "scheduler.dispatcher", "scheduler.signals",
+    "scheduler.ways", "scheduler.scheduler", "scheduler",
 )  # fmt: skip
 
 # What a wing may load beside the standard library, by room: nobody else loads it.
@@ -51,6 +55,9 @@ OPTIONAL: dict[str, set[str]] = {
     "observe.metrics": {"opentelemetry"},
     "observe.telemetry": {"opentelemetry"},
     "observe.colours": {"rich"},
+    "scheduler.cron": {"cronsim"},
+    "scheduler.jobs": {"schedule"},
+    "scheduler.scheduler": {"schedule"},  # for type checkers only
 }
 
 # The one look upwards, for the type checkers only: a failed join carries the result of a split.

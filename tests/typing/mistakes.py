@@ -21,6 +21,7 @@ from cano_sync import (
     task,
 )
 from cano_sync.observe import Observer
+from cano_sync.scheduler import Scheduler
 
 
 class Quote(Enum):
@@ -135,3 +136,10 @@ class Narrow(Observer):
 
 
 Workflow().with_observer(Narrow)  # error: arg-type
+
+# A scheduler.
+Scheduler().every("flow", Workflow[Quote](), "LOAD", 10)  # error: misc
+Scheduler().every("flow", Workflow[Quote](), Quote.LOAD, "10 s")  # error: arg-type
+Scheduler().manual("flow", Workflow[Quote](), Quote.LOAD, catchup=True)  # error: call-arg
+Scheduler().manual("flow", Workflow[Quote](), Quote.LOAD, store={})  # error: arg-type
+Scheduler(observers=Narrow())  # error: arg-type

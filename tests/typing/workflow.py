@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from functools import partial
 from typing import Any, Literal, assert_type
@@ -51,6 +51,7 @@ from cano_sync import (
     task,
 )
 from cano_sync.observe import Observer
+from cano_sync.scheduler import Backoff, FlowState, FlowStatus, HandClock, Scheduler
 
 
 class Quote(Enum):
@@ -417,3 +418,30 @@ assert_type(watched, Workflow[Quote])
 assert_type(watched.description.observers, tuple[Observer, ...])
 
 warnings.simplefilter("error", DiscardedWorkflowWarning)
+
+
+# A scheduler: flows of any states, and what it says of them.
+
+
+class Ticket(Enum):
+    OPEN = 1
+    CLOSED = 2
+
+
+def close(store: Store) -> Ticket:
+    return Ticket.CLOSED
+
+
+tickets = Workflow[Ticket]().register(Ticket.OPEN, close).add_exit_state(Ticket.CLOSED)
+scheduler = Scheduler(clock=HandClock(), observers=[Slow()])
+scheduler.every("quotes", workflow, Quote.LOAD, timedelta(minutes=5), store=MemoryStore)
+scheduler.every_hours("tickets", tickets, Ticket.OPEN, 1, store=lambda: MemoryStore({"a": 1}))
+scheduler.cron("daily", tickets, Ticket.OPEN, "0 9 * * MON", tz="Europe/Zurich", catch_up=True)
+scheduler.manual("by hand", workflow, Quote.LOAD, jitter=3, backoff=Backoff(10, trip_after=5))
+with scheduler.start_in_background(stop_timeout=5):
+    scheduler.trigger("by hand").result()
+    assert_type(scheduler.status("quotes").next_due, datetime | None)
+    assert_type(scheduler.status("quotes").state, FlowState)
+    assert_type(scheduler.list(), tuple[FlowStatus, ...])
+with Scheduler(clock=HandClock()).start_by_hand() as hand:
+    assert_type(hand.turn(), float | None)

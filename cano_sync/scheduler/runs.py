@@ -1,0 +1,114 @@
+"""One run of a flow, on a thread of the scheduler's own pool, and how it is left behind."""
+
+from __future__ import annotations
+
+__all__ = ("Doer", "Run")
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextvars import copy_context
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+
+from .._engine.away import PATIENCE
+from .._engine.pool import Errand, Place, Pool, enter, here
+from .._engine.tokens import EngineToken
+from ..cancellation import Cancelled
+from ..errors import WorkflowCancelledError
+from ..fence import Gate
+
+
+class Doer(Protocol):
+    """What is run."""
+
+    @property
+    def id(self) -> str: ...
+    def perform(self) -> Any:
+        """Do it, on this thread."""
+
+
+F = TypeVar("F", bound=Doer)
+End: TypeAlias = "Callable[[Run[F], Any, BaseException | None], None]"
+"""Gets the run, and its result or its error."""
+
+
+class Run(Generic[F]):
+    """A run, from its beginning until it is over: because it has ended, or was left behind.
+
+    It takes one thread. What may end it early is the token that its thread has as the current one;
+    so the engine walks on that thread, and whoever cancels does not wait for it: its future is
+    given its error, its store is closed, and the thread counts as abandoned until it comes back.
+    """
+
+    __slots__ = ("_errand", "_gate", "_token", "began", "flow", "future", "is_over")
+
+    def __init__(self, flow: F, began: float) -> None:
+        self.flow = flow
+        self.began = began  # on the monotonic clock
+        self.is_over = False  # the dispatcher's lock guards it; who sets it ends the future
+        self.future: Future[Any] = Future()
+        self.future.set_running_or_notify_cancel()  # from now on, Future.cancel has no effect
+        self._token = EngineToken()
+        self._gate = Gate()
+        self._errand: Errand | None = None
+
+    def begin(self, pool: Pool, end: End[F]) -> None:
+        """Begin on a thread of the pool, detached from the task that asks for it, if there is one.
+
+        That task may wait for it. So its splits go deeper than that task's (law 3), and the pool
+        itself has a thread for each.
+
+        Raises:
+            RuntimeError: there is no thread, as at the interpreter's exit.
+        """
+        place = here()
+        context = copy_context()
+        inside = Place(place.depth, borrowed=place.borrowed, gate=self._gate)
+        context.run(enter, inside, self._token)
+
+        def work(errand: Errand) -> None:
+            try:
+                context.run(self._perform, end)
+            finally:
+                self._errand = None  # it holds this function, and so this run
+
+        self._errand = Errand(pool, work)
+        pool.start((self._errand,))
+
+    def _perform(self, end: End[F]) -> None:
+        if self.is_over:  # left behind while it waited for a thread
+            return
+        try:
+            result = self.flow.perform()
+        except Cancelled as signal:
+            end(self, None, self.cancelled(signal.reason, signal.__cause__))
+        except BaseException as error:
+            end(self, None, error)
+        else:
+            end(self, result, None)
+
+    def cancel(self, reason: str) -> None:
+        """Tell its tasks to stop. `leave` it a moment later, if it is not over by then."""
+        self._token.cancel_apart(reason)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether it was told to stop."""
+        return self._token.is_told
+
+    def leave(self) -> None:
+        """Wait for it no longer: close its store, and do without its thread."""
+        self._gate.close(PATIENCE)
+        errand = self._errand
+        if errand is not None:
+            errand.abandon()
+
+    def cancelled(
+        self, reason: str | None, cause: BaseException | None = None
+    ) -> WorkflowCancelledError:
+        """The error of a run that was cancelled."""
+        error = WorkflowCancelledError(
+            f"flow {self.flow.id!r}: the run was cancelled" + (f": {reason}" if reason else ""),
+            reason=reason,
+        )
+        error.__cause__ = cause
+        return error

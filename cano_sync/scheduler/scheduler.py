@@ -1,0 +1,322 @@
+"""`Scheduler`: workflows on a timetable."""
+
+from __future__ import annotations
+
+__all__ = ("Scheduler",)
+
+from collections.abc import Hashable, Iterable
+from concurrent.futures import Future
+from datetime import tzinfo
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+
+from ..duration import Duration, seconds
+from ..errors import ConfigurationError
+from ..hooks import Observer
+from ..lazy import Lazy
+from ..workflow import Workflow
+from .clock import Clock, HandClock, SystemClock
+from .dispatcher import Dispatcher
+from .flow import Flow
+from .options import FlowOptions, check_flow, check_interval, check_means, options_of
+from .signals import stopping_on_signals
+from .status import FlowStatus
+from .timetable import Grid, Timetable
+from .ways import Background, ByHand
+
+if TYPE_CHECKING:
+    from schedule import Job
+
+cron_room = Lazy(".cron", __package__)  # it needs the extra `cron`
+jobs_room = Lazy(".jobs", __package__)
+
+S = TypeVar("S")
+
+
+class Scheduler:
+    """Runs workflows on a timetable, each on a thread of its own, and never twice at once.
+
+    A *flow* is a workflow under an id, with its timetable. The calls that add one take more by
+    name, see `FlowOptions`: `store=` (a store, or what makes one for each run), `catch_up=`,
+    `jitter=` and `backoff=`. A workflow is checked when it is added.
+
+    - Flows do not wait for each other: the clock's thread only hands over. A flow that is due
+      while it is still running leaves that time out, which is counted; with `catch_up=True` it
+      makes up for it afterwards.
+    - A flow that fails never stops the scheduler. With a `Backoff` it waits longer each time, and
+      at last trips.
+    - Intervals are counted from the start, on a clock that nobody sets, and do not drift. Times of
+      day follow the wall clock: when that is set forward, a flow that missed its time runs once;
+      when it is set back, no time comes a second time (`reset` follows it at once).
+
+    Thread-safe: flows can be added, removed, triggered and paused while it runs. What takes the id
+    of a flow raises `ConfigurationError` where there is none. A scheduler is started once, in one
+    of three ways.
+
+    Args:
+        clock: the clock that it lives by; None for the system's. `HandClock` is one for tests.
+        observers: hear what all flows do (`flow_started`, `flow_skipped`, `flow_backed_off`,
+            `flow_tripped`), as do those that are attached to a flow's workflow.
+        random: what draws the jitter; None for Python's own.
+
+    >>> workflow = Workflow().register("SWEEP", lambda: "DONE").add_exit_state("DONE")
+    >>> scheduler = Scheduler()
+    >>> scheduler.every_minutes("sweep", workflow, "SWEEP", 5)
+    >>> with scheduler.start_in_background():
+    ...     print(scheduler.trigger("sweep").result())
+    DONE
+    >>> scheduler.status("sweep").schedule, scheduler.status("sweep").runs
+    ('every 5 min', 1)
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock | None = None,
+        observers: Iterable[Observer] = (),
+        random: Random | None = None,
+    ) -> None:
+        self._observers = check_means(clock, observers, random)
+        self._clock: Clock = SystemClock() if clock is None else clock
+        self._random = Random() if random is None else random
+        self._dispatcher = Dispatcher(self._clock, self._random)
+
+    # Adding and removing flows.
+
+    def every(
+        self,
+        id: str,
+        workflow: Workflow[S],
+        initial_state: S,
+        interval: Duration,
+        **options: Unpack[FlowOptions],
+    ) -> None:
+        """Run it every `interval` (seconds, or a `timedelta`), first one interval after the start.
+
+        Raises:
+            ConfigurationError: the id is taken, the workflow is not valid, or an argument is wrong.
+        """
+        length = check_interval(seconds(interval, "every()'s interval"), "every()", 1.0)
+        self._add(id, workflow, initial_state, Grid(length), options)
+
+    def every_seconds(
+        self,
+        id: str,
+        workflow: Workflow[S],
+        initial_state: S,
+        n: float,
+        **options: Unpack[FlowOptions],
+    ) -> None:
+        """Run it every `n` seconds; see `every`."""
+        grid = Grid(check_interval(n, "every_seconds()", 1.0))
+        self._add(id, workflow, initial_state, grid, options)
+
+    def every_minutes(
+        self,
+        id: str,
+        workflow: Workflow[S],
+        initial_state: S,
+        n: float,
+        **options: Unpack[FlowOptions],
+    ) -> None:
+        """Run it every `n` minutes; see `every`."""
+        grid = Grid(check_interval(n, "every_minutes()", 60.0))
+        self._add(id, workflow, initial_state, grid, options)
+
+    def every_hours(
+        self,
+        id: str,
+        workflow: Workflow[S],
+        initial_state: S,
+        n: float,
+        **options: Unpack[FlowOptions],
+    ) -> None:
+        """Run it every `n` hours; see `every`."""
+        grid = Grid(check_interval(n, "every_hours()", 3600.0))
+        self._add(id, workflow, initial_state, grid, options)
+
+    def cron(
+        self,
+        id: str,
+        workflow: Workflow[S],
+        initial_state: S,
+        expression: str,
+        *,
+        tz: str | tzinfo | None = None,
+        **options: Unpack[FlowOptions],
+    ) -> None:
+        """Run it at the times of a cron expression. Needs the extra `cron`.
+
+        On the days on which summer time begins or ends, what is due at certain hours and minutes
+        runs once, and what is due each hour or minute goes on as time passes.
+
+        Args:
+            id: as for `every`; so are `workflow`, `initial_state` and `options`.
+            workflow: what it runs.
+            initial_state: where a run begins.
+            expression: five fields, `"0 9 * * MON"`, or six with leading seconds,
+                `"0 0 9 * * MON"`.
+            tz: a name such as "Europe/Zurich", or a `tzinfo`; None for the local time zone.
+            **options: see `FlowOptions`.
+
+        Raises:
+            ConfigurationError: the expression or the time zone makes no sense, or as for `every`.
+            ImportError: `cronsim` is not installed.
+        """
+        timetable = cron_room.Cron(expression, tz)
+        self._add(id, workflow, initial_state, timetable, options)
+
+    def at(
+        self,
+        id: str,
+        workflow: Workflow[S],
+        initial_state: S,
+        job: Job,
+        **options: Unpack[FlowOptions],
+    ) -> None:
+        """Run it when a job of the `schedule` package says.
+
+        The job describes a timetable and is not started: `schedule.every().monday.at("09:00")`,
+        without `do()`. Its time zone, `to()`, `until()` and tags count; the job itself is left
+        as it is. One without a time of day is an interval as that of `every`.
+
+        Raises:
+            ConfigurationError: it is no such job, or as for `every`.
+        """
+        timetable = jobs_room.timetable_of(job, self._random)
+        self._add(id, workflow, initial_state, timetable, options, frozenset(job.tags))
+
+    def manual(
+        self, id: str, workflow: Workflow[S], initial_state: S, **options: Unpack[FlowOptions]
+    ) -> None:
+        """Run it only when `trigger` is called; see `every` for the rest."""
+        self._add(id, workflow, initial_state, None, options)
+
+    def _add(
+        self,
+        id: str,
+        workflow: Workflow[Any],
+        initial_state: Any,
+        timetable: Timetable | None,
+        options: FlowOptions,
+        tags: frozenset[Hashable] = frozenset(),
+    ) -> None:
+        check_flow(id, workflow, initial_state)
+        ready = options_of(options, timetable.interval if isinstance(timetable, Grid) else None)
+        self._dispatcher.add(
+            Flow(
+                id, workflow, initial_state, timetable, ready, observers=self._observers, tags=tags
+            )
+        )
+
+    def remove(self, id: str) -> None:
+        """Drop a flow. A run that is under way goes on to its end."""
+        self._dispatcher.remove(id)
+
+    # Running.
+
+    def start(self, *, stop_timeout: Duration | None = None) -> None:
+        """Run until `stop` is called, and until all runs have ended. Blocks.
+
+        On the main thread it handles SIGTERM and Ctrl-C meanwhile: the first stops it gracefully,
+        a second cancels what is running. (A signal that is ignored stays so.) Where `stop` was
+        called before, it returns at once.
+
+        Args:
+            stop_timeout: seconds that running flows get after such a signal before they are
+                cancelled; None for no limit.
+
+        Raises:
+            ConfigurationError: it has been started before.
+        """
+        limit = None if stop_timeout is None else seconds(stop_timeout, "start()'s stop_timeout")
+        self._dispatcher.open("start()")
+        stop = self._dispatcher.stop
+        with stopping_on_signals(partial(stop, limit), partial(stop, 0.0)):
+            self._dispatcher.live()
+
+    def start_in_background(self, *, stop_timeout: Duration | None = None) -> Background:
+        """Run on a thread of its own, from now until the `with` block is left.
+
+        Leaving the block (or `close()` of the result) stops it as `stop` does, and returns when
+        all runs have ended. It handles no signals.
+
+        Args:
+            stop_timeout: seconds that running flows get then before they are cancelled; None for
+                no limit.
+
+        Raises:
+            ConfigurationError: it has been started before.
+        """
+        limit = None if stop_timeout is None else seconds(stop_timeout, "stop_timeout")
+        self._dispatcher.open("start_in_background()")
+        return Background(self._dispatcher, limit)
+
+    def start_by_hand(self) -> ByHand:
+        """Run without a thread, while a test moves the scheduler's `HandClock`.
+
+        Raises:
+            ConfigurationError: it has another clock, or has been started before.
+
+        >>> workflow = Workflow().register("SWEEP", lambda: "DONE").add_exit_state("DONE")
+        >>> scheduler = Scheduler(clock=HandClock())
+        >>> scheduler.every_minutes("sweep", workflow, "SWEEP", 5)
+        >>> with scheduler.start_by_hand() as time:
+        ...     time.advance(3600)
+        >>> scheduler.status("sweep").runs
+        12
+        """
+        if not isinstance(self._clock, HandClock):
+            raise ConfigurationError(
+                f"start_by_hand() needs a clock that is moved by hand, not {self._clock!r}; make "
+                "it Scheduler(clock=HandClock())"
+            )
+        self._dispatcher.open("start_by_hand()")
+        return ByHand(self._dispatcher, self._clock)
+
+    def stop(self, timeout: Duration | None = None) -> None:
+        """Stop: no new runs; those under way go on to their end. Returns at once.
+
+        `start` and the `with` block of the other two return when all has ended. To be called from
+        any thread, from a task, and from a signal handler. A second call can only make it earlier.
+
+        Args:
+            timeout: seconds after which what is still running is cancelled, and left behind where
+                it does not listen (see `cano_sync.abandoned_tasks`); None for no limit.
+        """
+        self._dispatcher.stop(None if timeout is None else seconds(timeout, "stop()'s timeout"))
+
+    def trigger(self, id: str) -> Future[Any]:
+        """Run a flow now, by hand; the future has the exit state, or the error.
+
+        A flow that is paused or backs off is run, too. Its timetable stays as it is.
+
+        Raises:
+            ConfigurationError: there is no such flow, it is running or has tripped, or the
+                scheduler is not started or has been stopped.
+        """
+        return self._dispatcher.trigger(id)
+
+    # Looking and mending.
+
+    def status(self, id: str) -> FlowStatus:
+        """How a flow is: its state, its last run, its next due time."""
+        return self._dispatcher.status(id)
+
+    def list(self, tag: Hashable | None = None) -> tuple[FlowStatus, ...]:
+        """The same of all flows, or of those with this tag, in the order in which they came."""
+        every = self._dispatcher.statuses()
+        return every if tag is None else tuple([each for each in every if tag in each.tags])
+
+    def pause(self, id: str) -> None:
+        """Leave out all times of a flow until `resume`; a run under way goes on."""
+        self._dispatcher.change(id, Flow.pause)
+
+    def resume(self, id: str) -> None:
+        """Go on with a paused flow, at the next time of its timetable."""
+        self._dispatcher.change(id, Flow.resume)
+
+    def reset(self, id: str) -> None:
+        """Forget a flow's failures: it runs again at the next time of its timetable."""
+        self._dispatcher.change(id, Flow.reset)

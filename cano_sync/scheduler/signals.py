@@ -1,0 +1,46 @@
+"""SIGTERM and Ctrl-C: the first stops a scheduler gracefully, the second cancels what runs."""
+
+from __future__ import annotations
+
+__all__ = ("stopping_on_signals",)
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def stopping_on_signals(stop: Callable[[], None], hurry: Callable[[], None]) -> Iterator[None]:
+    """Handle both signals within the block, on the main thread; elsewhere do nothing.
+
+    A signal that is ignored stays so (`nohup`, and a shell's background jobs ignore Ctrl-C), as
+    does one whose handler is not Python's, for it could not be put back.
+
+    Args:
+        stop: called at the first signal; it takes no lock.
+        hurry: called at each one after.
+    """
+    calls = 0
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal calls
+        calls += 1
+        (stop if calls == 1 else hurry)()
+
+    previous: dict[signal.Signals, Any] = {}
+    try:
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                handler = signal.getsignal(number)
+                if handler not in (signal.SIG_IGN, None):
+                    signal.signal(number, handle)
+                    previous[number] = handler
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,155 @@
+"""What observers hear of flows, and that they can hurt nobody."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from cano_sync import Cancelled
+from cano_sync.hooks import Observer
+from cano_sync.scheduler import Backoff, HandClock, Scheduler
+from tests.observing import Notes
+from tests.scheduler.conftest import Fails, Held, Journal, one
+
+FLOW = ("flow_started", "flow_skipped", "flow_backed_off", "flow_tripped")
+
+
+@pytest.fixture
+def notes() -> Notes:
+    return Notes()
+
+
+def told(notes: Notes, hook: str) -> list[dict[str, Any]]:
+    """What was told in this hook, but for the thread."""
+    return [{key: facts[key] for key in facts if key != "thread"} for facts in notes.of(hook)]
+
+
+def test_a_start_is_told_with_its_lag(clock: HandClock, notes: Notes) -> None:
+    scheduler = Scheduler(clock=clock, observers=[notes])
+    scheduler.every("flow", one(lambda: "DONE"), "GO", 10)
+    with scheduler.start_by_hand() as time:
+        clock.advance(12.5)
+        time.turn()
+        time.settle(20)
+        scheduler.trigger("flow").result(20)
+    assert told(notes, "flow_started") == [
+        {"flow": "flow", "lag": 2.5},
+        {"flow": "flow", "lag": 0.0},
+    ]
+
+
+def test_it_is_told_before_the_run_begins(clock: HandClock, notes: Notes) -> None:
+    scheduler = Scheduler(clock=clock)
+    scheduler.every("flow", one(lambda: "DONE").with_observer(notes), "GO", 10)
+    with scheduler.start_by_hand() as time:
+        time.advance(10)
+    names = notes.names()
+    assert names[0] == "flow_started"
+    assert names[1] == "run_started"
+    assert names[-1] == "run_finished"
+
+
+def test_the_lag_leaves_the_jitter_out(clock: HandClock, notes: Notes) -> None:
+    scheduler = Scheduler(clock=clock, observers=[notes])
+    scheduler.every("flow", one(lambda: "DONE"), "GO", 10, jitter=5)
+    with scheduler.start_by_hand() as time:
+        time.advance(100)
+    assert all(facts["lag"] < 1e-6 for facts in notes.of("flow_started"))
+
+
+def test_a_skipped_time_is_told_with_how_long_the_flow_has_been_running(
+    clock: HandClock, notes: Notes, held: Held
+) -> None:
+    scheduler = Scheduler(clock=clock, observers=[notes])
+    scheduler.every("flow", one(held), "GO", 10)
+    with scheduler.start_by_hand() as time:
+        time.advance(30, settle=False)
+        held.release()
+    assert told(notes, "flow_skipped") == [
+        {"flow": "flow", "running_for": 10.0},
+        {"flow": "flow", "running_for": 20.0},
+    ]
+
+
+def test_what_is_made_up_for_is_not_told_as_skipped(
+    clock: HandClock, notes: Notes, held: Held
+) -> None:
+    scheduler = Scheduler(clock=clock, observers=[notes])
+    scheduler.every("flow", one(held), "GO", 10, catch_up=True)
+    with scheduler.start_by_hand() as time:
+        time.advance(30, settle=False)
+        assert told(notes, "flow_skipped") == []
+        scheduler.pause("flow")
+        held.release()
+
+
+def test_backing_off_and_tripping_are_told(clock: HandClock, notes: Notes) -> None:
+    scheduler = Scheduler(clock=clock, observers=[notes])
+    backoff = Backoff(20, jitter=0, trip_after=3)
+    scheduler.every("flow", one(Fails()), "GO", 10, backoff=backoff)
+    with scheduler.start_by_hand() as time:
+        time.advance(200)
+    assert told(notes, "flow_backed_off") == [
+        {"flow": "flow", "failures": 1, "delay": 20.0},
+        {"flow": "flow", "failures": 2, "delay": 40.0},
+    ]
+    (tripped,) = told(notes, "flow_tripped")
+    assert tripped == {
+        "flow": "flow",
+        "failures": 3,
+        "error": scheduler.status("flow").last_error,
+    }
+
+
+def test_whoever_waits_for_the_future_finds_all_told(clock: HandClock, notes: Notes) -> None:
+    scheduler = Scheduler(clock=clock, observers=[notes])
+    scheduler.manual("flow", one(Fails()), "GO", backoff=Backoff(10, trip_after=1))
+    with scheduler.start_by_hand():
+        assert scheduler.trigger("flow").exception(20) is not None
+        assert notes.names(*FLOW) == ["flow_started", "flow_tripped"]
+
+
+def test_the_schedulers_observers_hear_all_flows_and_a_workflows_its_own(clock: HandClock) -> None:
+    everybody, own = Notes(), Notes()
+    scheduler = Scheduler(clock=clock, observers=[everybody])
+    scheduler.every("a", one(lambda: "DONE").with_observer(own), "GO", 10)
+    scheduler.every("b", one(lambda: "DONE"), "GO", 10)
+    with scheduler.start_by_hand() as time:
+        time.advance(10)
+    assert [facts["flow"] for facts in everybody.of("flow_started")] == ["a", "b"]
+    assert [facts["flow"] for facts in own.of("flow_started")] == ["a"]
+    assert "run_started" in own.names()
+    assert "run_started" not in everybody.names()
+
+
+def test_one_that_is_attached_to_both_hears_each_once(clock: HandClock, notes: Notes) -> None:
+    scheduler = Scheduler(clock=clock, observers=[notes])
+    scheduler.every("flow", one(lambda: "DONE").with_observer(notes), "GO", 10)
+    with scheduler.start_by_hand() as time:
+        time.advance(10)
+    assert notes.names(*FLOW) == ["flow_started"]
+
+
+@pytest.mark.parametrize("error", [OSError("no pipe"), Cancelled("late"), SystemExit(3)])
+def test_one_that_raises_is_logged_and_hurts_nobody(
+    error: BaseException, clock: HandClock, notes: Notes, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Observer):
+        def flow_started(self, **_: Any) -> None:
+            raise error
+
+        def flow_tripped(self, **_: Any) -> None:
+            raise error
+
+    scheduler = Scheduler(clock=clock, observers=[Broken(), notes])
+    scheduler.every("flow", one(Fails()), "GO", 10, backoff=Backoff(0, trip_after=2))
+    journal = Journal(clock)
+    scheduler.every("other", one(journal), "GO", 10)
+    with caplog.at_level(logging.ERROR, "cano_sync"), scheduler.start_by_hand() as time:
+        time.advance(30)
+    assert journal.times == [10, 20, 30]
+    assert notes.names(*FLOW).count("flow_tripped") == 1
+    complaints = [record.getMessage() for record in caplog.records]
+    assert any("flow 'flow': flow_tripped of the observer" in each for each in complaints)
