@@ -248,12 +248,12 @@ def hold_auction(options: Options) -> Report:
         folder = options.records or Path(stack.enter_context(TemporaryDirectory()))
         records = stack.enter_context(Records(folder))
         urls = stack.enter_context(running(options.broken, options.pace))
-        workflow = ad_exchange(urls, records, options.pace)
+        recorder = Recorder()
+        workflow = ad_exchange(urls, records, options.pace).with_observer(recorder)
         workflow.validate()
         wake(urls.values())  # the first call of a kind is slow, and a real exchange has made many
         store = MemoryStore({"raw_request": options.request, "floor": options.floor})
-        recorder = Recorder()
-        workflow.with_observer(recorder).orchestrate(Auction.START, store=store)
+        workflow.orchestrate(Auction.START, store=store)
         recorder.wait_for_returns(1.0)  # of who was cut off: then it is known that they are back
         return Report.of(store, recorder)
 
