@@ -9,6 +9,7 @@ machine in `exchange.py`, and the services, the HTTP calls and the books beside 
     python examples/ad_exchange.py --break steady=down --break brisk=garbage
     python examples/ad_exchange.py --break geo=hang
     python examples/ad_exchange.py --break bidders=500
+    python examples/ad_exchange.py --html auction.html
     python examples/ad_exchange.py --help
 """
 

@@ -24,6 +24,7 @@ class Options:
         records: the folder for the database and the log; None for one that is thrown away.
         pace: what all latencies and limits are multiplied by.
         json: whether the report is for a program.
+        html: the file for the report as a page; None for no page.
     """
 
     request: bytes
@@ -32,6 +33,7 @@ class Options:
     records: Path | None
     pace: float
     json: bool
+    html: Path | None
 
 
 def read_options(arguments: Sequence[str] | None = None, *, program: str) -> Options:
@@ -59,12 +61,13 @@ def read_options(arguments: Sequence[str] | None = None, *, program: str) -> Opt
     add("--records", metavar="FOLDER", type=Path, help="keep the database and the log there")
     add("--pace", metavar="N", type=_pace, default=1.0, help="make all times N times as long")
     add("--json", action="store_true", help="report as JSON")
+    add("--html", metavar="FILE", type=Path, help="write the report as a page, too")
     given = parser.parse_args(arguments)
     broken = {name: mode for modes in given.broken for name, mode in modes.items()}
     request = given.request
     if request is None:
-        request = resources.files(__package__).joinpath("bid_request.json").read_bytes()
-    return Options(request, given.floor, broken, given.records, given.pace, given.json)
+        request = resources.files("cano_sync.demo").joinpath("bid_request.json").read_bytes()
+    return Options(request, given.floor, broken, given.records, given.pace, given.json, given.html)
 
 
 class _Parser(argparse.ArgumentParser):

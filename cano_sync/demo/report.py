@@ -1,65 +1,20 @@
-"""What became of an auction: the notes that its states take on the way, and the report of them."""
+"""What became of an auction: the record of its run, in the words of the trade."""
 
-__all__ = ("Line", "Report", "in_words", "keep_split", "timed")
+__all__ = ("Report", "in_words")
 
-import functools
 import json
-import time
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from enum import Enum
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
-from cano_sync import CanoError, JoinError, Outcome, SplitResult, Store
+from cano_sync import CanoError, JoinError, Store
+from cano_sync.observe import Fate, Record, Recorder, Span, Visit
 
-from .openrtb import Bid
+from .http import ServiceError
+from .openrtb import Bid, BidError
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-# While the run lasts: notes in its store, under "visits".
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """A state that the run came through: when it began (since the epoch), how many seconds."""
-
-    state: str
-    began: float
-    duration: float
-    result: SplitResult | None = None
-
-
-def timed(
-    state: Enum,
-) -> Callable[[Callable[Concatenate[Store, P], R]], Callable[Concatenate[Store, P], R]]:
-    """Make the task of a single state note how long it took."""
-
-    def decorate(task: Callable[Concatenate[Store, P], R]) -> Callable[Concatenate[Store, P], R]:
-        @functools.wraps(task)
-        def timed_task(store: Store, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            began = time.time()
-            try:
-                return task(store, *args, **kwargs)
-            finally:
-                store.append("visits", Visit(state.name, began, time.time() - began))
-
-        return timed_task
-
-    return decorate
-
-
-def keep_split(store: Store, state: Enum) -> None:
-    """Note what came of the split of `state`, before the next split takes its place."""
-    result = store.get("split_result", default=None)
-    if result is None:
-        return
-    store.remove("split_result")
-    spans = [(outcome.started_at, outcome.duration) for outcome in _outcomes(result)]
-    began = min((at for at, _ in spans if at), default=time.time())
-    ended = max((at + duration for at, duration in spans if at), default=began)
-    store.append("visits", Visit(state.name, began, ended - began, result))
+WIDTH = 120  # cells, where there is no terminal to ask
 
 
 def in_words(error: CanoError) -> str:
@@ -70,71 +25,34 @@ def in_words(error: CanoError) -> str:
     return f"{error.state.name}: {', '.join(names)} failed or came too late"
 
 
-def _outcomes(result: SplitResult) -> list[Outcome]:
-    """The branches in the order of their tasks."""
-    outcomes = [*result.successes, *result.errors, *result.cancelled]
-    return sorted(outcomes, key=lambda outcome: outcome.index)
-
-
-# Afterwards.
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A state of the run, or a branch of one.
-
-    Attributes:
-        name: the state's, or that of the branch's task.
-        began_ms: how many milliseconds after the start of the run.
-        took_ms: and for how many.
-        fate: what became of it, in a word or two.
-        note: and in more.
-        branches: the branches of a split.
-    """
-
-    name: str
-    began_ms: float
-    took_ms: float
-    fate: str = ""
-    note: str = ""
-    branches: tuple["Line", ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """A run of the auction, as people and programs want to read it.
 
     Attributes:
-        state: the exit state.
-        total_ms: from the start to the exit state.
-        states: the states on the way, in order, with their branches.
+        recorder: what has watched the run.
         winner: the bid that won, or None.
         verdict: what came of it, in a sentence.
         counters: the exchange's counters.
         response: what the publisher gets.
     """
 
-    state: str
-    total_ms: float
-    states: tuple[Line, ...]
+    recorder: Recorder
     winner: Bid | None
     verdict: str
     counters: dict[str, int]
     response: dict[str, Any]
 
     @classmethod
-    def of(cls, store: Store, state: Enum, started: float, total: float) -> "Report":
-        """The report of a run that has ended.
+    def of(cls, store: Store, recorder: Recorder) -> "Report":
+        """The report of a run that has come to an exit state.
 
         Args:
             store: the run's store.
-            state: its exit state.
-            started: when it began, in seconds since the epoch.
-            total: how many seconds it took.
+            recorder: what has watched it.
         """
         response = store.get("response", dict)
         winner = store.get("winner", Bid) if response.get("seatbid") else None
-        visits: list[Visit] = store.get("visits", list)
         if winner is None:
             verdict = f"nothing sold: {store.get('why', str)}"
         else:
@@ -143,51 +61,76 @@ class Report:
                 f"{winner.score:g}, of {len(store.get('scores', list))} bids in time"
             )
         return cls(
-            state.name,
-            _ms(total),
-            tuple(_line(visit, started, winner) for visit in visits),
-            winner,
-            verdict,
-            dict(store.get("counters", dict, default={})),
-            response,
+            recorder=recorder,
+            winner=winner,
+            verdict=verdict,
+            counters=dict(store.get("counters", dict, default={})),
+            response=response,
         )
 
+    def text(self) -> str:
+        """The report for people. Its width is the terminal's; in a file or a pipe it is fixed."""
+        record = self.recorder.record
+        width = None if sys.stdout.isatty() else WIDTH
+        return (
+            f"{self.recorder.timeline(width, note=self.note)}\n\n{self.verdict}\n"
+            f"total {_ms(record.duration):.1f} ms, final state {record.state.name}"
+        )
+
+    def html(self) -> str:
+        """The same as a page."""
+        return self.recorder.to_html(self.verdict, note=self.note)
+
+    def note(self, visit: Visit, span: Span | None) -> str | None:
+        """What a picture of the run says of a line; None for what it says of any run's."""
+        if span is None or span.index is None:
+            return None
+        if span.fate is Fate.SUCCEEDED:
+            fate, note = self._told(visit, span)
+            return f"{note}, {fate}" if fate in ("won", "lost") else note or fate
+        if span.fate is Fate.CANCELLED and visit.join is not None and visit.join.timed_out:
+            return "too late"
+        return None if span.error is None else _in_short(span.error)
+
     def data(self) -> dict[str, Any]:
-        """The same for programs."""
-        data = asdict(self)
-        if self.winner is not None:
-            data["winner"]["score"] = self.winner.score
-        return data
+        """The report for programs."""
+        record = self.recorder.record
+        return {
+            "state": record.state.name,
+            "total_ms": _ms(record.duration),
+            "states": self._states(record),
+            "winner": self.winner and {**asdict(self.winner), "score": self.winner.score},
+            "verdict": self.verdict,
+            "counters": self.counters,
+            "response": self.response,
+        }
 
     def json(self) -> str:
         """That as JSON."""
         return json.dumps(self.data(), indent=2)
 
-    def text(self) -> str:
-        """The same for people: states and branches along one axis of time."""
-        scale = COLUMNS / max(self.total_ms, 0.1)
-        lines = [_axis(self.total_ms, scale)]
-        for state in self.states:
-            lines += _drawn(state, scale)
-        lines += ["", self.verdict, f"total {self.total_ms:.1f} ms, final state {self.state}"]
-        return "\n".join(lines)
+    def _states(self, record: Record) -> list[dict[str, Any]]:
+        """The states on the way to the exit, each with its branches."""
+        states = []
+        for visit in record.visits:
+            if visit.is_exit:
+                continue
+            branches = []
+            for span in visit.branches:
+                began = visit.began if span.began is None else span.began
+                told = self._told(visit, span)
+                branches.append(_line(span.name, began, span.duration, *told))
+            states.append(_line(visit.state.name, visit.began, visit.duration, branches=branches))
+        return states
 
-
-def _line(visit: Visit, started: float, winner: Bid | None) -> Line:
-    branches: list[Line] = []
-    if visit.result is not None:
-        tell = _TELL.get(visit.state, _tell_plainly)
-        for outcome in _outcomes(visit.result):
-            fate, note = "cancelled", "not done when the time was up"
-            if outcome.error is not None:
-                cause = outcome.error.__cause__ or outcome.error
-                fate, note = "failed", f"{type(cause).__name__}: {cause}"
-            elif outcome not in visit.result.cancelled:
-                fate, note = tell(outcome.value, winner)
-            began_ms = _ms((outcome.started_at or visit.began) - started)
-            branches.append(Line(outcome.name, began_ms, _ms(outcome.duration), fate, note))
-    began_ms, took_ms = _ms(visit.began - started), _ms(visit.duration)
-    return Line(visit.state, began_ms, took_ms, branches=tuple(branches))
+    def _told(self, visit: Visit, span: Span) -> tuple[str, str]:
+        """What became of a branch, in a word or two, and in more."""
+        if span.fate is Fate.SUCCEEDED:
+            return _TELL.get(visit.state.name, _tell_plainly)(span.value, self.winner)
+        if span.error is not None:
+            cause = span.error.__cause__ or span.error
+            return "failed", f"{type(cause).__name__}: {cause}"
+        return "cancelled", "not done when the time was up"
 
 
 def _tell_bid(bid: Bid | None, winner: Bid | None) -> tuple[str, str]:
@@ -198,7 +141,7 @@ def _tell_bid(bid: Bid | None, winner: Bid | None) -> tuple[str, str]:
 
 
 def _tell_score(bid: Bid, winner: Bid | None) -> tuple[str, str]:
-    return "scored", f"{bid.price:.2f} x {bid.factor:g} = {bid.score:g}"
+    return "scored", f"{bid.price:g} x {bid.factor:g} = {bid.score:g}"
 
 
 def _tell_plainly(value: object, winner: Bid | None) -> tuple[str, str]:
@@ -211,32 +154,32 @@ _TELL: dict[str, Callable[[Any, Bid | None], tuple[str, str]]] = {
 }
 
 
+def _in_short(error: BaseException) -> str | None:
+    """Why a service failed, where that can be said in a few words."""
+    cause = error.__cause__
+    if isinstance(cause, ServiceError | BidError):
+        return str(cause)
+    return cause.strerror if isinstance(cause, OSError) else None
+
+
+def _line(
+    name: str,
+    began: float,
+    duration: float,
+    fate: str = "",
+    note: str = "",
+    branches: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """A state of the run, or a branch of one."""
+    return {
+        "name": name,
+        "began_ms": _ms(began),
+        "took_ms": _ms(duration),
+        "fate": fate,
+        "note": note,
+        "branches": branches or [],
+    }
+
+
 def _ms(duration: float) -> float:
-    return round(max(0.0, duration) * 1000, 2)
-
-
-COLUMNS = 50  # of the time line
-
-
-def _axis(total_ms: float, scale: float) -> str:
-    """The head: where 0 is, and each round number of milliseconds."""
-    step = next((step for step in (50, 100, 200, 500) if total_ms <= 5 * step), 1000)
-    axis = ""
-    for mark in range(0, int(total_ms) + 1, step):
-        axis = axis.ljust(round(mark * scale)) + f"|{mark}"
-    return f"{'':<18}{axis:<{COLUMNS + 4}}   ms"
-
-
-def _drawn(line: Line, scale: float, *, branch: bool = False) -> Iterator[str]:
-    """A line and those of its branches."""
-    name = f"  {line.name}" if branch else line.name
-    mark = "=" if not branch else _MARKS.get(line.fate, "-")
-    begin = min(int(line.began_ms * scale), COLUMNS - 1)
-    bar = mark * max(1, min(round(line.took_ms * scale), COLUMNS - begin))
-    text = f"{name:<18}{' ' * begin + bar:<{COLUMNS}}{line.took_ms:>9.1f}  {line.fate:<10}"
-    yield f"{text}{line.note}".rstrip()
-    for each in line.branches:
-        yield from _drawn(each, scale, branch=True)
-
-
-_MARKS = {"won": "#", "cancelled": ".", "failed": "x"}
+    return round(duration * 1000, 2)

@@ -167,7 +167,6 @@ _ROLES = {"context": _context, "bidder": _bid, "quality": _quality, "notice": _n
 class _Handler(BaseHTTPRequestHandler):
     """One request, answered when its time has come."""
 
-    server: "_Server"
     wbufsize = -1  # the head and the body of an answer leave in one packet
     disable_nagle_algorithm = True
 
@@ -190,6 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, question: dict[str, Any]) -> None:
         server = self.server
+        assert isinstance(server, _Server)  # no other one has this for its handler
         status, body = HTTPStatus.OK, b"<html>We are moving house.</html>"
         if server.mode == "hang":
             threading.Event().wait()

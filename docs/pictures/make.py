@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,45 +17,23 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1]))
 
-from cano_sync import MemoryStore, Workflow  # noqa: E402
-from cano_sync.demo.exchange import Auction, ad_exchange  # noqa: E402
-from cano_sync.demo.http import wake  # noqa: E402
-from cano_sync.demo.openrtb import Bid  # noqa: E402
+from cano_sync import Workflow  # noqa: E402
+from cano_sync.demo.exchange import ad_exchange, hold_auction  # noqa: E402
 from cano_sync.demo.options import read_options  # noqa: E402
 from cano_sync.demo.records import Records  # noqa: E402
-from cano_sync.demo.services import running  # noqa: E402
+from cano_sync.demo.report import Report  # noqa: E402
+from cano_sync.demo.services import SERVICES  # noqa: E402
 from cano_sync.diagram import to_dot  # noqa: E402
-from cano_sync.observe import Recorder, Span, Visit  # noqa: E402
+from cano_sync.observe import Recorder  # noqa: E402
 from cano_sync.observe.rows import Row, rows_of  # noqa: E402
 from cano_sync.observe.words import duration_text, tick_text, ticks  # noqa: E402
 
 
-def run() -> tuple[Workflow[Any], Recorder]:
-    """Hold an auction, as the example does."""
-    recorder = Recorder()
-    options = read_options([], program="make.py")
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory()))
-        records = stack.enter_context(Records(folder))
-        urls = stack.enter_context(running(options.broken, options.pace))
-        workflow = ad_exchange(urls, records)
-        wake(urls.values())
-        store = MemoryStore({"raw_request": options.request, "floor": None})
-        workflow.with_observer(recorder).orchestrate(Auction.START, store=store)
-        recorder.wait_for_returns()
-    return workflow, recorder
-
-
-def note(visit: Visit, span: Span | None) -> str | None:
-    """What a bidder has offered."""
-    if span is not None and isinstance(span.value, Bid):
-        bid = span.value
-        return (
-            f"bid {bid.price:.2f}"
-            if visit.state is Auction.REQUEST_BIDS
-            else f"score {bid.score:.3g}"
-        )
-    return None
+def run() -> tuple[Workflow[Any], Report]:
+    """Hold an auction, as the example does; and its machine."""
+    report = hold_auction(read_options([], program="make.py"))
+    with TemporaryDirectory() as folder, Records(Path(folder)) as records:
+        return ad_exchange(dict.fromkeys(SERVICES, ""), records), report
 
 
 # The timeline: names, a chart, durations and remarks, in columns that no font can shift.
@@ -78,9 +55,9 @@ text { font: 13px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; 
 """
 
 
-def timeline(recorder: Recorder) -> str:
-    record = recorder.record
-    rows = list(rows_of(record, note=note))
+def timeline(report: Report) -> str:
+    record = report.recorder.record
+    rows = list(rows_of(record, note=report.note))
     height = TOP + LINE * len(rows) + 14
     scale = CHART / record.duration
     body: list[str] = []
@@ -132,7 +109,7 @@ def diagram(workflow: Workflow[Any], recorder: Recorder) -> str:
 
 
 if __name__ == "__main__":
-    workflow, recorder = run()
+    workflow, report = run()
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE
-    (folder / "timeline.svg").write_text(timeline(recorder), encoding="utf-8")
-    (folder / "diagram.svg").write_text(diagram(workflow, recorder), encoding="utf-8")
+    (folder / "timeline.svg").write_text(timeline(report), encoding="utf-8")
+    (folder / "diagram.svg").write_text(diagram(workflow, report.recorder), encoding="utf-8")

@@ -16,7 +16,7 @@ def test_options_have_defaults() -> None:
         == resources.files("cano_sync.demo").joinpath("bid_request.json").read_bytes()
     )
     assert (options.floor, options.broken, options.records) == (None, {}, None)
-    assert (options.pace, options.json) == (1.0, False)
+    assert (options.pace, options.json, options.html) == (1.0, False, None)
 
 
 def test_a_group_breaks_all_its_services_and_what_is_said_last_holds() -> None:

@@ -143,6 +143,35 @@ def test_without_the_best_bidder_the_next_one_wins(auction: Auction, mode: str, 
     assert (winner["bidder"], winner["price"], winner["score"]) == ("brisk", 3.3, 3.3)
 
 
+def test_the_text_says_why_a_bidder_has_lost(program) -> None:
+    broken = ("swift=500", "brisk=garbage", "steady=down")
+    options = [option for each in broken for option in ("--break", each)]
+    text = program("ad_exchange", "--pace", "6", *options).stdout
+    for why in (
+        "failed     status 500 Internal Server Error\n",
+        "failed     no JSON but b'<html>",
+        "failed     Connection refused\n",
+        "cancelled  too late\n",
+    ):
+        assert f" {why}" in text
+
+
+def test_the_report_can_be_had_as_a_page_too(program, tmp_path: Path) -> None:
+    page = tmp_path / "auction.html"
+    ended = program("ad_exchange", "--floor", "5", "--html", str(page))
+    assert (ended.stderr, ended.returncode) == ("", 0)
+    assert "nothing sold: the best bid is 3.70, the floor 5.00 USD\n" in ended.stdout
+    assert "<h1>nothing sold: the best bid is 3.70, " in page.read_text(encoding="utf-8")
+
+
+def test_a_page_that_cannot_be_written_does_not_cost_the_report(program, tmp_path: Path) -> None:
+    ended = program("ad_exchange", "--json", "--html", str(tmp_path / "no" / "page.html"))
+    assert json.loads(ended.stdout)["state"] == "COMPLETE"
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("ad_exchange.py: the page could not be written: ")
+
+
 # It is not sold.
 
 

@@ -21,11 +21,13 @@ ARGUMENTS = {"ad_exchange": ("--pace", "6")}
 def without_figures(text: str) -> str:
     """A program's output without what differs from run to run, and from one Python to another.
 
-    - Of the ad exchange: the axis of time, the bars along it, and the milliseconds.
+    - Of the ad exchange: the axis of time, the bars along it, and the durations.
     - Of map-reduce: how many files and lines this Python's library has.
     """
-    text = re.sub(r"(?m)^ +\|0[ |\d]* ms$", "AXIS", text)
-    text = re.sub(r"(?m)^(.{18}).{50} +\d+\.\d\b", r"\1 BAR", text)
+    text = re.sub(r"(?m)^ +│0[ │.\d\w]*$", "AXIS", text)
+    bar = r" [ █━╌┈◆✗]* (?:[\d.]+ [mµ]?s)? +"
+    text = re.sub(rf"(?m)^( *\w+){bar}(?=[✓✗⊘▶])", r"\1 BAR ", text)
+    text = re.sub(r"(?m)^(ended in \w+) after [\d.]+ m?s$", r"\1 after T", text)
     text = re.sub(r"\btotal \d+\.\d ms", "total T ms", text)
     return re.sub(r" *[\d,]+ (lines|files)\b", r" N \1", text)
 
