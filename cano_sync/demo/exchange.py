@@ -36,7 +36,6 @@ __all__ = ("Auction", "ad_exchange", "hold_auction", "main")
 
 import sqlite3
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -57,13 +56,14 @@ from cano_sync import (
     Workflow,
     task,
 )
+from cano_sync.observe import Recorder
 
 from . import openrtb
 from .http import ask, fetch, wake
 from .openrtb import Bid
 from .options import Options, read_options
 from .records import Records, count, count_error, count_sale
-from .report import Report, in_words, keep_split, timed
+from .report import Report, in_words
 from .services import BIDDERS, CONTEXT, running
 
 
@@ -84,7 +84,6 @@ class Auction(Enum):
     REJECTED = auto()
 
 
-@timed(Auction.START)
 def validate_request(store: Store) -> Literal[Auction.GATHER_CONTEXT]:
     """What it raises is the reason to reject the request: see `error_state` below."""
     request = openrtb.parse_request(store.get("raw_request", bytes))
@@ -119,7 +118,6 @@ class AskBidder(Task):
 
 def ask_bidders(store: Store, urls: Mapping[str, str], tmax: float) -> list[AskBidder]:
     """The tasks of REQUEST_BIDS: the same question for all, with the context in it."""
-    keep_split(store, Auction.GATHER_CONTEXT)
     context = store.get("context", list)
     question = openrtb.enriched(store.get("request", dict), context, tmax=round(tmax * 1000))
     return [AskBidder(name, urls[name], question) for name in BIDDERS]
@@ -141,13 +139,10 @@ class ScoreBid(Task):
 
 def score_bids(store: Store, url: str) -> list[ScoreBid]:
     """The tasks of SCORE_BIDS: one for each bid that came."""
-    keep_split(store, Auction.REQUEST_BIDS)
     return [ScoreBid(bid, url) for bid in store.get("bids", list) if bid is not None]
 
 
-@timed(Auction.RUN_AUCTION)
 def choose_winner(store: Store) -> Literal[Auction.TRACK_RESULTS, Auction.NO_FILL]:
-    keep_split(store, Auction.SCORE_BIDS)
     bids, floor = store.get("scores", list), store.get("request", dict)["imp"][0]["bidfloor"]
     if not bids:
         refuse(store, openrtb.NO_BIDS, "nobody bids")
@@ -170,15 +165,12 @@ def tell_winner(store: Store, cancel: CancellationToken) -> None:
         fetch(url, cancel)
 
 
-@timed(Auction.BUILD_RESPONSE)
 def build_response(store: Store) -> Literal[Auction.COMPLETE]:
-    keep_split(store, Auction.TRACK_RESULTS)
     request, winner = store.get("request", dict), store.get("winner", Bid)
     store.put("response", openrtb.bid_response(request, winner))
     return Auction.COMPLETE
 
 
-@timed(Auction.INVALID_RESPONSE)
 def reject(store: Store, context: TaskContext) -> Literal[Auction.REJECTED]:
     assert context.error is not None  # an error is the only way to come here
     refuse(store, openrtb.INVALID_REQUEST, f"the request is rejected: {context.error.__cause__}")
@@ -191,15 +183,12 @@ def track_error(
 ) -> list[Callable[[Store, TaskContext], None]]:
     """The tasks of ERROR_TRACKING. They get the error, as this does, by their `context`."""
     assert context.error is not None
-    keep_split(store, context.error.state)
     refuse(store, openrtb.TECHNICAL_ERROR, in_words(context.error))
     return [records.write_error, count_error]
 
 
-@timed(Auction.NO_FILL)
 def leave_unsold(store: Store) -> Literal[Auction.COMPLETE]:
     """The response is there already: whoever came here has called `refuse`."""
-    keep_split(store, Auction.ERROR_TRACKING)
     count(store, "unsold")
     return Auction.COMPLETE
 
@@ -213,9 +202,7 @@ def refuse(store: Store, reason: int, why: str) -> None:
 
 def ad_exchange(urls: Mapping[str, str], records: Records, pace: float = 1.0) -> Workflow[Auction]:
     """The machine. All time limits, in seconds, are multiplied by `pace`."""
-    join = partial(
-        JoinConfig[Auction], store_partial_results=True, error_state=Auction.ERROR_TRACKING
-    )
+    join = partial(JoinConfig[Auction], error_state=Auction.ERROR_TRACKING)
     all_of, in_time = JoinStrategy.ALL, JoinStrategy.PARTIAL_TIMEOUT
     return (
         Workflow[Auction]()
@@ -264,9 +251,9 @@ def hold_auction(options: Options) -> Report:
         workflow.validate()
         wake(urls.values())  # the first call of a kind is slow, and a real exchange has made many
         store = MemoryStore({"raw_request": options.request, "floor": options.floor})
-        began_at, began = time.time(), time.perf_counter()
-        final = workflow.orchestrate(Auction.START, store=store)
-        return Report.of(store, final, began_at, time.perf_counter() - began)
+        recorder = Recorder()  # what the report is made of
+        workflow.with_observer(recorder).orchestrate(Auction.START, store=store)
+        return Report.of(recorder.record, store)
 
 
 def main(arguments: Sequence[str] | None = None, *, program: str) -> int:

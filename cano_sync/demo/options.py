@@ -63,7 +63,7 @@ def read_options(arguments: Sequence[str] | None = None, *, program: str) -> Opt
     broken = {name: mode for modes in given.broken for name, mode in modes.items()}
     request = given.request
     if request is None:
-        request = resources.files(__package__).joinpath("bid_request.json").read_bytes()
+        request = resources.files("cano_sync.demo").joinpath("bid_request.json").read_bytes()
     return Options(request, given.floor, broken, given.records, given.pace, given.json)
 
 

@@ -1,65 +1,19 @@
-"""What became of an auction: the notes that its states take on the way, and the report of them."""
+"""What became of an auction, as people and programs want to read it."""
 
-__all__ = ("Line", "Report", "in_words", "keep_split", "timed")
+__all__ = ("Line", "Report", "in_words")
 
-import functools
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from enum import Enum
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeAlias
 
-from cano_sync import CanoError, JoinError, Outcome, SplitResult, Store
+from cano_sync import CanoError, JoinError, Store
+from cano_sync.observe import Fate, Record, Span, Visit
 
 from .openrtb import Bid
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-# While the run lasts: notes in its store, under "visits".
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """A state that the run came through: when it began (since the epoch), how many seconds."""
-
-    state: str
-    began: float
-    duration: float
-    result: SplitResult | None = None
-
-
-def timed(
-    state: Enum,
-) -> Callable[[Callable[Concatenate[Store, P], R]], Callable[Concatenate[Store, P], R]]:
-    """Make the task of a single state note how long it took."""
-
-    def decorate(task: Callable[Concatenate[Store, P], R]) -> Callable[Concatenate[Store, P], R]:
-        @functools.wraps(task)
-        def timed_task(store: Store, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            began = time.time()
-            try:
-                return task(store, *args, **kwargs)
-            finally:
-                store.append("visits", Visit(state.name, began, time.time() - began))
-
-        return timed_task
-
-    return decorate
-
-
-def keep_split(store: Store, state: Enum) -> None:
-    """Note what came of the split of `state`, before the next split takes its place."""
-    result = store.get("split_result", default=None)
-    if result is None:
-        return
-    store.remove("split_result")
-    spans = [(outcome.started_at, outcome.duration) for outcome in _outcomes(result)]
-    began = min((at for at, _ in spans if at), default=time.time())
-    ended = max((at + duration for at, duration in spans if at), default=began)
-    store.append("visits", Visit(state.name, began, ended - began, result))
+Tell: TypeAlias = Callable[[Any, Bid | None], tuple[str, str]]
+"""Says what a branch's value means, given the bid that won."""
 
 
 def in_words(error: CanoError) -> str:
@@ -68,15 +22,6 @@ def in_words(error: CanoError) -> str:
         return str(error)
     names = [outcome.name for outcome in (*error.result.errors, *error.result.cancelled)]
     return f"{error.state.name}: {', '.join(names)} failed or came too late"
-
-
-def _outcomes(result: SplitResult) -> list[Outcome]:
-    """The branches in the order of their tasks."""
-    outcomes = [*result.successes, *result.errors, *result.cancelled]
-    return sorted(outcomes, key=lambda outcome: outcome.index)
-
-
-# Afterwards.
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,18 +68,10 @@ class Report:
     response: dict[str, Any]
 
     @classmethod
-    def of(cls, store: Store, state: Enum, started: float, total: float) -> "Report":
-        """The report of a run that has ended.
-
-        Args:
-            store: the run's store.
-            state: its exit state.
-            started: when it began, in seconds since the epoch.
-            total: how many seconds it took.
-        """
+    def of(cls, record: Record, store: Store) -> "Report":
+        """The report of a run that has ended, by its record and its store."""
         response = store.get("response", dict)
         winner = store.get("winner", Bid) if response.get("seatbid") else None
-        visits: list[Visit] = store.get("visits", list)
         if winner is None:
             verdict = f"nothing sold: {store.get('why', str)}"
         else:
@@ -143,9 +80,9 @@ class Report:
                 f"{winner.score:g}, of {len(store.get('scores', list))} bids in time"
             )
         return cls(
-            state.name,
-            _ms(total),
-            tuple(_line(visit, started, winner) for visit in visits),
+            record.state.name,
+            _ms(record.duration),
+            tuple(_line(visit, winner) for visit in record.visits if not visit.is_exit),
             winner,
             verdict,
             dict(store.get("counters", dict, default={})),
@@ -173,21 +110,25 @@ class Report:
         return "\n".join(lines)
 
 
-def _line(visit: Visit, started: float, winner: Bid | None) -> Line:
-    branches: list[Line] = []
-    if visit.result is not None:
-        tell = _TELL.get(visit.state, _tell_plainly)
-        for outcome in _outcomes(visit.result):
-            fate, note = "cancelled", "not done when the time was up"
-            if outcome.error is not None:
-                cause = outcome.error.__cause__ or outcome.error
-                fate, note = "failed", f"{type(cause).__name__}: {cause}"
-            elif outcome not in visit.result.cancelled:
-                fate, note = tell(outcome.value, winner)
-            began_ms = _ms((outcome.started_at or visit.began) - started)
-            branches.append(Line(outcome.name, began_ms, _ms(outcome.duration), fate, note))
-    began_ms, took_ms = _ms(visit.began - started), _ms(visit.duration)
-    return Line(visit.state, began_ms, took_ms, branches=tuple(branches))
+def _line(visit: Visit, winner: Bid | None) -> Line:
+    """A state, with its branches."""
+    tell = _TELL.get(visit.state.name, _tell_plainly)
+    branches = []
+    for span in visit.branches:
+        fate, note = _told(span, winner, tell)
+        began = visit.began if span.began is None else span.began
+        branches.append(Line(span.name, _ms(began), _ms(span.duration), fate, note))
+    return Line(visit.state.name, _ms(visit.began), _ms(visit.duration), branches=tuple(branches))
+
+
+def _told(span: Span, winner: Bid | None, tell: Tell) -> tuple[str, str]:
+    """What became of a branch: a word or two, and more."""
+    if span.error is not None:
+        cause = span.error.__cause__ or span.error
+        return "failed", f"{type(cause).__name__}: {cause}"
+    if span.fate is Fate.SUCCEEDED:
+        return tell(span.value, winner)
+    return "cancelled", "not done when the time was up"
 
 
 def _tell_bid(bid: Bid | None, winner: Bid | None) -> tuple[str, str]:
@@ -205,7 +146,7 @@ def _tell_plainly(value: object, winner: Bid | None) -> tuple[str, str]:
     return "done", ""
 
 
-_TELL: dict[str, Callable[[Any, Bid | None], tuple[str, str]]] = {
+_TELL: dict[str, Tell] = {
     "REQUEST_BIDS": _tell_bid,
     "SCORE_BIDS": _tell_score,
 }

@@ -167,7 +167,7 @@ _ROLES = {"context": _context, "bidder": _bid, "quality": _quality, "notice": _n
 class _Handler(BaseHTTPRequestHandler):
     """One request, answered when its time has come."""
 
-    server: "_Server"
+    server: Any  # a _Server
     wbufsize = -1  # the head and the body of an answer leave in one packet
     disable_nagle_algorithm = True
 
@@ -189,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(json.loads(question))
 
     def _answer(self, question: dict[str, Any]) -> None:
-        server = self.server
+        server: _Server = self.server
         status, body = HTTPStatus.OK, b"<html>We are moving house.</html>"
         if server.mode == "hang":
             threading.Event().wait()
