@@ -5,6 +5,8 @@ from typing import NoReturn
 
 try:
     from .program import main
+except KeyboardInterrupt:  # it takes a tenth of a second; who has changed their mind wants no more
+    sys.exit(130)
 except ModuleNotFoundError as error:
     if error.name not in ("click", "rich"):
         raise

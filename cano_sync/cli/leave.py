@@ -29,11 +29,13 @@ class Leave:
     Attributes:
         grace: for how many seconds what was left behind may hold the process.
         is_over: whether the work is done, and a signal has nothing left to stop.
+        was_interrupted: whether Ctrl-C came where nothing ran yet, or any more.
     """
 
     def __init__(self) -> None:
         self.grace = GRACE
         self.is_over = False
+        self.was_interrupted = False
 
     def listen(self) -> None:
         """Hear Ctrl-C while nothing else does: before the work, and after it."""
@@ -43,6 +45,8 @@ class Leave:
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self.is_over:
             end(number, frame)
+        self.was_interrupted = True
+        self.grace = SHORT_GRACE
         raise KeyboardInterrupt
 
     def __call__(self, code: int) -> NoReturn:

@@ -20,7 +20,7 @@ from ..workflow import Workflow
 from .completion import SHELLS, complete_exit, complete_state, complete_target, script
 from .errors import BROKEN_PIPE, FAILED, INTERRUPTED, CommandError, ProgramError, one_line
 from .graph import FORMATS, graph
-from .leave import GRACE, SHORT_GRACE, Leave
+from .leave import GRACE, Leave
 from .run import RunOptions, run
 from .target import find
 from .timetable import keep
@@ -44,9 +44,7 @@ class Program(click.Group):
                 ctx.exit(error.exit_code)
             if isinstance(error, BrokenPipeError):
                 ctx.exit(BROKEN_PIPE)
-            # Ctrl-C where nothing runs yet, or any more.
-            ctx.ensure_object(Leave).grace = SHORT_GRACE
-            ctx.exit(INTERRUPTED)
+            ctx.exit(INTERRUPTED)  # where nothing runs yet, or any more
 
 
 if TYPE_CHECKING:  # it is generic for type checkers, and was not always at run time
@@ -248,7 +246,8 @@ def main() -> NoReturn:
     try:
         program.main(prog_name=NAME, obj=leave)
     except SystemExit as ending:
-        code = ending.code
+        # It may also have interrupted click, which has a code of its own for that.
+        code = INTERRUPTED if leave.was_interrupted else ending.code
     if isinstance(code, str):  # as a task may have said it
         sys.stderr.write(f"{code}\n")
     leave(code if isinstance(code, int) else 0 if code is None else 1)
