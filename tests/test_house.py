@@ -46,6 +46,9 @@ WINGS = (
     "scheduler.cron", "scheduler.jobs", "scheduler.options", "scheduler.agenda", "scheduler.runs",
     "scheduler.flow", "scheduler.roster", "scheduler.dispatcher", "scheduler.signals",
     "scheduler.ways", "scheduler.scheduler", "scheduler",
+    "cli.errors", "cli.values", "cli.target", "cli.states", "cli.signals", "cli.leave",
+    "cli.watch", "cli.views", "cli.result", "cli.run", "cli.graph", "cli.timetable",
+    "cli.completion", "cli.program", "cli", "cli.__main__",
 )  # fmt: skip
 
 # What a wing may load beside the standard library, by room: nobody else loads it.
@@ -58,6 +61,9 @@ OPTIONAL: dict[str, set[str]] = {
     "scheduler.cron": {"cronsim"},
     "scheduler.jobs": {"schedule"},
     "scheduler.scheduler": {"schedule"},  # for type checkers only
+    "cli.program": {"click"},
+    "cli.completion": {"click"},
+    "cli.views": {"rich"},
 }
 
 # The one look upwards, for the type checkers only: a failed join carries the result of a split.

@@ -1,0 +1,23 @@
+"""The command line `cano-sync`, which needs the extra `cli`."""
+
+import sys
+from typing import NoReturn
+
+try:
+    from .program import main
+except KeyboardInterrupt:  # it takes a tenth of a second; who has changed their mind wants no more
+    sys.exit(130)
+except ModuleNotFoundError as error:
+    if error.name not in ("click", "rich"):
+        raise
+    _missing = error.name
+
+    def main() -> NoReturn:
+        """Say how to get what the command line needs."""
+        sys.stderr.write(
+            f"cano-sync: the command line needs {_missing}: pip install 'cano_sync[cli]'\n"
+        )
+        sys.exit(1)
+
+
+__all__ = ("main",)

@@ -1,0 +1,103 @@
+"""The end of the process: with the right code, and no later than the grace allows."""
+
+from __future__ import annotations
+
+__all__ = ("GRACE", "SHORT_GRACE", "Leave")
+
+import os
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+from typing import NoReturn, TextIO
+
+from .._engine.pool import abandoned_tasks
+from .errors import BROKEN_PIPE
+from .signals import end
+
+GRACE = 2.0
+"""Seconds that what was left behind may hold the process after a run."""
+
+SHORT_GRACE = 0.1
+"""And after a signal: who listens tidies up, who is deaf must not keep anybody waiting."""
+
+
+class Leave:
+    """How a command leaves, once it has done its work.
+
+    Attributes:
+        grace: for how many seconds what was left behind may hold the process.
+        is_over: whether the work is done, and a signal has nothing left to stop.
+        was_interrupted: whether Ctrl-C came where nothing ran yet, or any more.
+    """
+
+    def __init__(self) -> None:
+        self.grace = GRACE
+        self.is_over = False
+        self.was_interrupted = False
+
+    def listen(self) -> None:
+        """Hear Ctrl-C while nothing else does: before the work, and after it."""
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, self._interrupt)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.is_over:
+            end(number, frame)
+        self.was_interrupted = True
+        self.grace = SHORT_GRACE
+        raise KeyboardInterrupt
+
+    def __call__(self, code: int) -> NoReturn:
+        """End the process with this code, at the latest after the grace.
+
+        The interpreter ends in good order if it can: it joins the user's threads and executors,
+        and calls what was registered with `atexit`. It would wait for a thread that never ends,
+        and it would cut off the abandoned ones (daemons, all of them) in the midst of whatever
+        they do. So those are waited for first; and where the grace is not enough for the one or
+        the other, the process leaves by `os._exit`, which waits for nobody and tears nothing down
+        under the feet of threads that still run. All output was flushed before.
+        """
+        until = time.monotonic() + self.grace
+        self.is_over = True
+        code = _flushed(code)
+        guard = threading.Thread(
+            target=_cut_off,
+            args=(code, self.grace + SHORT_GRACE),  # a moment for good order there always is
+            name="cano-leave",
+            daemon=True,  # nobody joins it: it ends with the process, or the process with it
+        )
+        guard.start()
+        # Nothing tells when the last one comes back (it may be a task of a nested run).
+        while abandoned_tasks() and time.monotonic() < until:
+            time.sleep(0.005)
+        if abandoned_tasks():
+            os._exit(_flushed(code))
+        sys.exit(code)
+
+
+def _cut_off(code: int, grace: float) -> None:
+    time.sleep(min(grace, threading.TIMEOUT_MAX))
+    os._exit(code)
+
+
+def _flushed(code: int) -> int:
+    """The code to leave with, once all is written that anybody reads."""
+    _flush(sys.stderr)
+    return code if _flush(sys.stdout) else code or BROKEN_PIPE
+
+
+def _flush(stream: TextIO) -> bool:
+    """Write what waits to be written; False if nobody reads it any more."""
+    try:
+        stream.flush()
+    except BrokenPipeError:
+        # What is still written there, by the interpreter's end at last, shall go nowhere.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+        return False
+    except (OSError, ValueError):  # a full disk, which the interpreter tells; or it is closed
+        pass
+    return True

@@ -1,0 +1,253 @@
+"""The commands and their options, by click."""
+
+from __future__ import annotations
+
+__all__ = ("main", "program")
+
+import io
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from ..demo.exchange import main as hold_auction
+from ..errors import CanoError, ConfigurationError
+from ..scheduler import Scheduler
+from ..workflow import Workflow
+from .completion import SHELLS, complete_exit, complete_state, complete_target, script
+from .errors import BROKEN_PIPE, FAILED, INTERRUPTED, CommandError, ProgramError, one_line
+from .graph import FORMATS, graph
+from .leave import GRACE, Leave
+from .run import RunOptions, run
+from .target import find
+from .timetable import keep
+from .values import read_duration, read_json, read_pair
+
+NAME = "cano-sync"
+
+
+class Program(click.Group):
+    """The group of all commands: what ends one of them early is shown here, once."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except (CommandError, CanoError, KeyboardInterrupt, BrokenPipeError) as error:
+            if isinstance(error, CanoError):  # what was asked for cannot be
+                error = ProgramError(error)
+            if isinstance(error, CommandError):
+                error.show()
+                ctx.exit(error.exit_code)
+            if isinstance(error, BrokenPipeError):
+                ctx.exit(BROKEN_PIPE)
+            ctx.exit(INTERRUPTED)  # where nothing runs yet, or any more
+
+
+if TYPE_CHECKING:  # it is generic for type checkers, and was not always at run time
+    ParamType = click.ParamType[Any]
+else:
+    ParamType = click.ParamType
+
+
+class Reader(ParamType):
+    """A value that one of our own functions reads; the `ValueError` that it raises says why not."""
+
+    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+        self.name = name
+        self._read = read
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it, unless it is a default."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._read(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+DURATION = Reader("duration", read_duration)
+
+
+def _version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    try:
+        number = version("cano_sync")
+    except PackageNotFoundError:  # a checkout that is on the path
+        number = "(not installed)"
+    click.echo(f"{NAME} {number}")
+    ctx.exit()
+
+
+@click.group(
+    cls=Program,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="MODULE:ATTRIBUTE is like shop.orders:workflow or path/to/orders.py:workflow, and names "
+    "the object or a function without parameters that makes it.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_version,
+    help="Show the version and exit.",
+)
+def program() -> None:
+    """Run, check, draw and schedule workflows of cano_sync."""
+
+
+@program.command(
+    "run",
+    epilog="Exit code: 0 an exit state was reached; 1 the run failed, or the workflow is not "
+    "valid; 2 wrong usage; 3 the exit state is one of --fail-on; 4 the run was cancelled from "
+    "inside; 124 timed out; 130 Ctrl-C; 143 SIGTERM.",
+)
+@click.argument("target", metavar="MODULE:WORKFLOW", shell_complete=complete_target)
+@click.option(
+    "--start",
+    metavar="STATE",
+    shell_complete=complete_state,
+    help="Where to begin; may be left out where only one state can be it.",
+)
+@click.option(
+    "--store",
+    "pairs",
+    metavar="KEY=VALUE",
+    multiple=True,
+    type=Reader("pair", read_pair),
+    help="Put a value into the store: JSON, or else text. May be repeated.",
+)
+@click.option(
+    "--json",
+    "values",
+    metavar="FILE",
+    type=Reader("file", read_json),
+    help="Put the values of a JSON object into the store; - reads stdin. --store goes before.",
+)
+@click.option(
+    "--timeout",
+    metavar="DURATION",
+    type=DURATION,
+    help="Limit the run: 5s, 200ms, 2m, 1h, or seconds.",
+)
+@click.option("--live", is_flag=True, help="Show on stderr how the machine moves.")
+@click.option("--timeline", is_flag=True, help="Draw on stderr what took how long.")
+@click.option(
+    "--html",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write that as a page.",
+)
+@click.option("--show", metavar="KEY", multiple=True, help="Print a value of the store at the end.")
+@click.option(
+    "--format", "layout", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
+@click.option(
+    "--fail-on",
+    metavar="STATE",
+    multiple=True,
+    shell_complete=complete_exit,
+    help="Exit with 3 where the run ends in this exit state.",
+)
+@click.option("--traceback", "trace", is_flag=True, help="Show where in the code a run has failed.")
+@click.option(
+    "--grace",
+    metavar="DURATION",
+    type=DURATION,
+    help="How long tasks that were left behind may hold the process after the result.  "
+    f"[default: {GRACE:g}s; 100ms after a signal]",
+)
+@click.pass_context
+def run_command(ctx: click.Context, /, **given: Any) -> None:
+    """Run a workflow until an exit state, and print that.
+
+    Ctrl-C and SIGTERM cancel the run; a second one ends the process at once.
+    """
+    ctx.exit(run(RunOptions(**given), ctx.ensure_object(Leave)))
+
+
+@program.command()
+@click.argument("target", metavar="MODULE:WORKFLOW", shell_complete=complete_target)
+@click.pass_context
+def validate(ctx: click.Context, target: str) -> None:
+    """Print every problem of a workflow, one a line; exit with 1 when there are any."""
+    workflow: Workflow[Any] = find(target, Workflow, "workflow")
+    try:
+        workflow.validate()
+    except ConfigurationError as error:
+        for problem in error.problems:
+            click.echo(f"{target}: {one_line(problem)}")
+        ctx.exit(FAILED)
+    described = workflow.description
+    click.echo(f"{target} is valid: {len(described.states)} states, {len(described.exits)} exits")
+
+
+@program.command("graph")
+@click.argument("target", metavar="MODULE:WORKFLOW", shell_complete=complete_target)
+@click.option(
+    "--format", "layout", type=click.Choice([*FORMATS]), default="mermaid", show_default=True
+)
+def graph_command(target: str, layout: str) -> None:
+    """Print a workflow as a diagram. svg is drawn by Graphviz."""
+    click.echo(graph(find(target, Workflow, "workflow"), layout).rstrip("\n"))
+
+
+@program.command(
+    epilog="The first signal lets running flows finish, the second cancels them, the third ends "
+    "the process. Exit code: 0 all could finish; 1 some were cancelled."
+)
+@click.argument("target", metavar="MODULE:SCHEDULER")
+@click.option(
+    "--stop-timeout",
+    metavar="DURATION",
+    type=DURATION,
+    help="Cancel flows that take longer to finish after Ctrl-C or SIGTERM.  [default: wait]",
+)
+@click.pass_context
+def schedule(ctx: click.Context, target: str, stop_timeout: float | None) -> None:
+    """Run a scheduler until Ctrl-C or SIGTERM, with a table of its flows."""
+    scheduler = find(target, Scheduler, "scheduler")
+    ctx.exit(keep(scheduler, patience=stop_timeout, leave=ctx.ensure_object(Leave)))
+
+
+@program.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def demo(ctx: click.Context, arguments: Sequence[str]) -> None:
+    """Hold a real-time ad auction over HTTP; `demo --help` says what can go wrong."""
+    ctx.exit(hold_auction(list(arguments), program=f"{NAME} demo"))
+
+
+@program.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion(shell: str) -> None:
+    """Print the completion script of a shell.
+
+    \b
+    bash: eval "$(cano-sync completion bash)"         in ~/.bashrc
+    zsh:  eval "$(cano-sync completion zsh)"          in ~/.zshrc
+    fish: cano-sync completion fish | source          in ~/.config/fish/config.fish
+    """
+    click.echo(script(program, NAME, shell))
+
+
+def main() -> NoReturn:
+    """Run the command line of this process, and end the process."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what it cannot encode is no reason to fail
+        sys.stdout.reconfigure(errors="backslashreplace")
+    leave = Leave()
+    leave.listen()
+    try:
+        program.main(prog_name=NAME, obj=leave)
+    except SystemExit as ending:
+        # It may also have interrupted click, which has a code of its own for that.
+        code = INTERRUPTED if leave.was_interrupted else ending.code
+    if isinstance(code, str):  # as a task may have said it
+        sys.stderr.write(f"{code}\n")
+    leave(code if isinstance(code, int) else 0 if code is None else 1)

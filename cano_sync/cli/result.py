@@ -1,0 +1,155 @@
+"""What came of a run, as text or as JSON, and the exit code that says it."""
+
+from __future__ import annotations
+
+__all__ = ("Ending", "as_json", "as_text", "plain")
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import date, datetime, timedelta
+from datetime import time as time_of_day
+from decimal import Decimal
+from enum import Enum
+from pathlib import PurePath
+from typing import Any
+from uuid import UUID
+
+from ..description import show
+from ..errors import CanoError, JoinError, describe
+from .errors import one_line
+from .states import name_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a run has ended.
+
+    Attributes:
+        outcome: "completed", "failed", "timed out" or "cancelled".
+        code: the exit code.
+        state: the exit state, or the one where it stopped.
+        seconds: how long it took.
+        run_id: the run's id, if it has begun.
+        error: what it raised.
+        reason: who cancelled it, or why.
+        cancelled: the tasks that were cancelled in that state.
+        running: those of them whose threads have not come back.
+        shown: keys and values of the store that were asked for.
+        missing: keys that were asked for and are not there.
+    """
+
+    outcome: str
+    code: int
+    state: Any
+    seconds: float
+    run_id: str | None = None
+    error: CanoError | None = None
+    reason: str | None = None
+    cancelled: tuple[str, ...] = ()
+    running: tuple[str, ...] = ()
+    shown: Mapping[str, Any] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """One line for people, of a run that did not come to an exit state."""
+        why = "" if self.error is None or self.reason else one_line(self.error)
+        line = self.outcome if show(self.state) in why else f"{self.outcome} in {show(self.state)}"
+        line += f" after {self.seconds:.3f} s"
+        line += f", by {self.reason}" if self.reason else f": {why}" if why else ""
+        if isinstance(self.error, JoinError) and self.error.result is not None:
+            line += f" ({self.error.result.summary})"
+        if self.cancelled:
+            line += f"; cancelled: {', '.join(self.cancelled)}"
+        if self.running:
+            line += f"; still running: {', '.join(self.running)}"
+        return line
+
+
+def as_text(ending: Ending) -> str:
+    """The lines for stdout: the exit state, and the keys that were asked for."""
+    lines = [name_of(ending.state)] if ending.outcome == "completed" else []
+    for key, value in ending.shown.items():
+        text = value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
+        lines.append(f"{key}: {text}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def as_json(ending: Ending) -> str:
+    """The whole, as one JSON object."""
+    error = ending.error
+    data: dict[str, Any] = {
+        "outcome": ending.outcome,
+        "state": name_of(ending.state),
+        "seconds": round(ending.seconds, 6),
+        "run_id": ending.run_id,
+        "store": {key: plain(value) for key, value in ending.shown.items()},
+    }
+    if error is not None:
+        cause = None if error.__cause__ is None else describe(error.__cause__)
+        data["error"] = {
+            "type": type(error).__name__,
+            "message": str(error),
+            "task": error.task,
+            "cause": cause,
+        }
+        data["reason"] = ending.reason
+        data["cancelled"] = list(ending.cancelled)
+        data["running"] = list(ending.running)
+    return json.dumps(data, indent=2) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can say it; what it cannot say, as Python would show it.
+
+    >>> plain({"price": Decimal("8.90"), "offers": {3}, 1: float("nan")})
+    {'price': '8.90', 'offers': [3], '1': 'nan'}
+    """
+    try:
+        return _plain(value, frozenset())
+    except RecursionError:
+        return _shown(value)
+
+
+def _plain(value: Any, inside: frozenset[int]) -> Any:
+    if value is None or isinstance(value, str | bool | int):
+        return value if type(value) in (type(None), str, bool, int) else _scalar(value)
+    if isinstance(value, float):
+        return value if value - value == 0 else str(value)  # JSON knows no infinity, and no NaN
+    if id(value) in inside:
+        return "..."
+    inside |= {id(value)}
+    if isinstance(value, Mapping):
+        return {_key(key): _plain(each, inside) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(each, inside) for each in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: _plain(getattr(value, each.name), inside) for each in fields(value)}
+    return _scalar(value)
+
+
+def _key(key: Any) -> str:
+    return key if type(key) is str else str(_scalar(key))
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, date | datetime | time_of_day):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Decimal | UUID | PurePath):
+        return str(value)
+    for kind in (str, int):  # a subclass of theirs
+        if isinstance(value, kind):
+            return kind(value)
+    return _shown(value)
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception:  # the user's own, of an object that is half made
+        return f"<{type(value).__name__}>"

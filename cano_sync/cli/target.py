@@ -1,0 +1,204 @@
+"""From `module:attribute` to the object that is meant."""
+
+from __future__ import annotations
+
+__all__ = ("find", "found_in", "load_module")
+
+import inspect
+import os
+import pkgutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from .errors import CommandError, UserCodeError, near, user_traceback
+
+T = TypeVar("T")
+
+
+def find(target: str, kind: type[T], noun: str) -> T:
+    """The object of this kind that `target` names, or that the factory there makes.
+
+    Args:
+        target: `module:attribute` or `path/to/file.py:attribute`; the attribute may be dotted.
+            The current directory is importable.
+        kind: the class that is wanted.
+        noun: how messages call it.
+
+    Raises:
+        CommandError: there is no such thing; the message says what there is.
+        UserCodeError: the module, or the factory, raised.
+    """
+    where, _, attribute = _split(target, noun)
+    module = load_module(where)
+    if not attribute:
+        raise CommandError(f"{target!r} does not say which {noun}{_there(module, kind, noun)}")
+    value: Any = module
+    for depth, part in enumerate(attribute.split(".")):
+        try:
+            with users_code(f"{target} could not be looked up"):
+                value = getattr(value, part)
+        except UserCodeError as error:
+            if not isinstance(error.error, AttributeError):
+                raise
+            more = _there(module, kind, noun) if depth == 0 else ""
+            what = f"the module {where!r}" if depth == 0 else _a(value)
+            names = found_in(module, kind) if depth == 0 else dir(value)
+            raise CommandError(
+                f"{target}: {what} has no {part!r}{near(part, names) or more}"
+            ) from None
+    return _made(target, value, kind, noun)
+
+
+def _split(target: str, noun: str) -> tuple[str, str, str]:
+    where, colon, attribute = target.rpartition(":")
+    if not colon:
+        return target, "", ""
+    if not where:
+        raise CommandError(f"{target!r} does not say where the {noun} is; write module{target}")
+    return where, colon, attribute
+
+
+def _made(target: str, value: Any, kind: type[T], noun: str) -> T:
+    """The value, or what it makes when it is a factory."""
+    if isinstance(value, kind):
+        return value
+    if not callable(value):
+        raise CommandError(
+            f"{target} is {_a(value)}, neither a {noun} nor a function that makes one"
+        )
+    needed = _required(value)
+    if needed:
+        raise CommandError(
+            f"{target} needs {', '.join(needed)}; a function that makes a {noun} is called "
+            "without arguments"
+        )
+    with users_code(f"{target}() raised"):
+        made = value()
+    if not isinstance(made, kind):
+        if inspect.iscoroutine(made):
+            made.close()
+        raise CommandError(f"{target}() returned {_a(made)}, not a {noun}")
+    return made
+
+
+def _required(function: Any) -> list[str]:
+    """The parameters that must be given."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # one that is written in C: calling it will tell
+        return []
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in optional]
+
+
+def found_in(module: ModuleType, kind: type[object]) -> list[str]:
+    """The names in a module under which there are objects of this kind."""
+    return [name for name, value in vars(module).items() if isinstance(value, kind)]
+
+
+def _there(module: ModuleType, kind: type[object], noun: str) -> str:
+    names = found_in(module, kind)
+    if not names:
+        return f"; there is no {noun} in {module.__name__}"
+    return f"; {module.__name__} has {', '.join(names)}"
+
+
+def _a(value: object) -> str:
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+
+
+@contextmanager
+def users_code(what: str) -> Iterator[None]:
+    """What the user's code raises in here becomes a `UserCodeError`.
+
+    Ctrl-C passes. A module that ends the program, as a script does that was not meant to be
+    imported, is told so.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        raise CommandError(
+            f"{what}: it ended the program, by SystemExit({error.code!r}); put what a script does "
+            "under `if __name__ == '__main__':`"
+        ) from None
+    except Exception as error:
+        raise UserCodeError(what, error) from error
+
+
+def load_module(where: str) -> ModuleType:
+    """Import a module by its name, or the file at a path.
+
+    Raises:
+        CommandError: there is none.
+        UserCodeError: its own code raised.
+    """
+    if where.endswith(".py") or os.sep in where:
+        return _from_file(Path(where))
+    if not all(part.isidentifier() for part in where.split(".")):
+        raise CommandError(f"{where!r} is neither a module's name nor the path of a .py file")
+    _make_importable(Path.cwd())
+    try:
+        with users_code(f"{where} could not be imported"):
+            return import_module(where)
+    except UserCodeError as error:
+        if not _is_missing(error.error, where):
+            raise
+        missing = str(getattr(error.error, "name", where))
+        parent, _, last = missing.rpartition(".")
+        hint = near(last, _modules_in(parent))
+        raise CommandError(
+            f"there is no module {missing!r}{hint or ', here or among the installed packages'}"
+        ) from None
+
+
+def _from_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        names = (file.name for file in path.parent.glob("*.py")) if path.parent.is_dir() else ()
+        raise CommandError(f"the file {path} {what}{near(path.name, names)}")
+    path = path.resolve()
+    _make_importable(Path.cwd())
+    _make_importable(path.parent)  # first, as for a script: its siblings are its own
+    # Registered, as pickle and dataclasses want it, and under no other module's name.
+    name = path.stem if path.stem not in {*sys.modules, *sys.stdlib_module_names} else None
+    spec = spec_from_file_location(name or f"cano_sync_file_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise CommandError(f"the file {path} is no Python module; its name must end in .py")
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        with users_code(f"{path.name} could not be imported"):
+            spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(spec.name, None)
+        raise
+    return module
+
+
+def _make_importable(folder: Path) -> None:
+    """Put a folder first, as Python does with that of a script."""
+    entry = str(folder)
+    if entry in sys.path:
+        sys.path.remove(entry)
+    sys.path.insert(0, entry)
+
+
+def _is_missing(error: BaseException, name: str) -> bool:
+    """Whether it is this very module that is missing, not one that it imports itself."""
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+        return False
+    in_users_code = any(line.startswith("  File ") for line in user_traceback(error))
+    return not in_users_code and f"{name}.".startswith(f"{error.name}.")
+
+
+def _modules_in(parent: str) -> list[str]:
+    """The names of the modules beside a missing one."""
+    where = getattr(sys.modules.get(parent), "__path__", None) if parent else [str(Path.cwd())]
+    return [found.name for found in pkgutil.iter_modules(where)] if where is not None else []

@@ -1,0 +1,146 @@
+"""`cano-sync schedule`: a scheduler in the foreground, until a signal stops it."""
+
+from __future__ import annotations
+
+__all__ = ("keep", "news")
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from functools import partial
+
+from ..cancellation import CancellationToken
+from ..duration import slice_of
+from ..errors import WorkflowCancelledError, describe
+from ..scheduler import FlowState, FlowStatus, Scheduler
+from .errors import FAILED, say
+from .leave import Leave
+from .signals import Interruptions
+from .states import name_of
+from .views import Moving, console_on_stderr, draw_flows, is_moving
+
+LOOK = 0.5
+"""Seconds between two looks at the flows, where nothing can move and lines tell what changed."""
+
+
+def keep(scheduler: Scheduler, *, patience: float | None, leave: Leave) -> int:
+    """Run it until Ctrl-C or SIGTERM, and then stop it in good order.
+
+    A second signal cancels what still runs, a third ends the process.
+
+    Args:
+        scheduler: not started yet.
+        patience: how many seconds running flows have to finish after a signal; then they are
+            cancelled. None for as long as it takes.
+        leave: is told when nothing runs any more.
+
+    Returns:
+        The exit code: 0 if all flows could finish.
+    """
+    console = console_on_stderr()
+    moves = is_moving(console)
+    view = Moving(console, partial(draw_flows, scheduler.list)) if moves else nullcontext()
+    clock = _Clock(scheduler)
+    with Interruptions(clock.ended.cancel, lambda name: scheduler.stop(0)) as signals:
+        with view:
+            before = _watched(scheduler, clock, LOOK if not moves else None)
+            if clock.error is None:
+                say(f"stopping, by {signals.name or 'itself'}{_running(before)}")
+            scheduler.stop(patience)
+            clock.join()
+        after = scheduler.list()
+        if not moves:
+            _told(before, after)
+        leave.is_over = True
+    if clock.error is not None:
+        raise clock.error
+    return FAILED if _were_cut_off(before, after) else 0
+
+
+class _Clock:
+    """The thread that a scheduler runs on; `ended` is cancelled when it has, or shall.
+
+    It is no context manager of the scheduler's own, which would not say that the scheduler was
+    stopped by one of its flows, or has failed.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.ended = CancellationToken()  # what a signal handler can cancel, and a thread wait for
+        self.error: BaseException | None = None
+        self._scheduler = scheduler
+        self._thread = threading.Thread(target=self._run, name="cano-schedule", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._scheduler.start()
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.ended.cancel()
+
+    def join(self) -> None:
+        """Wait for its end; a signal is handled meanwhile."""
+        while self._thread.is_alive():
+            self._thread.join(slice_of(None))
+
+
+def _watched(scheduler: Scheduler, clock: _Clock, look: float | None) -> Sequence[FlowStatus]:
+    """The flows at the moment when it shall end; until then lines tell what changes, if wanted."""
+    seen: Sequence[FlowStatus] = scheduler.list()
+    if look is not None:
+        for flow in seen:
+            say(f"{flow.id}: {flow.schedule}")
+    while not clock.ended.wait(look):
+        seen = scheduler.list() if look is None else _told(seen, scheduler.list())
+    return scheduler.list() if look is None else _told(seen, scheduler.list())
+
+
+def _running(flows: Sequence[FlowStatus]) -> str:
+    names = [flow.id for flow in flows if flow.state is FlowState.RUNNING]
+    return f"; {', '.join(names)} may finish" if names else ""
+
+
+def _told(before: Sequence[FlowStatus], after: Sequence[FlowStatus]) -> Sequence[FlowStatus]:
+    for line in news(before, after):
+        say(line)
+    return after
+
+
+def news(before: Sequence[FlowStatus], after: Sequence[FlowStatus]) -> Iterator[str]:
+    """What has changed between two looks, a line for each flow and kind of news."""
+    known = {flow.id: flow for flow in before}
+    for flow in after:
+        old = known.pop(flow.id, None)
+        if old is None:
+            yield f"{flow.id}: new, {flow.schedule}"
+            continue
+        if (flow.last_duration, flow.last_error) != (old.last_duration, old.last_error):
+            yield f"{flow.id}: {ended(flow)}"
+        if flow.skipped > old.skipped:
+            yield f"{flow.id}: skipped, for it is still running ({flow.skipped} times in all)"
+        if flow.state is not old.state and flow.state not in _USUAL:
+            yield f"{flow.id}: {flow.state}"
+    for gone in known:
+        yield f"{gone}: removed"
+
+
+_USUAL = (FlowState.IDLE, FlowState.RUNNING, FlowState.STOPPED)
+
+
+def ended(flow: FlowStatus) -> str:
+    """How the last run of a flow has ended."""
+    if flow.last_duration is None:
+        return "has not run"
+    if flow.last_error is not None:
+        row = f", {flow.failures} in a row" if flow.failures > 1 else ""
+        return f"failed after {flow.last_duration:.3f} s{row}: {describe(flow.last_error)}"
+    return f"{name_of(flow.last_result)} after {flow.last_duration:.3f} s"
+
+
+def _were_cut_off(before: Sequence[FlowStatus], after: Sequence[FlowStatus]) -> bool:
+    """Whether a run that was going on at the signal was cancelled."""
+    running = {flow.id for flow in before if flow.state is FlowState.RUNNING}
+    return any(
+        flow.id in running and isinstance(flow.last_error, WorkflowCancelledError) for flow in after
+    )
