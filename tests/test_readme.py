@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from enum import Enum
 from pathlib import Path
+
+import pytest
+
+from cano_sync import Workflow
+from cano_sync.scheduler import Scheduler
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -47,3 +53,41 @@ def test_every_link_to_a_file_leads_to_one() -> None:
 def test_every_example_is_in_the_table() -> None:
     for file in (ROOT / "examples").glob("*.py"):
         assert f"(examples/{file.name})" in TEXT, file.name
+
+
+def test_a_run_is_seen_as_the_readme_says() -> None:
+    """The observers of the second part, attached to the workflow of the first."""
+    observing = next(block for block in blocks("python") if "Recorder()" in block)
+    own = next(block for block in blocks("python") if "class Path(Observer)" in block)
+    end = "workflow.with_observer(Path()).orchestrate(Quote.ASK)"
+    program = "\n".join((blocks("python")[0], observing, own, end))
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=50,
+        cwd=ROOT,
+    )
+    for line in ("  ask ", "cancelled", "-> ASK", "-> DONE"):
+        assert line in ended.stdout
+
+
+def test_the_timetable_of_the_readme_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its flows are added as they stand there, each with some workflow; it is not started."""
+    (block,) = (block for block in blocks("python") if "scheduler.cron(" in block)
+    names: dict[str, object] = {}
+    for name in ("sync", "report", "backup", "reindex"):
+        states = Enum(name.capitalize(), "START DONE")  # type: ignore[misc]
+        workflow = Workflow().register(states.START, lambda: None).add_exit_state(states.DONE)
+        names |= {name: workflow, name.capitalize(): states}
+    monkeypatch.setattr(Scheduler, "start", lambda self: None)
+    exec(block, names)
+    scheduler = names["scheduler"]
+    assert isinstance(scheduler, Scheduler)
+    assert [status.schedule for status in scheduler.list()] == [
+        "every 10 min",
+        "cron 0 9 * * MON in Europe/Zurich",
+        "every Sunday at 03:00",
+        "by hand",
+    ]
