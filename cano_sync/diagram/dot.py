@@ -7,8 +7,8 @@ __all__ = ("to_dot",)
 from collections.abc import Iterator
 from typing import Any
 
-from ..observe.recorder import Recorder
-from ..observe.words import clip
+from ..observe.recording.recorder import Recorder
+from ..observe.recording.words import clip
 from ..workflow import Workflow
 from .graph import Edge, Graph, Kind, Node, Split, Way, graph_of
 

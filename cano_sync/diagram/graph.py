@@ -12,9 +12,9 @@ from typing import Any
 
 from ..description import Description, SingleState, SplitState
 from ..errors import ConfigurationError
-from ..observe.record import Fate, Record, Visit
-from ..observe.recorder import Recorder
-from ..observe.words import duration_text, name_of, one_line, plural, tick_text
+from ..observe.recording.record import Fate, Record, Visit
+from ..observe.recording.recorder import Recorder
+from ..observe.recording.words import duration_text, name_of, one_line, plural, tick_text
 from ..workflow import Workflow
 
 MOST_BRANCHES = 8

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..hooks import Observer
 from .logs import LoggingObserver
-from .record import Attempt, Fate, JoinRecord, Record, Span, Visit
-from .recorder import Recorder
-from .rows import Note
+from .recording import Attempt, Fate, JoinRecord, Note, Record, Recorder, Span, Visit
 from .scope import RunFilter
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ from cano_sync.demo.report import Report  # noqa: E402
 from cano_sync.demo.services import SERVICES  # noqa: E402
 from cano_sync.diagram import to_dot  # noqa: E402
 from cano_sync.observe import Recorder  # noqa: E402
-from cano_sync.observe.rows import Row, rows_of  # noqa: E402
-from cano_sync.observe.words import duration_text, tick_text, ticks  # noqa: E402
+from cano_sync.observe.recording.rows import Row, rows_of  # noqa: E402
+from cano_sync.observe.recording.words import duration_text, tick_text, ticks  # noqa: E402
 
 
 def run() -> tuple[Workflow[Any], Report]:

@@ -56,13 +56,13 @@ def test_what_needs_the_extra_says_what_to_install() -> None:
 def test_a_module_that_is_missing_inside_the_extra_is_named_itself() -> None:
     script = """
     import sys
-    sys.modules["cano_sync.observe.tracing"] = None
+    sys.modules["cano_sync.observe.telemetry.tracing"] = None
     try:
         from cano_sync.observe import OpenTelemetryObserver
     except ModuleNotFoundError as error:
         print(error.name)
     """
-    assert run(script) == "cano_sync.observe.tracing\n"
+    assert run(script) == "cano_sync.observe.telemetry.tracing\n"
 
 
 def test_it_is_found_once_and_kept() -> None:

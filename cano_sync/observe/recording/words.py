@@ -21,7 +21,7 @@ import unicodedata
 from enum import Enum
 from reprlib import Repr
 
-from ..errors import NodeExecutionError, PreparationError, RetryExhaustedError, TaskExecutionError
+from ...errors import NodeExecutionError, PreparationError, RetryExhaustedError, TaskExecutionError
 
 
 def name_of(state: object) -> str:

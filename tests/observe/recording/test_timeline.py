@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from cano_sync import CanoError, ConfigurationError, JoinStrategy
 from cano_sync.observe import Attempt, Fate, Record, Span, Visit
-from cano_sync.observe import timeline as room
-from cano_sync.observe.timeline import timeline
-from cano_sync.observe.words import cells
+from cano_sync.observe.recording import timeline as room
+from cano_sync.observe.recording.timeline import timeline
+from cano_sync.observe.recording.words import cells
 from tests.records import exit_visit, record, span, split_visit, visit
 
 WIDTHS = (40, 63, 64, 80, 120, 200)

@@ -12,11 +12,11 @@ from weakref import WeakValueDictionary
 from opentelemetry.trace import Link, Span, TracerProvider, get_tracer, set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
-from ..errors import describe
-from ..join import JoinConfig
-from ..outcome import SplitResult
-from ..strategy import Verdict
-from .labels import ending, state_label
+from ...errors import describe
+from ...join import JoinConfig
+from ...outcome import SplitResult
+from ...strategy import Verdict
+from ..labels import ending, state_label
 from .spans import OpenSpan, record_failure
 
 # What is open below a run, and below a task; below a state they are found by their index.

@@ -10,15 +10,18 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ..duration import Duration, seconds, slice_of
-from ..errors import ConfigurationError
-from ..hooks import Observer
+from ...duration import Duration, seconds, slice_of
+from ...errors import ConfigurationError
+from ...hooks import Observer
 from .export import to_dict
 from .history import Event, history
 from .page import page
 from .record import Record
 from .rows import Note
 from .timeline import timeline
+
+MOMENT = 0.05
+"""Seconds that a picture waits for tasks that were told to stop when the run ended."""
 
 
 class Recorder(Observer):
@@ -65,6 +68,7 @@ class Recorder(Observer):
         self._events: deque[Event] = deque(maxlen=limit)
         self._heard = 0  # how many events there were
         self._out = 0  # how many tasks are left behind and have not come back
+        self._is_over = False
 
     # What there is to see.
 
@@ -99,7 +103,7 @@ class Recorder(Observer):
         Raises:
             ConfigurationError: too narrow, or coloured without the extra.
         """
-        return timeline(self.record, width, color, note)
+        return timeline(self._settled(), width, color, note)
 
     def to_html(self, title: str | None = None, *, note: Note | None = None) -> str:
         """The run as one page that needs nothing else: details come with the mouse or the keys.
@@ -108,17 +112,26 @@ class Recorder(Observer):
             title: its heading; None for one made of the final state.
             note: what to say of a line, as for `timeline`.
         """
-        return page(self.record, title, note)
+        return page(self._settled(), title, note)
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain data for `json.dumps`: values by their repr, errors by their text."""
-        return to_dict(self.record)
+        return to_dict(self._settled())
+
+    def _settled(self) -> Record:
+        """The record; of a run that is over, once those are back who were just told to stop."""
+        with self._lock:
+            is_over = self._is_over
+        if is_over:
+            self.wait_for_returns(MOMENT)
+        return self.record
 
     def wait_for_returns(self, timeout: Duration = 0.1) -> bool:
         """Wait until all tasks that the run has left behind have given their threads back.
 
-        A task that listens to its token is back within a millisecond or so; without this wait the
-        record may call it abandoned.
+        A task that listens to its token is back within a millisecond or so; until then the record
+        calls it abandoned. Pictures of a run that is over wait for a twentieth of a second by
+        themselves.
 
         Args:
             timeout: for how many seconds at most. Ctrl-C ends the wait, too.
@@ -149,14 +162,16 @@ class Recorder(Observer):
             self._started_at, self._zero = time.time(), self._clock()
             self._events.clear()
             self._events.append((0.0, "run_started", told))
-            self._heard, self._out = 1, 0
+            self._heard, self._out, self._is_over = 1, 0, False
             self._back.notify_all()
 
     def run_cancelled(self, **told: Any) -> None:
         self._keep("run_cancelled", told)
 
     def run_finished(self, **told: Any) -> None:
-        self._keep("run_finished", told)
+        with self._lock:
+            self._keep("run_finished", told)
+            self._is_over = self._is_over or told["run_id"] == self._run_id
 
     def state_entered(self, **told: Any) -> None:
         self._keep("state_entered", told)

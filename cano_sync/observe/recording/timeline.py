@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TypeAlias
 
-from ..errors import ConfigurationError
-from ..lazy import Lazy
+from ...errors import ConfigurationError
+from ...lazy import Lazy
 from .record import Fate, Record
 from .rows import Look, Note, Piece, Row, rows_of
 from .words import (

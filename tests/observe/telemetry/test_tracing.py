@@ -38,7 +38,7 @@ from cano_sync import (
 )
 from cano_sync.observe import OpenTelemetryObserver
 from tests.conftest import Eventually
-from tests.observe.tracing_rig import Rig, events, facts, outcomes
+from tests.observe.telemetry.tracing_rig import Rig, events, facts, outcomes
 
 
 class Order(Enum):

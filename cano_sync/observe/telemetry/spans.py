@@ -10,7 +10,7 @@ from typing import Any
 from opentelemetry.context import Context, attach, create_key, get_current, get_value, set_value
 from opentelemetry.trace import Span, SpanContext, Status, StatusCode, set_span_in_context
 
-from ..errors import NodeExecutionError, PreparationError, TaskExecutionError, describe
+from ...errors import NodeExecutionError, PreparationError, TaskExecutionError, describe
 
 _CURRENT = create_key("cano_sync.open_span")
 

@@ -9,8 +9,8 @@ from opentelemetry import trace
 
 from cano_sync import ConfigurationError
 from cano_sync.observe import OpenTelemetryObserver
-from cano_sync.observe.spans import OpenSpan
-from tests.observe.tracing_rig import Rig
+from cano_sync.observe.telemetry.spans import OpenSpan
+from tests.observe.telemetry.tracing_rig import Rig
 
 
 def opened(rig: Rig, name: str) -> OpenSpan:

@@ -10,12 +10,12 @@ from typing import Any
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
-from ..errors import ConfigurationError
-from ..hooks import Observer
-from ..join import JoinConfig
-from ..outcome import SplitResult
-from ..strategy import Verdict
-from .labels import ending, workflow_label
+from ...errors import ConfigurationError
+from ...hooks import Observer
+from ...join import JoinConfig
+from ...outcome import SplitResult
+from ...strategy import Verdict
+from ..labels import ending, workflow_label
 from .metrics import Metrics
 from .tracing import Tracing
 

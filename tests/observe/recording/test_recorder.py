@@ -30,6 +30,7 @@ from cano_sync import (
 )
 from cano_sync.hooks import HOOKS, overridden
 from cano_sync.observe import Fate, Record, Recorder
+from cano_sync.observe.recording import recorder as room
 
 SOON = 20.0
 """Seconds after which a test gives up on what should take milliseconds."""
@@ -142,6 +143,26 @@ def test_a_branch_that_listens_is_cancelled_and_one_that_is_deaf_is_abandoned(
     branches = recorder.record.visits[0].branches
     assert [branch.fate for branch in branches[:2]] == [Fate.CANCELLED, Fate.CANCELLED]
     assert branches[1].late is not None
+
+
+def test_a_picture_of_a_run_that_is_over_waits_a_moment_for_who_listens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A loser that is just on its way back is not called abandoned."""
+    monkeypatch.setattr(room, "MOMENT", SOON)  # the machine may be busy
+    begun, told = threading.Event(), threading.Event()
+
+    def listens(store: Any, cancel: CancellationToken) -> None:
+        begun.set()
+        try:
+            cancel.sleep(SOON)
+        finally:
+            told.wait(SOON)
+
+    recorder = recorded(split([listens, lambda: begun.wait(SOON)], JoinStrategy.ANY), Step.SPLIT)
+    assert recorder.record.visits[0].branches[0].fate is Fate.ABANDONED
+    threading.Timer(0.01, told.set).start()
+    assert "cancelled" in recorder.timeline(100)
 
 
 def test_a_run_that_was_cancelled_says_so() -> None:
@@ -297,7 +318,7 @@ def test_importing_the_wing_loads_nothing_optional(wing: str) -> None:
         f"import sys; before = set(sys.modules); import cano_sync.{wing};"
         "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
     )
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
     foreign = {name for name in done.stdout.split() if name not in sys.stdlib_module_names}

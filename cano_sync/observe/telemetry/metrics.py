@@ -16,8 +16,8 @@ from opentelemetry.metrics import (
 )
 
 # How many threads of the process's pools are at work: nobody but the engine knows.
-from .._engine.pool import abandoned_tasks, occupancy
-from .labels import state_label
+from ..._engine.pool import abandoned_tasks, occupancy
+from ..labels import state_label
 
 BUCKETS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),

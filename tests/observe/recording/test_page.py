@@ -12,7 +12,7 @@ import pytest
 
 from cano_sync import JoinConfig, JoinStrategy
 from cano_sync.observe import Attempt, Fate, JoinRecord, Record
-from cano_sync.observe.page import page
+from cano_sync.observe.recording.page import page
 from tests.browser import Browser, needs_browser
 from tests.records import exit_visit, record, span, split_visit, visit
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cano_sync import RetryExhaustedError, TaskExecutionError
-from cano_sync.observe.words import (
+from cano_sync.observe.recording.words import (
     cells,
     clip,
     duration_text,

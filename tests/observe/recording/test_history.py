@@ -8,7 +8,7 @@ import pytest
 
 from cano_sync import JoinConfig, JoinStrategy, Outcome, SplitResult, Verdict
 from cano_sync.observe import Fate, Record, Span
-from cano_sync.observe.history import Event, history
+from cano_sync.observe.recording.history import Event, history
 
 BOOM = ValueError("boom")
 JOIN: JoinConfig[str] = JoinConfig(JoinStrategy.ANY, "NEXT")

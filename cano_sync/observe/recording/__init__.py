@@ -1,0 +1,7 @@
+"""One run, recorded: as data, as a timeline of text, as a page."""
+
+from .record import Attempt, Fate, JoinRecord, Record, Span, Visit
+from .recorder import Recorder
+from .rows import Note
+
+__all__ = ("Attempt", "Fate", "JoinRecord", "Note", "Record", "Recorder", "Span", "Visit")

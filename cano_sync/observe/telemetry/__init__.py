@@ -1,0 +1,5 @@
+"""Runs as OpenTelemetry's traces and metrics; the one wing that needs the extra `otel`."""
+
+from .observer import OpenTelemetryObserver
+
+__all__ = ("OpenTelemetryObserver",)
