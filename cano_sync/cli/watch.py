@@ -19,6 +19,9 @@ from .states import name_of
 KEPT = 200
 """How many visited states are remembered: a run may go round for days."""
 
+MOMENT = 0.05
+"""Seconds that threads get to come back before they are said to run still."""
+
 
 @dataclass(slots=True)
 class TaskSeen:
@@ -28,7 +31,7 @@ class TaskSeen:
         name: its name.
         index: of a branch; else None.
         began: on the clock of `time.monotonic()`.
-        fate: "runs", "done", "failed", "cancelled", "left behind".
+        fate: "running", "done", "failed", "cancelled", "left behind".
         ended: when, on the same clock; None while it runs.
         note: what else there is to say.
     """
@@ -36,7 +39,7 @@ class TaskSeen:
     name: str
     index: int | None
     began: float
-    fate: str = "runs"
+    fate: str = "running"
     ended: float | None = None
     note: str = ""
 
@@ -89,7 +92,8 @@ class Watch(Observer):
         self.began = clock()
         self._tell = tell
         self._clock = clock
-        self._lock = threading.Lock()  # guards all that follows, visits and tasks included
+        # Guards all that follows, visits and tasks included; told when a thread has come back.
+        self._lock = threading.Condition(threading.Lock())
         self._visits: deque[Visit] = deque(maxlen=KEPT)
         self._entered = 0
 
@@ -110,9 +114,14 @@ class Watch(Observer):
         Of the latter the threads have not come back yet.
         """
         with self._lock:
+            # Who listens is back in a millisecond or so, and does not still run.
+            self._lock.wait_for(lambda: "left behind" not in self._fates(), MOMENT)
             tasks = list(self._visits[-1].tasks.values()) if self._visits else []
         cancelled = [task.name for task in tasks if task.fate in ("cancelled", "left behind")]
         return cancelled, [task.name for task in tasks if task.fate == "left behind"]
+
+    def _fates(self) -> list[str]:
+        return [task.fate for task in self._visits[-1].tasks.values()] if self._visits else []
 
     # The hooks. Each changes what is known, and then tells it, without the lock.
 
@@ -170,6 +179,8 @@ class Watch(Observer):
 
     def task_returned(self, *, task: str, index: int | None, **_: object) -> None:
         self._ended(task, index, "cancelled", "its thread has come back")
+        with self._lock:
+            self._lock.notify_all()
 
     def attempt_failed(
         self,

@@ -83,7 +83,7 @@ def test_a_picture_shows_who_runs_first_where_not_all_have_room(
     )
     run = workflow.with_observer(watch).submit("ASK")
     here.wait(20)
-    eventually(lambda: "5 runs, 50 done" in drawn(watch))
+    eventually(lambda: "5 running, 50 done" in drawn(watch))
     picture = drawn(watch)
     for n in range(5):
         assert f"slow {n}" in picture
