@@ -25,11 +25,11 @@ class News:
     Who comes too late is not told any more; each start is told one end, whoever of two threads
     comes first.
 
-    The lock guards `_heard`, `_state`, `_since`, `_over` and `_open`, and of each task's news how
-    far it has come. Observers are called without it.
+    The lock guards `_heard`, `_state`, `_since`, `_over`, `_open` and `_cut`, and of each task's
+    news how far it has come. Observers are called without it.
     """
 
-    __slots__ = ("_began", "_heard", "_id", "_open", "_over", "_since", "_state", "lock")
+    __slots__ = ("_began", "_cut", "_heard", "_id", "_open", "_over", "_since", "_state", "lock")
 
     def __init__(self, run_id: str, heard: Heard) -> None:
         self.lock = threading.Lock()
@@ -39,6 +39,7 @@ class News:
         self._state: Any = _NOWHERE  # what the run is in and has to leave
         self._over = False
         self._open: dict[int | None, TaskNews] = {}  # the tasks that have no end yet, by index
+        self._cut: dict[int | None, TaskNews] = {}  # those that the end of the run gave theirs
 
     def hears(self, hook: str) -> bool:
         """Whether anybody listens to this hook: for news that cost something to put together."""
@@ -99,6 +100,8 @@ class News:
             self._over = True
             left, since = self._state, self._since
             self._state = _NOWHERE
+            # Before the split among whose branches they are has left them, it may be.
+            self._cut = dict(self._open)
             unended = list(self._open.values())
         is_cancelled = isinstance(error, Cancelled | KeyboardInterrupt)
         if isinstance(error, WorkflowCancelledError):  # or that of a run nested in a task of it
@@ -143,7 +146,7 @@ class News:
     def leave(self, index: int | None, errand: Errand, reason: str | None) -> None:
         """Abandon who performs this task (a branch; None: the run's own), if it is not done."""
         with self.lock:
-            task = self._open.get(index)
+            task = self._open.get(index) or self._cut.get(index)
         if task is None:
             errand.abandon()
             return

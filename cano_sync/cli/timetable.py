@@ -134,7 +134,8 @@ def ended(flow: FlowStatus) -> str:
         return "has not run"
     if flow.last_error is not None:
         row = f", {flow.failures} in a row" if flow.failures > 1 else ""
-        return f"failed after {flow.last_duration:.3f} s{row}: {describe(flow.last_error)}"
+        cause = describe(flow.last_error.__cause__ or flow.last_error)
+        return f"failed after {flow.last_duration:.3f} s{row}: {cause}"
     return f"{name_of(flow.last_result)} after {flow.last_duration:.3f} s"
 
 

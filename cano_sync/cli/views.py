@@ -32,7 +32,7 @@ from .states import name_of
 from .watch import TaskSeen, Visit, Watch
 
 _LOOKS = {
-    "runs": ("▶", ">", "cyan"),
+    "running": ("▶", ">", "cyan"),
     "done": ("✔", "+", "green"),
     "failed": ("✖", "x", "red"),
     "cancelled": ("■", "-", "yellow"),
@@ -100,7 +100,7 @@ def draw_run(watch: Watch, console: Console) -> RenderableType:
         table.add_row(Text(f"  {entered - len(shown)} states before", style="dim"), "", "")
     for visit in shown:
         last = visit is shown[-1]
-        fate = "failed" if visit.note else "runs" if visit.ended is None and last else "done"
+        fate = "failed" if visit.note else "running" if visit.ended is None and last else "done"
         state = Text(f"{_mark(fate, plain)} {visit.state}", style=f"bold {_LOOKS[fate][2]}")
         table.add_row(state, f"{visit.lasted(now):.3f} s", _tally(visit) or visit.note)
         if last:
@@ -113,7 +113,7 @@ def _add_tasks(table: Table, visit: Visit, now: float, room: int, plain: bool) -
     """The branches, those that run first when not all fit."""
     tasks = [task for task in visit.tasks.values() if task.index is not None or task.note]
     if len(tasks) > room:
-        tasks.sort(key=lambda task: task.fate != "runs")
+        tasks.sort(key=lambda task: task.fate != "running")
     for task in tasks[:room]:
         mark, style = _mark(task.fate, plain), _LOOKS[task.fate][2]
         table.add_row(
@@ -124,7 +124,7 @@ def _add_tasks(table: Table, visit: Visit, now: float, room: int, plain: bool) -
 
 
 def _said(task: TaskSeen) -> Text:
-    fate = "" if task.fate in ("runs", "done") else task.fate
+    fate = "" if task.fate in ("running", "done") else task.fate
     return Text(": ".join(filter(None, (fate, task.note))))
 
 
@@ -155,9 +155,9 @@ def draw_flows(flows: Callable[[], Iterable[FlowStatus]]) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for head in ("flow", "schedule", "state"):
         table.add_column(head, no_wrap=True)
-    for head in ("runs", "failed in a row", "skipped", "last start", "took"):
-        table.add_column(head, justify="right")
-    table.add_column("result", overflow="ellipsis", no_wrap=True)
+    for head in ("runs", "failed", "skipped", "last", "took"):
+        table.add_column(head, justify="right", no_wrap=True, min_width=len(head))
+    table.add_column("result", no_wrap=True, max_width=40)
     table.add_column("next", no_wrap=True)
     for flow in flows():
         counts = (str(flow.runs), str(flow.failures or ""), str(flow.skipped or ""))
@@ -172,7 +172,8 @@ def draw_flows(flows: Callable[[], Iterable[FlowStatus]]) -> RenderableType:
 def _flow_result(flow: FlowStatus) -> Text:
     """What the last run came to."""
     if flow.last_error is not None:
-        return Text(one_line(describe(flow.last_error)), style="red")
+        cause = flow.last_error.__cause__ or flow.last_error
+        return Text(one_line(describe(cause)), style="red")
     return Text("" if flow.last_result is None else name_of(flow.last_result), style="green")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .._engine.pool import abandoned_tasks
 from ..errors import WorkflowCancelledError, describe
 from ..hooks import Observer
 from .errors import one_line
@@ -18,6 +19,9 @@ from .states import name_of
 
 KEPT = 200
 """How many visited states are remembered: a run may go round for days."""
+
+MOMENT = 0.05
+"""Seconds that threads get to come back before they are said to run still."""
 
 
 @dataclass(slots=True)
@@ -28,17 +32,19 @@ class TaskSeen:
         name: its name.
         index: of a branch; else None.
         began: on the clock of `time.monotonic()`.
-        fate: "runs", "done", "failed", "cancelled", "left behind".
+        fate: "running", "done", "failed", "cancelled", "left behind".
         ended: when, on the same clock; None while it runs.
         note: what else there is to say.
+        is_back: whether its thread was left behind, and has come back.
     """
 
     name: str
     index: int | None
     began: float
-    fate: str = "runs"
+    fate: str = "running"
     ended: float | None = None
     note: str = ""
+    is_back: bool = False
 
     def lasted(self, now: float) -> float:
         """Seconds until its end, or until now."""
@@ -89,7 +95,8 @@ class Watch(Observer):
         self.began = clock()
         self._tell = tell
         self._clock = clock
-        self._lock = threading.Lock()  # guards all that follows, visits and tasks included
+        # Guards all that follows, visits and tasks included; told when a thread has come back.
+        self._lock = threading.Condition(threading.Lock())
         self._visits: deque[Visit] = deque(maxlen=KEPT)
         self._entered = 0
 
@@ -110,9 +117,17 @@ class Watch(Observer):
         Of the latter the threads have not come back yet.
         """
         with self._lock:
+            # Who listens is back in a millisecond or so, and does not still run. And that a task
+            # was left behind may be told a moment after the run has ended.
+            self._lock.wait_for(lambda: not (abandoned_tasks() or self._has_left()), MOMENT)
             tasks = list(self._visits[-1].tasks.values()) if self._visits else []
         cancelled = [task.name for task in tasks if task.fate in ("cancelled", "left behind")]
         return cancelled, [task.name for task in tasks if task.fate == "left behind"]
+
+    def _has_left(self) -> bool:
+        """Whether a task of the last state was left behind. The lock is held."""
+        tasks = self._visits[-1].tasks.values() if self._visits else ()
+        return any(task.fate == "left behind" for task in tasks)
 
     # The hooks. Each changes what is known, and then tells it, without the lock.
 
@@ -169,7 +184,12 @@ class Watch(Observer):
         self._ended(task, index, "left behind", "its thread still runs")
 
     def task_returned(self, *, task: str, index: int | None, **_: object) -> None:
-        self._ended(task, index, "cancelled", "its thread has come back")
+        with self._lock:
+            seen = self._find(task, index)
+            if seen is not None:
+                seen.fate, seen.note, seen.is_back = "cancelled", "its thread has come back", True
+            self._lock.notify_all()
+        self._news(f"  {task} has come back")
 
     def attempt_failed(
         self,
@@ -194,6 +214,10 @@ class Watch(Observer):
         with self._lock:
             seen = self._find(task, index)
             if seen is None:  # of a state that is long forgotten
+                return
+            # Threads tell of themselves, and so not in one order: who is back is not left behind
+            # any more, and who was left behind stays so, cancelled as it is.
+            if seen.is_back or (seen.fate, fate) == ("left behind", "cancelled"):
                 return
             seen.fate, seen.note = fate, note or seen.note
             seen.ended = seen.ended or self._clock()

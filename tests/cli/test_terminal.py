@@ -16,7 +16,7 @@ COLOUR = re.compile(r"\x1b\[[\d;]*3[1-6]m")
 def test_the_machine_is_seen_moving(terminal) -> None:
     run = terminal("run", "shop:branches", "--live")
     run.until("deaf")
-    run.until("3 branches: 3 runs")
+    run.until("3 branches: 3 running")
     run.press(CTRL_C)
     code, _ = run.ended()
     assert code == 130
@@ -65,7 +65,7 @@ def test_ctrl_c_cancels_and_says_what(terminal) -> None:
     last = run.shown.splitlines()[-1]
     assert re.search(
         r"cano-sync: cancelled in Quote.ASK after \S+ s, by Ctrl-C; cancelled: near, far, deaf; "
-        r"still running: (near, |far, )*deaf$",
+        r"still running: deaf$",
         last,
     )
     assert "Traceback" not in run.shown
@@ -79,7 +79,7 @@ def test_ctrl_c_is_told_as_json_too(terminal) -> None:
     told = json.loads(out)
     assert (code, told["outcome"], told["reason"]) == (130, "cancelled", "Ctrl-C")
     assert (told["state"], told["cancelled"]) == ("ASK", ["near", "far", "deaf"])
-    assert "deaf" in told["running"]
+    assert told["running"] == ["deaf"]
 
 
 def test_a_second_ctrl_c_does_not_wait_for_the_grace(terminal) -> None:

@@ -116,7 +116,7 @@ def test_lines_tell_what_becomes_of_the_flows(process) -> None:
 
 def test_on_a_terminal_a_table_moves(terminal, night) -> None:
     run = terminal("schedule", "night:scheduler", size=(140, 30))
-    for text in ("every 0.2 s", "SWEPT", "no route to the till", "running"):
+    for text in ("skipped", "every 0.2 s", "SWEPT", "no route to the till", "running"):
         run.until(text)
     run.press("\x03")
     run.until("count may finish")

@@ -55,6 +55,20 @@ def test_a_failed_attempt_and_a_failed_task_say_why(watch: Watch, told: list[str
     assert any(line.startswith("LOAD failed, on to SORRY: ") for line in told)
 
 
+@pytest.mark.parametrize("hooks", [["cancelled", "abandoned"], ["abandoned", "cancelled"]])
+def test_who_was_left_behind_is_said_to_run_until_it_is_back(watch: Watch, hooks) -> None:
+    """Whichever is told first: the two come from different threads."""
+    here = {"run_id": "r", "state": "A", "task": "load", "index": None}
+    watch.state_entered(run_id="r", state="A", is_exit=False)
+    watch.task_started(**here)
+    more = {"cancelled": {"duration": 0.1, "reason": None}, "abandoned": {"attempt": 1}}
+    for hook in hooks:
+        getattr(watch, f"task_{hook}")(**here, **more[hook])
+    assert watch.stopped() == (["load"], ["load"])
+    watch.task_returned(**here, attempt=1, late=0.2)
+    assert watch.stopped() == (["load"], [])
+
+
 def test_a_run_that_goes_round_for_days_does_not_fill_the_memory(watch: Watch) -> None:
     rounds = iter(["A"] * 1000 + ["END"])
     workflow = Workflow().register("A", lambda: next(rounds)).add_exit_state("END")
@@ -83,7 +97,7 @@ def test_a_picture_shows_who_runs_first_where_not_all_have_room(
     )
     run = workflow.with_observer(watch).submit("ASK")
     here.wait(20)
-    eventually(lambda: "5 runs, 50 done" in drawn(watch))
+    eventually(lambda: "5 running, 50 done" in drawn(watch))
     picture = drawn(watch)
     for n in range(5):
         assert f"slow {n}" in picture

@@ -32,7 +32,9 @@ from cano_sync import (
     task,
 )
 from cano_sync._engine.machine import Machine
-from cano_sync.hooks import Observer
+from cano_sync._engine.news import News
+from cano_sync._engine.pool import Errand
+from cano_sync.hooks import Observer, heard_by
 from tests.conftest import Eventually
 from tests.observing import Notes
 
@@ -439,6 +441,27 @@ def test_a_cancelled_split_is_not_decided_and_all_its_branches_are_cancelled(
     eventually(lambda: len(notes.of("task_cancelled")) == 3)
     assert {facts["reason"] for facts in notes.of("task_cancelled")} == {"closing time"}
     assert notes.of("join_decided") == notes.of("branch_landed") == []
+
+
+def test_a_branch_that_is_left_after_the_run_was_told_to_be_over_is_told_as_abandoned(
+    notes: Notes, gate: threading.Event
+) -> None:
+    """The caller, who tells the end, may be quicker than the split that leaves its branches."""
+    news = News("run", heard_by([notes]))
+    news.started("GO")
+    news.task("deaf", "GO", 0, CancellationToken())
+    at_work = threading.Event()
+    errand = Errand(None, lambda errand: at_work.set() or gate.wait(20))
+    worker = threading.Thread(target=errand.run)
+    worker.start()
+    assert at_work.wait(20)
+    news.finished("GO", Cancelled("enough"))
+    news.leave(0, errand, "enough")
+    late = ("task_cancelled", "run_finished", "task_abandoned", "task_returned")
+    assert notes.names(*late) == ["task_cancelled", "run_finished", "task_abandoned"]
+    gate.set()
+    worker.join(20)
+    assert notes.names(*late)[-1] == "task_returned"
 
 
 def test_a_run_out_of_time_is_told_to_its_end_by_the_caller(
