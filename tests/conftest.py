@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,12 @@ from cano_sync import abandoned_tasks
 # The same examples each time; a busy machine is no reason to fail.
 settings.register_profile("cano_sync", derandomize=True, deadline=None, database=None)
 settings.load_profile("cano_sync")
+
+# What makes coverage follow a child process. Most children are left alone: they fork beside busy
+# threads and die by signals, and coverage has locks of its own.
+MEASURED = {
+    name: os.environ.pop(name) for name in ("COVERAGE_PROCESS_CONFIG",) if name in os.environ
+}
 
 # Files that are only checked: pytest must not import them, not even for doctests.
 collect_ignore = ["typing/gaps.py", "typing/mistakes.py", "typing/workflow.py"]

@@ -22,6 +22,7 @@ from click.testing import CliRunner, Result
 
 from cano_sync import Workflow
 from cano_sync.cli.program import program
+from tests.conftest import MEASURED
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0
@@ -202,7 +203,8 @@ def environment() -> dict[str, str]:
         if name not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM", "PYTHONUNBUFFERED")
     }
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "TERM": "xterm-256color"}
+    path = os.pathsep.join(filter(None, paths))
+    return {**kept, **MEASURED, "PYTHONPATH": path, "TERM": "xterm-256color"}
 
 
 COMMAND = (sys.executable, "-m", "cano_sync.cli")

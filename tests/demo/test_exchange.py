@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import MEASURED
+
 ROOT = Path(__file__).parents[2]
 
 
 def held(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    environment = {**os.environ, **MEASURED, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     command = [sys.executable, "-W", "error", "-m", "cano_sync.demo", *arguments]
     return subprocess.run(
         command,
