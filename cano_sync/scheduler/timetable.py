@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ("Gaps", "Grid", "Timetable", "interval_text", "zone_text")
+__all__ = ("SHORTEST", "Gaps", "Grid", "Timetable", "interval_text", "zone_text")
 
 import math
 from collections.abc import Callable
 from datetime import tzinfo
 from typing import Protocol
+
+SHORTEST = 1e-6
+"""Seconds of the shortest interval: what a `timedelta` can say. Far below it, the points of a grid
+would be closer to each other than two numbers."""
 
 
 class Timetable(Protocol):
