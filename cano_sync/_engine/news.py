@@ -103,10 +103,12 @@ class News:
     def finished(self, state: Any, error: BaseException | None) -> None:
         """The run is over, though a thread of it may still be on its way: from now on it is late.
 
-        What is open ends here.
+        What is open ends here. It is told once.
         """
         now = time.perf_counter()
         with self.lock:
+            if self._over:
+                return
             self._over = True
             left, since = self._state, self._since
             self._state = _NOWHERE

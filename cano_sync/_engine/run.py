@@ -68,10 +68,10 @@ def _run_told(
     try:
         news.started(run.state)
         final = _run(run, store, cancel, ambient)
+        news.finished(final, None)
     except BaseException as error:
-        news.finished(run.state, error)
+        news.finished(run.state, error)  # unless Ctrl-C came while that was told
         raise
-    news.finished(final, None)
     return final
 
 
