@@ -24,6 +24,7 @@ def listed(
     Raises:
         WorkflowError: it is no list, or what is in it is no task.
         CanoError: the factory failed.
+        Cancelled: the run was cancelled, or its time was up, meanwhile.
     """
     try:
         given = perform(factory, store, token, site)
@@ -46,6 +47,7 @@ def listed(
         except ConfigurationError as error:
             why = f"task {index} of the list that {factory.name!r} returned: {error}"
             raise _mistake(why, site) from error
+    token.check()  # the run may have gone on without this thread: then no branch is to begin
     return tuple(tasks)
 
 

@@ -316,6 +316,28 @@ def test_who_lists_the_branches_is_a_task_of_the_state(notes: Notes) -> None:
     ]
 
 
+def test_whoever_lists_the_branches_too_late_begins_no_split(
+    notes: Notes, gate: threading.Event, eventually: Eventually
+) -> None:
+    ran: list[int] = []
+
+    def listing() -> list[Callable[..., Any]]:
+        gate.wait(20)
+        return [lambda: ran.append(1)] * 8
+
+    config = JoinConfig(JoinStrategy.ALL, "END")
+    workflow = Workflow[str]().register_split("GO", listing, config).add_exit_state("END")
+    for observed in (workflow, workflow.with_observer(notes)):
+        gate.clear()
+        with pytest.raises(WorkflowTimeoutError):
+            observed.with_timeout(0.02).orchestrate("GO")
+        gate.set()
+        eventually(lambda: abandoned_tasks() == 0)
+    eventually(lambda: len(notes.of("task_returned")) == 1)
+    assert not notes.of("split_started")
+    assert not ran
+
+
 def test_a_loser_that_listens_is_cancelled_and_comes_back(
     notes: Notes, eventually: Eventually
 ) -> None:
