@@ -7,6 +7,7 @@ __all__ = ("Bell", "Left", "abandon", "away", "wait_first")
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import ExitStack
 from contextvars import copy_context
 from typing import Any, TypeVar
 
@@ -129,12 +130,13 @@ def away(
         token.cancel_apart(TIME_IS_UP)
         raise Left(timed_out=timed_out, told=told, reason=reason, error=_last_word(future))
     finally:
-        if not ended:  # by a cancellation, a deadline or Ctrl-C
-            token.cancel_apart("interrupted")
-            gate.close(PATIENCE)
-            if future is None or not future.cancel():
-                leave(errand, token.reason)
-        token.release()
+        with ExitStack() as at_last:
+            at_last.callback(token.release)
+            if not ended:  # by a cancellation, a deadline or Ctrl-C
+                token.cancel_apart("interrupted")
+                gate.close(PATIENCE)
+                if future is None or not future.cancel():
+                    leave(errand, token.reason)
 
 
 def _result(future: Future[T], token: EngineToken) -> T:

@@ -27,7 +27,7 @@ _make = tuple.__new__
 class Ledger:
     """Passive: it starts nothing and waits for nothing. The seats and the coordinator drive it.
 
-    The lock guards `pending`, `_running`, the three counts and `verdict`. The strategy, which may
+    The lock guards `pending`, `_running`, the four counts and `verdict`. The strategy, which may
     be a user's, is asked without it. Once there is a verdict nothing lands any more: from then
     on the lists may be read without the lock.
 
@@ -38,6 +38,8 @@ class Ledger:
         problem: what to raise instead of a failed join: a strategy that is broken, a branch
             that wants out of the program.
         timed_out: whether it was decided by the deadline.
+        all_told: rung, once there is a verdict, by the last of those who were telling by then
+            that their branch has landed; see `is_telling`.
     """
 
     def __init__(
@@ -54,11 +56,13 @@ class Ledger:
         self._seats = 0
         self._successes = 0
         self._errors = 0
+        self._telling = 0  # how many branches are on the tally, and their observers hear of it
         self._values: list[Any] = [None] * count
         self._raised: list[CanoError | None] = [None] * count
         self._began: list[float | None] = [None] * count
         self._ended: list[float | None] = [None] * count
         self.decided: Bell = Future()
+        self.all_told: Bell = Future()
         self.verdict: Verdict | None = None
         self.problem: BaseException | None = None
         self.timed_out = False
@@ -102,6 +106,12 @@ class Ledger:
         with self._lock:
             running, self._running = self._running, {}
         return running
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether observers are still hearing of a branch that had landed before the verdict."""
+        with self._lock:
+            return bool(self._telling)
 
     @property
     def values(self) -> list[Any]:
@@ -161,11 +171,26 @@ class Ledger:
                 self._errors += 1
             # As Tally(...) would, without its detour: this is done for each branch.
             tally = _make(Tally, (self._total, self._successes, self._errors))
+            news = self._site.news
+            is_heard = news is not None and news.hears("branch_landed")
+            self._telling += is_heard
+        if is_heard:  # before anybody decides by it
+            self._tell(index, ended)
+        self._ask(tally)
+
+    def _tell(self, index: int, ended: float) -> None:
+        """Tell the run's observers that a branch has landed."""
         news = self._site.news
-        if news is not None and news.hears("branch_landed"):  # before anybody decides by it
+        assert news is not None
+        try:
             landed = self._outcome(index, ended, time.time() - ended)
             news.tell("branch_landed", state=self._site.state, outcome=landed)
-        self._ask(tally)
+        finally:
+            with self._lock:
+                self._telling -= 1
+                is_last = self.verdict is not None and not self._telling
+            if is_last:  # nothing lands after the verdict: there is one last
+                self.all_told.set_result(None)
 
     def drop(self, index: int) -> None:
         """A branch has ended as a consequence of a cancellation: that is no news."""

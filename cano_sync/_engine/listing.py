@@ -5,8 +5,9 @@ from __future__ import annotations
 __all__ = ("listed",)
 
 from collections.abc import Iterable
+from typing import NoReturn
 
-from ..cancellation import CancellationToken
+from ..cancellation import CancellationToken, Cancelled
 from ..description import show
 from ..errors import ConfigurationError, WorkflowError
 from ..store import Store
@@ -23,11 +24,12 @@ def listed(
     Raises:
         WorkflowError: it is no list, or what is in it is no task.
         CanoError: the factory failed.
+        Cancelled: the run was cancelled, or its time was up, meanwhile.
     """
     try:
         given = perform(factory, store, token, site)
-    except Exception as error:
-        raise failure(error, factory.name, site) from error
+    except (Exception, Cancelled) as error:
+        _fail(error, factory, token, site)
     if not isinstance(given, Iterable) or isinstance(given, str | bytes):
         raise _mistake(
             f"{factory.name!r} must return the list of tasks, not {given!r} of type "
@@ -36,8 +38,8 @@ def listed(
         )
     try:
         given = list(given)  # it may be a generator, whose code runs only now
-    except Exception as error:
-        raise failure(error, factory.name, site) from error
+    except (Exception, Cancelled) as error:
+        _fail(error, factory, token, site)
     tasks = []
     for index, task in enumerate(given):
         try:
@@ -45,7 +47,20 @@ def listed(
         except ConfigurationError as error:
             why = f"task {index} of the list that {factory.name!r} returned: {error}"
             raise _mistake(why, site) from error
+    token.check()  # the run may have gone on without this thread: then no branch is to begin
     return tuple(tasks)
+
+
+def _fail(
+    error: Exception | Cancelled, factory: BoundTask, token: CancellationToken, site: Site
+) -> NoReturn:
+    """Raise it as the factory's failure, unless it is what a cancellation has led to."""
+    known = error
+    if not token.cancelled:
+        known = failure(error, factory.name, site)
+    if known is error:
+        raise error
+    raise known from known.__cause__
 
 
 def _mistake(why: str, site: Site) -> WorkflowError:

@@ -7,6 +7,7 @@ __all__ = ("News", "TaskNews")
 import logging
 import threading
 import time
+from contextlib import ExitStack
 from typing import Any
 
 from ..cancellation import CancellationToken, Cancelled
@@ -46,12 +47,17 @@ class News:
         return hook in self._heard
 
     def tell(self, hook: str, **facts: Any) -> None:
-        """Call a hook of all that hear it. Whatever they raise, but Ctrl-C, is their own loss."""
+        """Call a hook of all that hear it. Whatever they raise, but Ctrl-C, is their own loss.
+
+        Raises:
+            KeyboardInterrupt: it came while one heard this; the others have heard it, too.
+        """
+        interrupt: KeyboardInterrupt | None = None
         for observer, call in self._heard.get(hook, ()):
             try:
                 call(run_id=self._id, **facts)
-            except KeyboardInterrupt:
-                raise
+            except KeyboardInterrupt as error:
+                interrupt = error
             except BaseException:  # Cancelled among them, from a store that is closed by now
                 if self._drop(observer):
                     _log.exception(
@@ -60,6 +66,8 @@ class News:
                         hook,
                         self._id,
                     )
+        if interrupt is not None:
+            raise interrupt
 
     def _drop(self, observer: Observer) -> bool:
         """Tell this observer nothing more; False if another thread was first to say so."""
@@ -86,17 +94,21 @@ class News:
                 return
             left, since = self._state, self._since
             self._state, self._since = (_NOWHERE if is_exit else state), now
-        if left is not _NOWHERE:
-            self._left(left, state, now - since, error)
-        self.tell("state_entered", state=state, is_exit=is_exit)
+        try:
+            if left is not _NOWHERE:
+                self._left(left, state, now - since, error)
+        finally:  # after Ctrl-C as well: it will be told that this state is left
+            self.tell("state_entered", state=state, is_exit=is_exit)
 
     def finished(self, state: Any, error: BaseException | None) -> None:
         """The run is over, though a thread of it may still be on its way: from now on it is late.
 
-        What is open ends here.
+        What is open ends here. It is told once.
         """
         now = time.perf_counter()
         with self.lock:
+            if self._over:
+                return
             self._over = True
             left, since = self._state, self._since
             self._state = _NOWHERE
@@ -107,13 +119,16 @@ class News:
         if isinstance(error, WorkflowCancelledError):  # or that of a run nested in a task of it
             is_cancelled = error.run_id == self._id
         reason = getattr(error, "reason", "interrupted" if is_cancelled else None)
-        for task in unended:
-            task.cancelled(reason)
-        if left is not _NOWHERE:
-            self._left(left, None, now - since, error)
-        if is_cancelled:
-            self.tell("run_cancelled", state=state, reason=reason)
-        self.tell("run_finished", state=state, duration=now - self._began, error=error)
+        took = now - self._began
+        with ExitStack() as last_first:  # all of it is told, whenever Ctrl-C comes
+            told = last_first.callback
+            told(self.tell, "run_finished", state=state, duration=took, error=error)
+            if is_cancelled:
+                told(self.tell, "run_cancelled", state=state, reason=reason)
+            if left is not _NOWHERE:
+                told(self._left, left, None, now - since, error)
+            for task in reversed(unended):
+                told(task.cancelled, reason)
 
     def _left(self, state: Any, following: Any, took: float, error: BaseException | None) -> None:
         self.tell("state_left", state=state, next_state=following, duration=took, error=error)
@@ -151,11 +166,13 @@ class News:
             errand.abandon()
             return
         is_away = task.is_away  # then this thread only waits for the one that has the task
-        task.cancelled(reason)
-        if is_away:
-            errand.abandon()
-        else:
-            task.leave(errand)
+        try:
+            task.cancelled(reason)
+        finally:
+            if is_away:
+                errand.abandon()
+            else:
+                task.leave(errand)
 
 
 class TaskNews:
@@ -234,10 +251,12 @@ class _Absence:
         self._late: float | None = None
 
     def begins(self) -> None:
-        self._task.tell("task_abandoned", attempt=self._attempt)
-        with self._lock:
-            self._is_told = True
-            late = self._late
+        try:
+            self._task.tell("task_abandoned", attempt=self._attempt)
+        finally:  # after Ctrl-C in a hook, too
+            with self._lock:
+                self._is_told = True
+                late = self._late
         if late is not None:
             self._task.tell("task_returned", attempt=self._attempt, late=late)
 

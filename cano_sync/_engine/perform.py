@@ -51,6 +51,8 @@ def _told(task: BoundTask, store: Store, token: CancellationToken, site: Site) -
         # A CanoError is located only further up, where it is known whose mistake it is.
         known = error if isinstance(error, CanoError) else failure(error, task.name, site)
         told.failed(known)
+        if known is error:
+            raise  # as it is: its context is shown, as without observers
         raise known from known.__cause__
     except BaseException as error:  # it wants out of the program
         told.failed(error)

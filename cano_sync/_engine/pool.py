@@ -329,9 +329,9 @@ def _forget() -> None:
     """In a forked child: the threads of the parent are not here, nor its tasks."""
     global _lock
     _lock = threading.Lock()
-    for pool in _pools.values():
-        for thread in pool._threads:
-            _joined_at_exit.pop(thread, None)
+    for thread in list(_joined_at_exit):
+        if isinstance(thread, _Worker):  # of whatever pool: a scheduler has one of its own
+            del _joined_at_exit[thread]
     _pools.clear()
     _abandoned.clear()
 

@@ -68,10 +68,10 @@ def _run_told(
     try:
         news.started(run.state)
         final = _run(run, store, cancel, ambient)
+        news.finished(final, None)
     except BaseException as error:
-        news.finished(run.state, error)
+        news.finished(run.state, error)  # unless Ctrl-C came while that was told
         raise
-    news.finished(final, None)
     return final
 
 
@@ -255,6 +255,8 @@ class _Run:
         task = entry.what.task.name if isinstance(entry.what, SingleState) else None
         known = failure(error, task, Site(self.id, entry.state))
         if mistake or entry.on_error is None:
+            if known is error:
+                raise error  # as it is: its context is shown, too
             raise known from known.__cause__
         self._error = known
         return entry.on_error

@@ -7,6 +7,7 @@ __all__ = ("Split",)
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
+from contextlib import ExitStack
 from contextvars import copy_context
 from types import CoroutineType
 from typing import Any
@@ -109,8 +110,10 @@ class Split:
         finally:
             if ledger.verdict is None:  # after a cancellation or Ctrl-C: the end of all writing
                 ledger.settle(Verdict.FAIL)
-            self._leave_behind()
-            self._token.release()
+            try:
+                self._leave_behind()
+            finally:
+                self._token.release()
         if ledger.problem is not None:
             raise ledger.problem
         if ledger.verdict is not Verdict.PROCEED:
@@ -171,11 +174,12 @@ class Split:
         self._gate.close(PATIENCE)
         self._token.cancel_apart("the join was decided without this branch")
         news = self._site.news
-        for index, errand in running.items():
-            if news is None:
-                errand.abandon()
-            else:
-                news.leave(index, errand, self._token.reason)
+        with ExitStack() as last_first:  # each of them, though Ctrl-C may come in a hook
+            for index, errand in reversed(running.items()):
+                if news is None:
+                    last_first.callback(errand.abandon)
+                else:
+                    last_first.callback(news.leave, index, errand, self._token.reason)
 
     # The run's observers.
 
@@ -187,7 +191,12 @@ class Split:
 
     def _tell_verdict(self) -> None:
         news, ledger = self._site.news, self._ledger
-        if news is None or ledger.problem is not None or not news.hears("join_decided"):
+        if news is None:
+            return
+        if ledger.is_telling:
+            # A branch that had landed before the verdict tells so before: what comes is in order.
+            wait_first(ledger.all_told, self._stopped, self._token.deadline)
+        if ledger.problem is not None or not news.hears("join_decided"):
             return
         news.tell(
             "join_decided",

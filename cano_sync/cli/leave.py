@@ -43,7 +43,7 @@ class Leave:
             signal.signal(signal.SIGINT, self._interrupt)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        if self.is_over:
+        if self.is_over or self.was_interrupted:
             end(number, frame)
         self.was_interrupted = True
         self.grace = SHORT_GRACE

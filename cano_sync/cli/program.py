@@ -7,6 +7,7 @@ __all__ = ("main", "program")
 import io
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -243,11 +244,14 @@ def main() -> NoReturn:
         sys.stdout.reconfigure(errors="backslashreplace")
     leave = Leave()
     leave.listen()
-    try:
-        program.main(prog_name=NAME, obj=leave)
-    except SystemExit as ending:
-        # It may also have interrupted click, which has a code of its own for that.
-        code = INTERRUPTED if leave.was_interrupted else ending.code
+    code: object = INTERRUPTED
+    with suppress(KeyboardInterrupt):  # after the command, but before its end
+        try:
+            program.main(prog_name=NAME, obj=leave)
+        except SystemExit as ending:
+            # It may also have interrupted click, which has a code of its own for that.
+            code = INTERRUPTED if leave.was_interrupted else ending.code
+        leave.is_over = True
     if isinstance(code, str):  # as a task may have said it
         sys.stderr.write(f"{code}\n")
     leave(code if isinstance(code, int) else 0 if code is None else 1)

@@ -6,6 +6,7 @@ __all__ = ("Agenda", "Entry")
 
 import heapq
 import itertools
+import math
 from typing import Generic, TypeVar
 
 from .clock import Alarm, Moment
@@ -42,8 +43,12 @@ class Agenda(Generic[T]):
         self._heaps[on_wall_clock].drop(entry)
 
     def take(self, now: Moment) -> Entry[T] | None:
-        """Take out one entry that is due, the longest overdue of its clock first."""
-        return self._heaps[False].take(now.monotonic) or self._heaps[True].take(now.wall)
+        """Take out one entry that is due, the longest overdue first."""
+        # Of both clocks: on either there may be one that is due again each time that it was taken.
+        monotonic, wall = self._heaps
+        if wall.overdue(now.wall) > monotonic.overdue(now.monotonic):
+            return wall.take(now.wall)
+        return monotonic.take(now.monotonic)
 
     @property
     def alarm(self) -> Alarm:
@@ -78,6 +83,10 @@ class _Heap(Generic[T]):
             heapq.heappop(self._entries)
             self._cancelled -= 1
         return self._entries[0][2] if self._entries else None
+
+    def overdue(self, now: float) -> float:
+        entry = self.first
+        return -math.inf if entry is None else now - entry.at
 
     def take(self, now: float) -> Entry[T] | None:
         entry = self.first

@@ -5,12 +5,13 @@ from __future__ import annotations
 __all__ = ("Dispatcher",)
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from enum import Enum, auto
 from queue import SimpleQueue
 from random import Random
-from typing import Any, TypeAlias
+from typing import Any
 
 from .._engine.pool import Pool
 from ..callbacks import interruptible_wait
@@ -26,10 +27,9 @@ SEATS = 1_000_000
 another, so there is no ceiling but the system's."""
 GRACE = 0.005
 """Seconds that cancelled runs get to end by themselves, before they are left behind."""
+PATIENCE = 0.1
+"""Seconds that the thread of a run that is over gets to come back from users' callbacks."""
 STOPPED = "the scheduler was stopped"
-
-_News: TypeAlias = tuple[str, dict[str, Any]]
-"""A hook, and what it is told."""
 
 
 class _Phase(Enum):
@@ -57,13 +57,22 @@ class Dispatcher:
         self._phase = _Phase.NEW
         self._pool = Pool(SEATS, "cano-flow")
         self._mailbox: Mailbox = SimpleQueue()
+        self._last_look = Moment(0.0, 0.0)
         # Written by `stop` alone, each by one step, and read by everybody.
         self._is_stopping = False
         self._deadlines: list[float] = []  # on the monotonic clock
 
     def _now(self) -> Moment:
         """Read under the lock, so that what happens later has the later time."""
-        return Moment(self._clock.monotonic(), self._clock.wall())
+        self._last_look = Moment(self._clock.monotonic(), self._clock.wall())
+        return self._last_look
+
+    def _now_at_an_end(self) -> Moment:
+        """The same, for the end of a run: that takes place, though a user's clock may fail."""
+        try:
+            return self._now()
+        except Exception:  # the clock's thread meets it, too, and says so
+            return self._last_look
 
     def _wake(self, needed: bool) -> None:
         # One note is enough: the clock thread takes it first, and looks then.
@@ -163,7 +172,8 @@ class Dispatcher:
             # has ended; it is running, and leaves this time out.
             if flow.run is None:
                 flow.serve(now)
-                run = self._begin(flow, now)
+                run = Run(flow, now.monotonic)
+                self._begin(run, now)
                 self._roster.arm(flow, now)
             elif not flow.options.catch_up:
                 running_for = now.monotonic - flow.run.began
@@ -179,14 +189,21 @@ class Dispatcher:
 
     def trigger(self, id: str) -> Future[Any]:
         """Run a flow now."""
-        with self._lock:
-            now = self._now()
-            flow = self._roster.find(id)
-            problem = self._why_not(flow)
-            if problem is not None:
-                raise ConfigurationError(f"trigger(): flow {id!r} cannot run: {problem}")
-            run = self._begin(flow, now)
-        self._hand_over(run, 0.0)
+        run: Run[Flow] | None = None
+        try:
+            with self._lock:
+                now = self._now()
+                flow = self._roster.find(id)
+                problem = self._why_not(flow)
+                if problem is not None:
+                    raise ConfigurationError(f"trigger(): flow {id!r} cannot run: {problem}")
+                run = Run(flow, now.monotonic)
+                self._begin(run, now)
+            self._hand_over(run, 0.0)
+        except BaseException as error:  # Ctrl-C: a run that has begun goes on, else there is none
+            if run is not None and run.claim():
+                self._ended(run, None, error)
+            raise
         return run.future
 
     def _why_not(self, flow: Flow) -> str | None:
@@ -200,12 +217,10 @@ class Dispatcher:
             return f"it has tripped after {flow.failures} failures; call reset({flow.id!r}) before"
         return None
 
-    def _begin(self, flow: Flow, now: Moment) -> Run[Flow]:
+    def _begin(self, run: Run[Flow], now: Moment) -> None:
         """A run begins; the lock is held."""
-        run = Run(flow, now.monotonic)
-        flow.started(run, now)
-        self._running[run] = None
-        return run
+        self._running[run] = None  # first, so that `_close` finds it, whatever comes
+        run.flow.started(run, now)
 
     def _hand_over(self, run: Run[Flow], lag: float) -> None:
         try:
@@ -217,59 +232,51 @@ class Dispatcher:
             self._ended(run, None, problem)
             if self._pool._is_closed:  # the interpreter is exiting: it waits for what is running
                 self.stop(None)
-        except BaseException as error:  # Ctrl-C in trigger()
-            self._ended(run, None, error)
-            raise
 
     def _ended(self, run: Run[Flow], result: Any, error: BaseException | None) -> None:
         """A run has ended by itself; on its thread."""
-        flow = run.flow
-        news: _News | None = None
         with self._lock:
-            now = self._now()
             if run.is_over:
                 return
             run.is_over = True
+        # From here on it has its end, whatever a user's hook or callback raises.
+        try:
+            self._account(run, result, error)
+        finally:
+            try:
+                run.finish(result, error)
+            finally:
+                self._forget(run)
+
+    def _account(self, run: Run[Flow], result: Any, error: BaseException | None) -> None:
+        """What its end means for its flow."""
+        flow = run.flow
+        with self._lock:
+            now = self._now_at_an_end()
             flow.ended(run, now, result, error)
-            is_due_anew = flow.entry is None
-            if error is None:
-                is_due_anew = flow.succeeded(now) or is_due_anew
-            elif not run.is_cancelled:  # else it is no fault of the flow's
-                news = self._failed(flow, now, error)
-                is_due_anew = news is not None or is_due_anew
+            is_due_anew, news = flow.fared(run, now, error, self._roster.random)
             wake = is_due_anew and self._roster.arm(flow, now)
         self._wake(wake)
         if news is not None:
             flow.tell(news[0], **news[1])
-        if error is None:
-            run.future.set_result(result)
-        else:
-            run.future.set_exception(error)
-        self._forget(run)
-
-    def _failed(self, flow: Flow, now: Moment, error: BaseException) -> _News | None:
-        """Count a failure; returns what to tell of it. The lock is held."""
-        delay = flow.failed(now, self._roster.random)
-        if flow.is_tripped:
-            return "flow_tripped", {"failures": flow.failures, "error": error}
-        if delay is None:
-            return None
-        return "flow_backed_off", {"failures": flow.failures, "delay": delay}
 
     def _forget(self, run: Run[Flow]) -> None:
         """All is done that belongs to this run."""
         with self._lock:
             self._running.pop(run, None)
+        run.is_back.set()
         self._wake(self._is_stopping)
 
     # The end.
 
     def stop(self, timeout: float | None) -> None:
         """Begin to stop. Takes no lock, and blocks nowhere."""
-        if timeout is not None:
-            self._deadlines.append(self._clock.monotonic() + timeout)
-        self._is_stopping = True
-        self._mailbox.put(None)
+        try:
+            if timeout is not None:
+                self._deadlines.append(self._clock.monotonic() + timeout)
+        finally:
+            self._is_stopping = True
+            self._mailbox.put(None)
 
     def _stop_all(self) -> Alarm:
         """Wait for the runs that are under way, or cancel them when the time is up."""
@@ -290,16 +297,28 @@ class Dispatcher:
         for run in running:
             run.cancel(STOPPED)
         self._wait_for(running, GRACE)
+        patient = time.monotonic() + PATIENCE
         for run in running:
             error = run.cancelled(STOPPED)
             with self._lock:
-                if run.is_over:
-                    continue
-                run.is_over = True
-                run.flow.ended(run, self._now(), None, error)
+                is_over, run.is_over = run.is_over, True
+                if not is_over:
+                    run.flow.ended(run, self._now_at_an_end(), None, error)
+            if is_over and run.comes_back(patient - time.monotonic()):
+                continue
             run.leave()  # its store is closed before its future says that it is over
-            run.future.set_exception(error)
-            self._forget(run)
+            try:
+                if not is_over:
+                    run.finish(None, error)
+            finally:
+                self._forget(run)
+
+    def check_outside(self, call: str) -> None:
+        """Refuse what waits for all runs, on the thread of one of them."""
+        if threading.current_thread() in self._pool._threads:
+            raise ConfigurationError(
+                f"{call} waits for all runs to end, and so for the one that calls it; call stop()"
+            )
 
     def settle(self, timeout: float | None) -> bool:
         """Wait until the runs that are under way are over; were there any?"""

@@ -9,9 +9,8 @@ import math
 from collections.abc import Hashable, Iterable
 from datetime import UTC, datetime
 from random import Random
-from typing import Any
+from typing import Any, TypeAlias
 
-from ..cancellation import Cancelled
 from ..hooks import Observer, heard_by
 from ..workflow import Workflow
 from .agenda import Entry
@@ -22,6 +21,9 @@ from .status import FlowState, FlowStatus
 from .timetable import Timetable
 
 _log = logging.getLogger("cano_sync")
+
+News: TypeAlias = tuple[str, dict[str, Any]]
+"""A hook, and what it is told."""
 
 
 class Flow:
@@ -81,7 +83,9 @@ class Flow:
         for observer, listener in self._heard.get(hook, ()):
             try:
                 listener(flow=self.id, **facts)
-            except (Exception, Cancelled, SystemExit):
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # as for what is told of a run, it is the observer's own loss
                 _log.exception("flow %r: %s of the observer %r raised", self.id, hook, observer)
 
     # When it is due.
@@ -153,6 +157,22 @@ class Flow:
         self._last_duration = now.monotonic - run.began
         self._last_result, self._last_error = result, error
 
+    def fared(
+        self, run: Run[Flow], now: Moment, error: BaseException | None, random: Random
+    ) -> tuple[bool, News | None]:
+        """Count how the run went; returns whether its next time is another now, and its news."""
+        is_due_anew = self.entry is None
+        if error is None:
+            return self.succeeded(now) or is_due_anew, None
+        if run.is_cancelled:  # that is no fault of the flow's
+            return is_due_anew, None
+        delay = self.failed(now, random)
+        if self.is_tripped:
+            return True, ("flow_tripped", {"failures": self.failures, "error": error})
+        if delay is None:
+            return is_due_anew, None
+        return True, ("flow_backed_off", {"failures": self.failures, "delay": delay})
+
     def succeeded(self, now: Moment) -> bool:
         """It ended well; returns whether that ends a time of backing off."""
         self.failures = 0
@@ -219,7 +239,7 @@ class Flow:
             _local(self._last_start),
             self._last_duration,
             self._last_result,
-            self._last_error or self._broken,
+            self._broken if self._last_error is None else self._last_error,
             None if is_stopped else _local(due),
         )
 

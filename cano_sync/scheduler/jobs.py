@@ -16,7 +16,7 @@ import schedule
 
 from ..duration import seconds
 from ..errors import ConfigurationError
-from .timetable import Gaps, Grid, Timetable, interval_text, zone_text
+from .timetable import SHORTEST, Gaps, Grid, Timetable, interval_text, zone_text
 
 _EXAMPLE = 'such as schedule.every().monday.at("09:00")'
 
@@ -32,13 +32,14 @@ def timetable_of(job: Any, random: Random) -> Timetable:
         ConfigurationError: it is no job, is started, or is not complete.
     """
     _check(job)
+    longest = _length(job, job.interval if job.latest is None else job.latest)
     until = None if job.cancel_after is None else job.cancel_after.timestamp()
     words = _words(job)
     if job.at_time is not None or job.start_day is not None:
         return _TimeOfDay(copy.copy(job), random, words, until)
     # Without a time of day it is an interval, which has nothing to do with the wall clock.
     if job.latest is None:
-        return Grid(_length(job, job.interval), words=words, until=until)
+        return Grid(longest, words=words, until=until)
     draw = partial(random.randint, job.interval, job.latest)
     return Gaps(lambda: _length(job, draw()), words=words, until=until)
 
@@ -72,7 +73,11 @@ def _check(job: Any) -> None:
 
 
 def _length(job: Any, number: float) -> float:
-    return timedelta(**{job.unit: number}).total_seconds()
+    try:
+        return timedelta(**{job.unit: number}).total_seconds() or SHORTEST
+    except OverflowError as error:
+        text = f"schedule.every({job.interval!r}).{job.unit}"
+        raise ConfigurationError(f"at(): {text} is longer than a timedelta can be") from error
 
 
 class _TimeOfDay:

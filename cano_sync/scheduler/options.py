@@ -25,6 +25,7 @@ from ..store import Store
 from ..value import Value
 from ..workflow import Workflow
 from .backoff import Backoff
+from .timetable import SHORTEST
 
 StoreFactory: TypeAlias = Callable[[], Store]
 
@@ -130,9 +131,15 @@ def check_flow(id: Any, workflow: Any, initial_state: Any) -> None:
 def check_interval(number: Any, call: str, unit: float) -> float:
     """So many units, above 0, in seconds."""
     good = isinstance(number, int | float) and not isinstance(number, bool)
-    if not (good and math.isfinite(number) and number > 0):
+    try:
+        length = float(number) * unit if good else math.nan
+    except OverflowError:  # an int beyond all floats
+        length = math.inf
+    if not (length > 0 and math.isfinite(length)):
         raise ConfigurationError(f"{call} takes a number above 0, not {number!r}")
-    return float(number * unit)
+    if length < SHORTEST:
+        raise ConfigurationError(f"{call}: {length:g} s is less than the shortest, a microsecond")
+    return length
 
 
 def check_means(clock: Any, observers: Any, random: Any) -> tuple[Observer, ...]:

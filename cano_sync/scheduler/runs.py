@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ("Doer", "Run")
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import copy_context
@@ -12,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 from .._engine.away import PATIENCE
 from .._engine.pool import Errand, Place, Pool, enter, here
 from .._engine.tokens import EngineToken
+from ..callbacks import interruptible_wait
 from ..cancellation import Cancelled
 from ..errors import WorkflowCancelledError
 from ..fence import Gate
@@ -39,7 +41,9 @@ class Run(Generic[F]):
     given its error, its store is closed, and the thread counts as abandoned until it comes back.
     """
 
-    __slots__ = ("_errand", "_gate", "_token", "began", "flow", "future", "is_over")
+    __slots__ = (
+        "_claim", "_errand", "_gate", "_token", "began", "flow", "future", "is_back", "is_over",
+    )  # fmt: skip
 
     def __init__(self, flow: F, began: float) -> None:
         self.flow = flow
@@ -47,6 +51,8 @@ class Run(Generic[F]):
         self.is_over = False  # the dispatcher's lock guards it; who sets it ends the future
         self.future: Future[Any] = Future()
         self.future.set_running_or_notify_cancel()  # from now on, Future.cancel has no effect
+        self.is_back = threading.Event()  # its thread is done with it, or was left behind
+        self._claim = threading.Lock()  # who takes it, for good, does the run or calls it off
         self._token = EngineToken()
         self._gate = Gate()
         self._errand: Errand | None = None
@@ -75,7 +81,7 @@ class Run(Generic[F]):
         pool.start((self._errand,))
 
     def _perform(self, end: End[F]) -> None:
-        if self.is_over:  # left behind while it waited for a thread
+        if self.is_over or not self.claim():  # left behind, or called off, before it had a thread
             return
         try:
             result = self.flow.perform()
@@ -85,6 +91,22 @@ class Run(Generic[F]):
             end(self, None, error)
         else:
             end(self, result, None)
+
+    def claim(self) -> bool:
+        """Take it on; False if somebody has, its own thread or who calls it off."""
+        return self._claim.acquire(blocking=False)
+
+    def finish(self, result: Any, error: BaseException | None) -> None:
+        """End its future."""
+        if error is None:
+            self.future.set_result(result)
+        else:
+            self.future.set_exception(error)
+
+    def comes_back(self, timeout: float) -> bool:
+        """Whether the thread of a run that is over comes back within so many seconds."""
+        with interruptible_wait():
+            return self.is_back.wait(max(0.0, timeout))
 
     def cancel(self, reason: str) -> None:
         """Tell its tasks to stop. `leave` it a moment later, if it is not over by then."""

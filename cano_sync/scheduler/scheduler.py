@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ("Scheduler",)
 
+import os
 from collections.abc import Hashable, Iterable
 from concurrent.futures import Future
 from datetime import tzinfo
@@ -81,6 +82,7 @@ class Scheduler:
         self._clock: Clock = SystemClock() if clock is None else clock
         self._random = Random() if random is None else random
         self._dispatcher = Dispatcher(self._clock, self._random)
+        self._process = os.getpid()
 
     # Adding and removing flows.
 
@@ -294,8 +296,13 @@ class Scheduler:
 
         Raises:
             ConfigurationError: there is no such flow, it is running or has tripped, or the
-                scheduler is not started or has been stopped.
+                scheduler is not started or has been stopped, or was made before a fork.
         """
+        if self._process != os.getpid():  # its threads are not here, and its lock may be held
+            raise ConfigurationError(
+                f"trigger(): flow {id!r} cannot run: this process was forked from the scheduler's; "
+                "make and start one here, after the fork"
+            )
         return self._dispatcher.trigger(id)
 
     # Looking and mending.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ("Gaps", "Grid", "Timetable", "interval_text", "zone_text")
+__all__ = ("SHORTEST", "Gaps", "Grid", "Timetable", "interval_text", "zone_text")
 
 import math
 from collections.abc import Callable
 from datetime import tzinfo
 from typing import Protocol
+
+SHORTEST = 1e-6
+"""Seconds of the shortest interval: what a `timedelta` can say. Far below it, the points of a grid
+would be closer to each other than two numbers."""
 
 
 class Timetable(Protocol):
@@ -81,16 +85,18 @@ class Gaps:
         self.until = until
         self.words = words
         self._gap = gap
-        self._next = 0.0
+        self._last = self._next = 0.0
 
     def begin(self, now: float) -> None:
         """The first gap begins."""
-        self._next = now + self._gap()
+        self._last, self._next = now, now + self._gap()
 
     def after(self, moment: float) -> float | None:
         """The end of the first gap that ends later."""
+        if moment < self._last:  # it went on to what came after a backoff that is forgotten now
+            self.begin(moment)
         while self._next <= moment:
-            self._next += self._gap()
+            self._last, self._next = self._next, self._next + self._gap()
         return self._next
 
 

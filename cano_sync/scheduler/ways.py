@@ -45,7 +45,12 @@ class Background:
             raise
 
     def close(self) -> None:
-        """Stop, and wait until all has ended. Ctrl-C meanwhile cancels what runs."""
+        """Stop, and wait until all has ended. Ctrl-C meanwhile cancels what runs.
+
+        Raises:
+            ConfigurationError: it would wait for the flow that calls it.
+        """
+        self._dispatcher.check_outside("close()")
         self._dispatcher.stop(self._stop_timeout)
         try:
             self._join()
@@ -109,6 +114,7 @@ class ByHand:
 
     def close(self) -> None:
         """Stop, and wait until all runs have ended."""
+        self._dispatcher.check_outside("close()")
         self._dispatcher.stop(None)
         self._dispatcher.live()
 

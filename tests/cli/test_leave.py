@@ -125,3 +125,61 @@ def test_without_the_extra_one_line_says_how_to_get_it(folder, environment) -> N
     assert ended.stderr == (
         "cano-sync: the command line needs click: pip install 'cano_sync[cli]'\n"
     )
+
+
+# Ctrl-C where nothing runs.
+
+AFTER = """
+import os, signal, sys
+from cano_sync.cli import program as room
+
+main = room.program.main
+
+def and_ctrl_c(**given):
+    try:
+        main(**given)
+    finally:
+        os.kill(os.getpid(), signal.SIGINT)
+
+room.program.main = and_ctrl_c
+sys.argv = ["cano-sync", *sys.argv[1:]]
+signal.signal(signal.SIGINT, signal.default_int_handler)
+room.main()
+"""
+
+
+@pytest.mark.parametrize("target", ["shop:workflow", "impatient:workflow"])
+def test_ctrl_c_between_the_command_and_the_end_is_quiet(folder, environment, target: str) -> None:
+    """In the second case it is the second one."""
+    (folder / "impatient.py").write_text(
+        "import os, signal\nfrom shop import workflow\nos.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", AFTER, "graph", target],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=20,
+    )
+    assert (ended.returncode, ended.stderr) == (130, "")
+
+
+def test_ctrl_c_while_the_command_line_is_loading_is_never_swallowed(folder, environment) -> None:
+    """As it would be in a finalizer, or in a callback of the import system."""
+    (folder / "click.py").write_text(
+        "import os, signal\n"
+        "class Swallows:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "Swallows()\n"
+        "raise SystemExit('it went on')\n"
+    )
+    load = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    ended = subprocess.run(
+        [sys.executable, "-c", f"{load}; import cano_sync.cli"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=20,
+    )
+    assert (ended.returncode, ended.stderr) == (130, "")

@@ -31,10 +31,11 @@ from cano_sync import (
     abandoned_tasks,
     task,
 )
+from cano_sync._engine.ledger import Ledger
 from cano_sync._engine.machine import Machine
 from cano_sync._engine.news import News
 from cano_sync._engine.pool import Errand
-from cano_sync.hooks import Observer, heard_by
+from cano_sync.hooks import HOOKS, Observer, heard_by
 from tests.conftest import Eventually
 from tests.observing import Notes
 
@@ -313,6 +314,28 @@ def test_who_lists_the_branches_is_a_task_of_the_state(notes: Notes) -> None:
         ("listed", None),
         ("<lambda>", 0),
     ]
+
+
+def test_whoever_lists_the_branches_too_late_begins_no_split(
+    notes: Notes, gate: threading.Event, eventually: Eventually
+) -> None:
+    ran: list[int] = []
+
+    def listing() -> list[Callable[..., Any]]:
+        gate.wait(20)
+        return [lambda: ran.append(1)] * 8
+
+    config = JoinConfig(JoinStrategy.ALL, "END")
+    workflow = Workflow[str]().register_split("GO", listing, config).add_exit_state("END")
+    for observed in (workflow, workflow.with_observer(notes)):
+        gate.clear()
+        with pytest.raises(WorkflowTimeoutError):
+            observed.with_timeout(0.02).orchestrate("GO")
+        gate.set()
+        eventually(lambda: abandoned_tasks() == 0)
+    eventually(lambda: len(notes.of("task_returned")) == 1)
+    assert not notes.of("split_started")
+    assert not ran
 
 
 def test_a_loser_that_listens_is_cancelled_and_comes_back(
@@ -672,3 +695,152 @@ def test_who_hears_only_of_states_costs_the_tasks_nothing() -> None:
     machine = Machine(single(lambda: "END").with_observer(States()).description)
     assert machine.is_watched
     assert not machine.is_watched_closely
+
+
+# Ctrl-C in a hook.
+
+
+class Interrupted(Observer):
+    """Ctrl-C comes while it hears one hook for the first time."""
+
+    def __init__(self, hook: str) -> None:
+        self.hook = hook
+        self.heard = False
+
+    def _hear(self, hook: str) -> None:
+        if hook == self.hook and not self.heard:
+            self.heard = True
+            raise KeyboardInterrupt
+
+
+def _interrupting(hook: str) -> Callable[..., None]:
+    return lambda self, **_: self._hear(hook)
+
+
+for _hook in HOOKS:
+    setattr(Interrupted, _hook, _interrupting(_hook))
+
+
+def fails() -> str:
+    raise OSError("no disk")
+
+
+STORY = (
+    Workflow[str]()
+    .register("GO", lambda: "BOTH")
+    .register_split("BOTH", [lambda: 1, lambda: 2], JoinConfig(JoinStrategy.ALL, "TRY"))
+    .register("TRY", fails, TaskConfig.with_fixed_retry(1, 0), error_state="MEND")
+    .register("MEND", lambda: "END")
+    .add_exit_state("END")
+)
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        "run_started",
+        "state_entered",
+        "state_left",
+        "task_started",
+        "task_succeeded",
+        "task_failed",
+        "attempt_started",
+        "attempt_failed",
+        "split_started",
+        "branch_landed",
+        "join_decided",
+        "run_finished",
+    ],
+)
+def test_ctrl_c_in_a_hook_ends_the_run_and_the_others_hear_each_start_and_end(
+    hook: str, notes: Notes
+) -> None:
+    first = Interrupted(hook)
+    with pytest.raises(KeyboardInterrupt):
+        STORY.with_observer(first).with_observer(notes).orchestrate("GO")
+    assert first.heard
+    assert notes.names()[0] == "run_started"
+    assert notes.names("run_started", "run_finished") == ["run_started", "run_finished"]
+    assert hook in notes.names()
+
+
+def test_ctrl_c_while_one_is_left_behind_leaves_the_others_behind_too(
+    notes: Notes, gate: threading.Event, eventually: Eventually
+) -> None:
+    begun = threading.Barrier(4)
+
+    def deaf() -> None:
+        begun.wait(20)
+        gate.wait(20)
+
+    def fast() -> None:
+        begun.wait(20)
+
+    workflow = split(fast, deaf, deaf, deaf, strategy=JoinStrategy.ANY)
+    observed = workflow.with_observer(Interrupted("task_abandoned")).with_observer(notes)
+    with pytest.raises(KeyboardInterrupt):
+        observed.orchestrate("GO")
+    assert abandoned_tasks() == 3
+    gate.set()
+    eventually(lambda: len(notes.of("task_returned")) == 3)
+
+
+# What an observer leaves as it is.
+
+
+def test_a_branch_that_has_landed_says_so_before_the_join_is_decided(
+    notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though its thread may be slow to say so, and another branch decide meanwhile."""
+    counted, decided = threading.Event(), threading.Event()
+    tell, settle = Ledger._tell, Ledger.settle
+
+    def slow(ledger: Ledger, index: int, ended: float) -> None:
+        if index == 0:
+            counted.set()
+            assert decided.wait(20)
+        tell(ledger, index, ended)
+
+    def settled(ledger: Ledger, *given: Any, **named: Any) -> None:
+        settle(ledger, *given, **named)
+        decided.set()
+
+    monkeypatch.setattr(Ledger, "_tell", slow)
+    monkeypatch.setattr(Ledger, "settle", settled)
+    split(lambda: 1, lambda: counted.wait(20)).with_observer(notes).orchestrate("GO")
+    told = notes.names("branch_landed", "join_decided", "run_finished")
+    assert told == ["branch_landed", "branch_landed", "join_decided", "run_finished"]
+
+
+def test_a_hook_that_blocks_after_the_landing_does_not_hold_up_a_deadline(
+    gate: threading.Event, notes: Notes
+) -> None:
+    class Blocks(Observer):
+        def branch_landed(self, **_: object) -> None:
+            gate.wait(20)
+
+    workflow = split(lambda: 1, listening, strategy=JoinStrategy.PARTIAL_TIMEOUT, timeout=0.05)
+    assert workflow.with_observer(Blocks()).with_observer(notes).orchestrate("GO") == "END"
+    assert not gate.is_set()
+
+
+@pytest.mark.parametrize("is_observed", [False, True])
+def test_the_context_of_a_tasks_own_error_is_shown(is_observed: bool, notes: Notes) -> None:
+    def look_up() -> str:
+        try:
+            return str({}["sku"])
+        except KeyError:
+            raise CanoError("no such order")  # noqa: B904
+
+    for workflow in (single(look_up), split(look_up)):
+        observed = workflow.with_observer(notes) if is_observed else workflow
+        with pytest.raises(CanoError) as caught:
+            observed.orchestrate("GO")
+        error: BaseException = caught.value
+        if isinstance(error, JoinError):
+            assert error.result is not None
+            landed = error.result.errors[0].error
+            assert landed is not None
+            error = landed
+        assert isinstance(error.__context__, KeyError)
+        assert not error.__suppress_context__

@@ -20,6 +20,7 @@ from cano_sync import (
     JoinConfig,
     JoinError,
     JoinStrategy,
+    KeyNotFoundError,
     MemoryStore,
     SplitResult,
     SplitTimeoutError,
@@ -37,6 +38,7 @@ from cano_sync import (
     abandoned_tasks,
     task,
 )
+from tests.observing import Notes
 
 SOON = 20.0
 """Seconds after which a test gives up on what should take milliseconds."""
@@ -677,6 +679,60 @@ def test_tasks_may_be_listed_when_the_state_is_entered(factory: Any) -> None:
     store = MemoryStore({"items": [3, 1, 2]})
     split(factory, collect="values").orchestrate(Step.SPLIT, store=store)
     assert store.get("values") == [3, 1, 2]
+
+
+def _missing(store: Store) -> Any:
+    return [store.get("nothing")]
+
+
+def _missing_later(store: Store) -> Any:
+    yield store.get("nothing")
+
+
+def _broken(store: Store) -> Any:
+    raise ValueError("no list")
+
+
+def _broken_later(store: Store) -> Any:
+    yield returning
+    raise ValueError("no list")
+
+
+def _stops(store: Store) -> Any:
+    raise Cancelled("enough")
+
+
+def _stops_later(store: Store) -> Any:
+    yield returning
+    raise Cancelled("enough")
+
+
+@pytest.mark.parametrize("is_observed", [False, True])
+@pytest.mark.parametrize(
+    ("factory", "kind", "cause"),
+    [
+        (_missing, KeyNotFoundError, None),
+        (_missing_later, KeyNotFoundError, None),
+        (_broken, TaskExecutionError, ValueError),
+        (_broken_later, TaskExecutionError, ValueError),
+        (_stops, TaskExecutionError, Cancelled),
+        (_stops_later, TaskExecutionError, Cancelled),
+    ],
+)
+def test_a_list_that_fails_is_reported_as_its_failure_with_its_own_cause(
+    factory: Any, kind: type[Exception], cause: type[BaseException] | None, is_observed: bool
+) -> None:
+    workflow = split(factory)
+    with pytest.raises(kind) as caught:
+        (workflow.with_observer(Notes()) if is_observed else workflow).orchestrate(Step.SPLIT)
+    error = caught.value
+    assert isinstance(error, CanoError)
+    assert error.task == factory.__name__
+    if cause is None:
+        assert error.__cause__ is None
+    else:
+        assert isinstance(error.__cause__, cause)
+        assert f"task {factory.__name__!r} raised" in str(error)
 
 
 def test_a_list_is_made_anew_at_each_entry() -> None:

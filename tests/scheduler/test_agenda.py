@@ -60,3 +60,12 @@ def test_what_was_dropped_does_not_come_out_and_takes_no_room() -> None:
         found.append(entry.what)
     assert sorted(found) == list(range(0, 5000, 100))
     assert agenda.alarm == Alarm()
+
+
+def test_what_is_due_again_at_once_on_one_clock_does_not_hold_up_the_other() -> None:
+    agenda: Agenda[str] = Agenda()
+    agenda.put(9.5, "nine o'clock", on_wall_clock=True)
+    agenda.put(5.0, "each moment", on_wall_clock=False)
+    first = agenda.take(Moment(monotonic=5.0, wall=10.0))
+    assert first is not None
+    assert first.what == "nine o'clock"

@@ -7,6 +7,7 @@ from datetime import timedelta, tzinfo
 from random import Random
 
 import pytest
+import schedule
 
 from cano_sync import (
     CancellationToken,
@@ -261,6 +262,20 @@ def test_runs_by_hand_count_as_well(scheduler: Scheduler) -> None:
         assert scheduler.status("flow").state is FlowState.BACKING_OFF
         assert scheduler.trigger("flow").exception(20) is not None
         assert scheduler.status("flow").state is FlowState.TRIPPED
+
+
+def test_so_it_does_where_its_gaps_vary(clock: HandClock, scheduler: Scheduler) -> None:
+    fails = Fails()
+    job = schedule.every(3).to(9).seconds
+    scheduler.at("flow", one(fails), "GO", job, backoff=Backoff(600, jitter=0))
+    with scheduler.start_by_hand() as time:
+        time.advance(9)
+        assert scheduler.status("flow").state is FlowState.BACKING_OFF
+        fails.is_broken = False
+        scheduler.reset("flow")
+        due = scheduler.status("flow").next_due
+        assert due is not None
+        assert 0 < (due - clock.now).total_seconds() <= 9
 
 
 def test_a_reset_while_it_runs_counts_from_the_end_of_that_run(

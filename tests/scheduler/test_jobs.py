@@ -182,6 +182,12 @@ def test_what_is_no_job_or_not_complete_is_refused(job: Any, problem: str) -> No
         made(job)
 
 
+def test_an_interval_that_is_too_long_is_refused() -> None:
+    for job in (schedule.every(10**12).days, schedule.every(1).to(10**12).days):
+        with pytest.raises(ConfigurationError, match="longer than a timedelta can be"):
+            made(job)
+
+
 def test_a_job_that_is_started_already_is_refused() -> None:
     job = schedule.Scheduler().every().day.at("09:00").do(print)
     with pytest.raises(ConfigurationError, match=r"leave do\(\) out"):

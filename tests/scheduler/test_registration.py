@@ -135,6 +135,20 @@ def test_an_interval_is_above_0(interval: Any, scheduler: Scheduler) -> None:
         scheduler.every("flow", DONE, "GO", interval)
 
 
+@pytest.mark.parametrize("call", ["every", "every_seconds", "every_hours"])
+def test_an_interval_is_a_microsecond_or_more(call: str, scheduler: Scheduler) -> None:
+    with pytest.raises(ConfigurationError, match="less than the shortest, a microsecond"):
+        getattr(scheduler, call)("flow", DONE, "GO", 1e-25)
+    scheduler.every("flow", DONE, "GO", timedelta(microseconds=1))
+
+
+def test_an_interval_is_one_that_a_clock_can_show(scheduler: Scheduler) -> None:
+    with pytest.raises(ConfigurationError, match="takes a number above 0"):
+        scheduler.every_hours("flow", DONE, "GO", 1e306)
+    with pytest.raises(ConfigurationError, match="takes a number above 0"):
+        scheduler.every_hours("flow", DONE, "GO", 10**400)
+
+
 def test_a_wrong_expression_or_job_adds_nothing(scheduler: Scheduler) -> None:
     with pytest.raises(ConfigurationError, match="Bad minute"):
         scheduler.cron("flow", DONE, "GO", "61 * * * *")
