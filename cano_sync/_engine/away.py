@@ -7,7 +7,6 @@ __all__ = ("Bell", "Left", "abandon", "away", "wait_first")
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import ExitStack
 from contextvars import copy_context
 from typing import Any, TypeVar
 
@@ -130,13 +129,14 @@ def away(
         token.cancel_apart(TIME_IS_UP)
         raise Left(timed_out=timed_out, told=told, reason=reason, error=_last_word(future))
     finally:
-        with ExitStack() as at_last:
-            at_last.callback(token.release)
+        try:
             if not ended:  # by a cancellation, a deadline or Ctrl-C
                 token.cancel_apart("interrupted")
                 gate.close(PATIENCE)
                 if future is None or not future.cancel():
                     leave(errand, token.reason)
+        finally:
+            token.release()
 
 
 def _result(future: Future[T], token: EngineToken) -> T:

@@ -174,12 +174,13 @@ class Split:
         self._gate.close(PATIENCE)
         self._token.cancel_apart("the join was decided without this branch")
         news = self._site.news
+        if news is None:
+            for errand in running.values():
+                errand.abandon()
+            return
         with ExitStack() as last_first:  # each of them, though Ctrl-C may come in a hook
             for index, errand in reversed(running.items()):
-                if news is None:
-                    last_first.callback(errand.abandon)
-                else:
-                    last_first.callback(news.leave, index, errand, self._token.reason)
+                last_first.callback(news.leave, index, errand, self._token.reason)
 
     # The run's observers.
 
