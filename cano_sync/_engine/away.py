@@ -122,10 +122,9 @@ def away(
             if future.done() and not (token.cancelled and future.exception() is not None):
                 ended = True
                 return _result(future, token)
-        told = token.is_told
+        told, reason = token.is_told, token.reason
         # The token's deadline is the earliest of all: is it our own?
         timed_out = not told and own is not None and own == token.deadline
-        reason = token.reason
         token.cancel_apart(TIME_IS_UP)
         raise Left(timed_out=timed_out, told=told, reason=reason, error=_last_word(future))
     finally:
