@@ -214,8 +214,12 @@ def check_initial(description: Description, state: Any) -> None:
     """A state in which a run can begin."""
     if not description.knows(state):
         known = [*description.states, *description.exits]
+        # The name of a member, as it is typed on a command line or comes out of a file.
+        meant = [each for each in known if isinstance(each, Enum) and each.name == state]
+        mend = f"the states are {', '.join(map(show, known)) or 'none'}"
+        if meant:
+            mend = f"that is the name of the state {show(meant[0])}: give the state itself"
         raise ConfigurationError(
-            f"a run cannot begin in {show(state)}, which has neither a task nor is an exit; "
-            f"the states are {', '.join(map(show, known)) or 'none'}",
+            f"a run cannot begin in {show(state)}, which has neither a task nor is an exit; {mend}",
             state=state,
         )

@@ -11,7 +11,7 @@ import time
 from typing import overload
 
 from .callbacks import Callback, announce
-from .duration import Duration, seconds, slice_of
+from .duration import Duration, limit, seconds, slice_of
 from .errors import ConfigurationError
 
 _DEADLINE_REASON = "the token's time limit passed"
@@ -106,9 +106,8 @@ class CancellationToken:
     def __init__(
         self, timeout: Duration | None = None, parent: CancellationToken | None = None
     ) -> None:
-        deadline = None
-        if timeout is not None:
-            deadline = time.monotonic() + seconds(timeout, "a token's timeout")
+        length = limit(timeout, "a token's timeout")
+        deadline = None if length is None else time.monotonic() + length
         self._begin(deadline, () if parent is None else (parent,))
 
     def _begin(self, deadline: float | None, parents: tuple[CancellationToken, ...]) -> None:
@@ -210,7 +209,7 @@ class CancellationToken:
         """Block until the token is cancelled, at most `timeout` seconds; is it cancelled?"""
         end = self._deadline
         if timeout is not None:
-            own = time.monotonic() + seconds(timeout, "wait()'s timeout")
+            own = time.monotonic() + seconds(timeout, "a token's wait()")
             end = own if end is None else min(own, end)
         # A bare lock, not an Event: it may be released by a signal handler on this very thread.
         gong = _thread.allocate_lock()
@@ -227,7 +226,7 @@ class CancellationToken:
 
     def sleep(self, duration: Duration) -> None:
         """Sleep, unless cancelled before or meanwhile: then raise `Cancelled` at once."""
-        if self.wait(duration):
+        if self.wait(seconds(duration, "a token's sleep()")):
             raise Cancelled(self.reason)
 
     def child(self, timeout: Duration | None = None) -> CancellationToken:

@@ -6,7 +6,7 @@ __all__ = ("TaskConfig",)
 
 from typing import TYPE_CHECKING
 
-from .duration import Duration, seconds
+from .duration import Duration, limit, seconds
 from .lazy import Lazy
 from .value import Value
 
@@ -48,8 +48,8 @@ class TaskConfig(Value):
     ) -> None:
         if retry is not None:
             retries_room.check_retry(retry)
-        limit = None if attempt_timeout is None else seconds(attempt_timeout, "attempt_timeout")
-        self._fill(retry, limit)
+        length = limit(attempt_timeout, "attempt_timeout")
+        self._fill(retry, length)
 
     @property
     def is_minimal(self) -> bool:

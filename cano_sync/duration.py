@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("LOOK_UP", "Duration", "seconds", "slice_of")
+__all__ = ("LOOK_UP", "Duration", "limit", "seconds", "slice_of")
 
 import math
 import threading
@@ -31,6 +31,7 @@ def seconds(value: Duration, what: str) -> float:
     >>> seconds(timedelta(minutes=2), "timeout")
     120.0
     """
+    given = value
     total_seconds = getattr(value, "total_seconds", None)
     if total_seconds is not None:
         value = float(total_seconds())
@@ -45,10 +46,23 @@ def seconds(value: Duration, what: str) -> float:
         finite = False
     if not (finite and value >= 0):
         raise ConfigurationError(
-            f"{what} must be a finite number of seconds, 0 or more, not {value!r}; "
-            "leave it out (None) for no limit"
+            f"{what} must be a finite number of seconds, 0 or more, not {given!r}"
         )
     return float(value)
+
+
+def limit(value: Duration | None, what: str) -> float | None:
+    """The same of a time limit, which may be left out.
+
+    >>> limit(None, "timeout"), limit(2, "timeout")
+    (None, 2.0)
+    """
+    if value is None:
+        return None
+    try:
+        return seconds(value, what)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}; leave it out (None) for no limit") from None
 
 
 LOOK_UP = 0.5

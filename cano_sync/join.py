@@ -6,7 +6,7 @@ __all__ = ("JoinConfig",)
 
 from typing import Generic, TypeVar
 
-from .duration import Duration, seconds
+from .duration import Duration, limit
 from .errors import ConfigurationError
 from .strategy import JoinStrategy
 from .value import Value
@@ -79,18 +79,18 @@ class JoinConfig(Value, Generic[S]):
             raise ConfigurationError(
                 f"collect is the store key for the successes' values, a str, not {collect!r}"
             )
-        limit = None if timeout is None else seconds(timeout, "a join's timeout")
+        length = limit(timeout, "a join's timeout")
         self._fill(
             strategy,
             join_state,
-            limit,
+            length,
             bulkhead,
             store_partial_results,
             collect,
             fail_fast,
             error_state,
         )
-        problem = self.effective.problem_with(total=None, timeout=limit)
+        problem = self.effective.problem_with(total=None, timeout=length)
         if problem is not None:
             raise ConfigurationError(problem)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar, overload
 
-from .errors import KeyNotFoundError, StoreError, TypeMismatchError
+from .errors import ConfigurationError, KeyNotFoundError, StoreError, TypeMismatchError
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -117,6 +117,10 @@ class MemoryStore(Store):
     __slots__ = ("_data", "_guard", "_lock")
 
     def __init__(self, initial: Mapping[str, Any] | None = None) -> None:
+        if initial is not None and not isinstance(initial, Mapping):
+            raise ConfigurationError(
+                f"MemoryStore() begins with a mapping, such as a dict, not with {initial!r}"
+            )
         # The lock guards _data. It is re-entrant, so that an update()'s function, a finalizer or
         # a signal handler that comes back here on the same thread does not wait for itself.
         self._lock: Any = threading.RLock()

@@ -27,7 +27,7 @@ from .arguments import (
 from .cancellation import CancellationToken
 from .config import TaskConfig
 from .description import Description, SingleState, SplitState, show
-from .duration import Duration, seconds
+from .duration import Duration, limit
 from .errors import ConfigurationError, DiscardedWorkflowWarning
 from .hooks import Observer
 from .join import JoinConfig
@@ -195,8 +195,8 @@ class Workflow(Generic[S]):
         and abandoned where it does not cooperate. The run's tasks move to a thread of the pool.
         """
         self._idle = False
-        limit = None if timeout is None else seconds(timeout, "with_timeout()")
-        made: Workflow[S] = self._with(self._description.replace(timeout=limit))
+        length = limit(timeout, "with_timeout()")
+        made: Workflow[S] = self._with(self._description.replace(timeout=length))
         return made
 
     def with_executor(self, executor: Executor | None) -> Workflow[S]:
@@ -331,7 +331,8 @@ class Workflow(Generic[S]):
 
     def __repr__(self) -> str:
         described = self._description
+        count = len(described.states)
         return (
-            f"<Workflow of {len(described.states)} states, exits: "
+            f"<Workflow of {count} state{'' if count == 1 else 's'}, exits: "
             f"{', '.join(map(show, described.exits)) or 'none'}>"
         )

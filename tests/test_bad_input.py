@@ -366,7 +366,8 @@ DURATIONS: dict[str, tuple[Callable[[Any], object], str]] = {
     ),
     "a token": (lambda value: CancellationToken(value), "a token's timeout"),
     "a child token": (lambda value: CancellationToken().child(value), "a token's timeout"),
-    "wait": (lambda value: CancellationToken().wait(value), "wait()'s timeout"),
+    "wait": (lambda value: CancellationToken().wait(value), "a token's wait()"),
+    "sleep": (lambda value: CancellationToken().sleep(value), "a token's sleep()"),
 }
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cano_sync import ConfigurationError
-from cano_sync.duration import LOOK_UP, seconds, slice_of
+from cano_sync.duration import LOOK_UP, limit, seconds, slice_of
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,14 @@ def test_numbers_and_timedeltas_are_seconds(value: Any, expected: float) -> None
 def test_an_impossible_duration_is_refused_by_name_and_value(value: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"patience must be a finite number") as caught:
         seconds(value, "patience")
-    shown = value.total_seconds() if isinstance(value, timedelta) else value
-    assert repr(shown) in str(caught.value)
+    assert str(caught.value).endswith(f"not {value!r}")
+
+
+def test_a_limit_may_be_left_out_and_an_impossible_one_says_so() -> None:
+    assert limit(None, "patience") is None
+    assert limit(timedelta(minutes=1), "patience") == 60.0
+    with pytest.raises(ConfigurationError, match=r"patience .* not -1; leave it out \(None\)"):
+        limit(-1, "patience")
 
 
 @pytest.mark.parametrize("value", ["2", None, True, [2], 2j])

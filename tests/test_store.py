@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from cano_sync import KeyNotFoundError, MemoryStore, Store, StoreError, TypeMismatchError
+from cano_sync import (
+    ConfigurationError,
+    KeyNotFoundError,
+    MemoryStore,
+    Store,
+    StoreError,
+    TypeMismatchError,
+)
 
 THREADS = 8
 ROUNDS = 300
@@ -451,3 +458,9 @@ def test_a_copy_of_a_subclass_is_one_too() -> None:
 
 def test_the_repr_shows_what_it_holds() -> None:
     assert repr(MemoryStore({"a": [1]})) == "MemoryStore({'a': [1]})"
+
+
+@pytest.mark.parametrize("initial", [5, "text", ["key"], MemoryStore()])
+def test_a_store_begins_with_a_mapping(initial: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"MemoryStore\(\) begins with a mapping"):
+        MemoryStore(initial)

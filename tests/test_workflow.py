@@ -120,6 +120,12 @@ def test_a_workflow_that_has_run_can_still_be_extended() -> None:
         base.orchestrate(Step.WORK)
 
 
+def test_a_run_that_is_to_begin_in_the_name_of_a_state_is_told_the_state() -> None:
+    workflow = Workflow[Any]().register(Step.START, lambda: Step.DONE).add_exit_state(Step.DONE)
+    with pytest.raises(ConfigurationError, match=r"'START', .* the state Step\.START: give the"):
+        workflow.orchestrate("START")
+
+
 def test_a_list_of_tasks_that_changes_later_changes_nothing() -> None:
     tasks: list[Any] = [lambda: 1]
     store = MemoryStore()
@@ -136,7 +142,7 @@ def test_a_list_of_tasks_that_changes_later_changes_nothing() -> None:
 def test_the_repr_counts_the_states_and_names_the_exits() -> None:
     assert repr(Workflow()) == "<Workflow of 0 states, exits: none>"
     workflow = single(done).add_exit_state("elsewhere")
-    assert repr(workflow) == "<Workflow of 1 states, exits: Step.DONE, 'elsewhere'>"
+    assert repr(workflow) == "<Workflow of 1 state, exits: Step.DONE, 'elsewhere'>"
     workflow.validate()
 
 
@@ -175,7 +181,7 @@ def test_one_member_of_a_string_enum_is_one_exit() -> None:
 
 def test_naming_an_exit_twice_changes_nothing() -> None:
     workflow = single(done).add_exit_state(Step.DONE).add_exit_states(Step.DONE, Step.DONE)
-    assert repr(workflow) == "<Workflow of 1 states, exits: Step.DONE>"
+    assert repr(workflow) == "<Workflow of 1 state, exits: Step.DONE>"
     workflow.validate()
 
 
