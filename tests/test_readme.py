@@ -74,14 +74,20 @@ def test_a_run_is_seen_as_the_readme_says() -> None:
     assert re.search("cancelled|abandoned", ended.stdout)  # the latter where the machine is busy
 
 
-def test_the_timetable_of_the_readme_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its flows are added as they stand there, each with some workflow; it is not started."""
-    (block,) = (block for block in blocks("python") if "scheduler.cron(" in block)
+def flows(block: str) -> dict[str, object]:
+    """A workflow and its states for each flow of a timetable in the README."""
     names: dict[str, object] = {}
-    for name in ("sync", "report", "backup", "reindex"):
+    for name in re.findall(r'scheduler\.\w+\("\w+", (\w+), ', block):
         states = Enum(name.capitalize(), "START DONE")  # type: ignore[misc]
-        workflow = Workflow().register(states.START, lambda: None).add_exit_state(states.DONE)
-        names |= {name: workflow, name.capitalize(): states}
+        workflow = Workflow().register(states.START, lambda done=states.DONE: done)
+        names |= {name: workflow.add_exit_state(states.DONE), name.capitalize(): states}
+    return names
+
+
+def test_the_timetable_of_the_readme_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its flows are added as they stand there; it is not started."""
+    (block,) = (block for block in blocks("python") if "scheduler.cron(" in block)
+    names = flows(block)
     monkeypatch.setattr(Scheduler, "start", lambda self: None)
     exec(block, names)
     scheduler = names["scheduler"]
@@ -92,3 +98,9 @@ def test_the_timetable_of_the_readme_is_one(monkeypatch: pytest.MonkeyPatch) -> 
         "every Sunday at 03:00",
         "by hand",
     ]
+
+
+def test_a_timetable_is_tested_as_the_readme_says() -> None:
+    (block,) = (block for block in blocks("python") if "HandClock" in block)
+    assert "assert" in block
+    exec(block, flows(block))
