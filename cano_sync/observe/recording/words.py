@@ -191,10 +191,11 @@ def ticks(total: float, most: int) -> list[float]:
     fine = (digit * 10.0**power for power in range(-9, 2) for digit in (1, 2, 5))
     days = (86400.0 * digit * 10**power for power in range(9) for digit in (1, 2, 5))
     steps = (*(step for step in fine if step <= 20), 30.0, *map(float, _STEPS), *days)
-    step = next((step for step in steps if int(total / step) + 1 <= most), None)
-    if step is None:
-        return [0.0]
-    return [round(number * step, 9) for number in range(int(total / step * (1 + 1e-9)) + 1)]
+    for step in steps:
+        count = int(total / step * (1 + 1e-9)) + 1  # a quotient is rounded: 1.9 / 0.1 is 18.99...
+        if count <= most:
+            return [round(number * step, 9) for number in range(count)]
+    return [0.0]
 
 
 def tick_text(moment: float) -> str:

@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cano_sync import RetryExhaustedError, TaskExecutionError
@@ -82,6 +82,7 @@ def test_a_duration_changes_its_unit_where_it_rounds_up(seconds: float, text: st
 
 
 @given(st.floats(1e-7, 1e9), st.integers(2, 30))
+@example(total=1.9, most=19)
 def test_ticks_are_even_within_the_axis_and_not_too_many(total: float, most: int) -> None:
     moments = ticks(total, most)
     assert moments[0] == 0
