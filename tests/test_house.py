@@ -34,7 +34,7 @@ CORE = (
 # The wings, in the same order: each stands on the core, and on what is before it.
 WINGS = (
     "observe.labels", "observe.scope", "observe.absences", "observe.tracebacks",
-    "observe.logs",
+    "observe.flow_log", "observe.logs",
     "observe.telemetry.spans", "observe.telemetry.tracing", "observe.telemetry.metrics",
     "observe.telemetry.observer", "observe.telemetry",
     "observe.recording.words", "observe.recording.record", "observe.recording.draft",
@@ -48,7 +48,7 @@ WINGS = (
     "scheduler.backoff", "scheduler.clock", "scheduler.status", "scheduler.timetable",
     "scheduler.cron", "scheduler.jobs", "scheduler.options", "scheduler.agenda", "scheduler.runs",
     "scheduler.flow", "scheduler.roster", "scheduler.dispatcher", "scheduler.signals",
-    "scheduler.ways", "scheduler.scheduler", "scheduler",
+    "scheduler.ways", "scheduler.adding", "scheduler.scheduler", "scheduler",
     "cli.errors", "cli.values", "cli.target", "cli.states", "cli.signals", "cli.leave",
     "cli.watch", "cli.views", "cli.result", "cli.run", "cli.graph", "cli.timetable",
     "cli.completion", "cli.program", "cli", "cli.__main__",
@@ -63,7 +63,8 @@ OPTIONAL: dict[str, set[str]] = {
     "observe.recording.colours": {"rich"},
     "scheduler.cron": {"cronsim"},
     "scheduler.jobs": {"schedule"},
-    "scheduler.scheduler": {"schedule"},  # for type checkers only
+    "scheduler.options": {"typing_extensions"},  # for type checkers only
+    "scheduler.adding": {"schedule"},  # for type checkers only
     "cli.program": {"click"},
     "cli.completion": {"click"},
     "cli.views": {"rich"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("ending", "state_label", "workflow_label")
+__all__ = ("ending", "flow_ending", "state_label", "workflow_label")
 
 from enum import Enum
 from typing import Any
@@ -31,6 +31,25 @@ def ending(run_id: str, error: BaseException | None) -> str:
             return "cancelled"
         if isinstance(error, WorkflowTimeoutError):
             return "timed_out"
+    return "failed"
+
+
+def flow_ending(error: BaseException | None) -> str:
+    """How a run of a scheduler's flow has ended, in one word: finished, failed or cancelled.
+
+    What the scheduler has cancelled has no run's id. Whatever else ends one early is a failure:
+    nobody else waits for it.
+
+    >>> flow_ending(None), flow_ending(ValueError("no")), flow_ending(SystemExit(3))
+    ('finished', 'failed', 'failed')
+    >>> ours = WorkflowCancelledError("the scheduler was stopped")
+    >>> flow_ending(ours), flow_ending(WorkflowCancelledError("by a task", run_id="a1"))
+    ('cancelled', 'failed')
+    """
+    if error is None:
+        return "finished"
+    if isinstance(error, WorkflowCancelledError) and error.run_id is None:
+        return "cancelled"
     return "failed"
 
 

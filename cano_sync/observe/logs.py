@@ -13,32 +13,36 @@ from weakref import WeakValueDictionary
 from ..description import show
 from ..duration import Duration, seconds
 from ..errors import ConfigurationError, RetryExhaustedError, describe
-from ..hooks import Observer
 from ..join import JoinConfig
 from ..outcome import SplitResult
 from ..strategy import Verdict
 from .absences import Absences
+from .flow_log import FlowLog
 from .labels import ending
 from .scope import enter_attempt, enter_run, enter_task, leave
 from .tracebacks import Tracebacks
 
 
-class LoggingObserver(Observer):
+class LoggingObserver(FlowLog):
     """Writes what runs do into the log. One object serves any number of runs and threads.
 
-    - INFO: a run starts, finishes, is cancelled; a flow begins a run.
+    - INFO: a run starts, finishes, is cancelled; a flow's run begins, finishes, is cancelled.
     - DEBUG: states, tasks, attempts, splits; a task that is abandoned, and one that is soon back.
     - WARNING: an attempt failed and is made again; a branch failed; a state failed and leads to
       its error state; an abandoned task is out for long; a flow is skipped, or backs off.
-    - ERROR: a run failed, or its time was up; the last of several attempts failed; a flow tripped.
+    - ERROR: a run failed, or its time was up; the last of several attempts failed; a flow failed,
+      or tripped.
 
     An error's traceback is logged once: with the last of several attempts, with the branch, with
-    the state that leads to its error state, or with the run.
+    the state that leads to its error state, with the run, or with the flow.
+
+    Attached to a workflow it tells of its runs, and of the flows that run it. Attached to a
+    `Scheduler` it tells of all its flows, and not of what happens within their runs.
 
     Each record carries what it tells as attributes, for structured logs: `run_id`, and where they
     apply `state`, `next_state` (both as text), `task`, `index`, `attempt`, `duration`, `delay`,
-    `late`, `outcome`, `reason`, `flow`. What a task itself logs gets some of these by a
-    `RunFilter`.
+    `late`, `outcome`, `reason`; instead of the run's id those of a flow carry `flow`, and
+    `failures` or `lag`. What a task itself logs gets some of these by a `RunFilter`.
 
     Args:
         logger: the logger, or its name.
@@ -66,11 +70,10 @@ class LoggingObserver(Observer):
     def __init__(
         self, logger: str | logging.Logger = "cano_sync", *, late_after: Duration = 1.0
     ) -> None:
-        self._logger = _logger_of(logger)
+        super().__init__(_logger_of(logger), Tracebacks())
         self._late_after = seconds(late_after, "late_after")
         # Each run's context keeps its own alive. So a run whose end is never told leaves nothing.
         self._absences: WeakValueDictionary[str, Absences] = WeakValueDictionary()
-        self._tracebacks = Tracebacks()
 
     def __repr__(self) -> str:
         return f"LoggingObserver({self._logger.name!r})"
@@ -280,30 +283,6 @@ class LoggingObserver(Observer):
             level, text = WARNING, "failed in attempt %d, the next comes in %.3f s: %s"
             values = (what["attempt"], delay, why)
         self._log_task(level, run_id, what, text, *values, **facts)
-
-    # A scheduler's flows, which have no run_id.
-
-    def flow_started(self, *, flow: str, lag: float, **_: object) -> None:
-        """INFO."""
-        extra = {"flow": flow, "lag": lag}
-        self._logger.info("flow %s: begins a run, %.3f s late", flow, lag, extra=extra)
-
-    def flow_skipped(self, *, flow: str, running_for: float, **_: object) -> None:
-        """WARNING."""
-        text = "flow %s: was due, and is left out: it has been running for %.3f s"
-        self._logger.warning(text, flow, running_for, extra={"flow": flow, "duration": running_for})
-
-    def flow_backed_off(self, *, flow: str, failures: int, delay: float, **_: object) -> None:
-        """WARNING."""
-        text = "flow %s: has failed %d times in a row, and waits for %.3f s"
-        extra = {"flow": flow, "failures": failures, "delay": delay}
-        self._logger.warning(text, flow, failures, delay, extra=extra)
-
-    def flow_tripped(self, *, flow: str, failures: int, error: BaseException, **_: object) -> None:
-        """ERROR; its runs have logged the tracebacks."""
-        text = "flow %s: has failed %d times in a row, and runs no more until it is reset: %s"
-        extra = {"flow": flow, "failures": failures}
-        self._logger.error(text, flow, failures, describe(error), extra=extra)
 
 
 def _logger_of(given: object) -> logging.Logger:

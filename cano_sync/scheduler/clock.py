@@ -7,7 +7,7 @@ __all__ = ("Alarm", "Clock", "HandClock", "Mailbox", "Moment", "SystemClock")
 import threading
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -127,13 +127,16 @@ class HandClock:
         step = seconds(duration, "advance()")
         self._move(step, step)
 
-    def jump(self, offset: float) -> None:
-        """Set the time of day forward, or back (below 0), by so many seconds.
+    def jump(self, offset: Duration) -> None:
+        """Set the time of day forward, or back (below 0), by so many seconds or a `timedelta`.
 
         It is what happens when the clock is set, or the machine was suspended: intervals do not
         notice.
         """
-        self._move(offset, 0.0)
+        shown = offset.total_seconds() if isinstance(offset, timedelta) else offset
+        is_back = isinstance(shown, int | float) and shown < 0
+        step = seconds(-shown if is_back else shown, "jump()")
+        self._move(-step if is_back else step, 0.0)
 
     def _move(self, wall: float, monotonic: float) -> None:
         with self._lock:

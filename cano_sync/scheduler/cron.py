@@ -99,7 +99,7 @@ class Cron:
 
 def _fields(expression: Any) -> tuple[str, tuple[int, ...]]:
     """The five fields down to the minute, and the seconds in each."""
-    fields = expression.split() if isinstance(expression, str) else ()
+    fields = expression.split() if isinstance(expression, str) else []
     if len(fields) not in (5, 6):
         raise ConfigurationError(
             f"cron() takes an expression of 5 fields, or of 6 with leading seconds, not "
@@ -110,11 +110,31 @@ def _fields(expression: Any) -> tuple[str, tuple[int, ...]]:
         next(parsed)
     except CronSimError as error:
         raise ConfigurationError(
-            f"cron(): the expression {expression!r} is wrong: {error}"
+            f"cron(): the expression {expression!r} is wrong: {_wrong(error, fields)}"
         ) from error
     except StopIteration:
         raise ConfigurationError(f"cron(): {expression!r} is never due") from None
     return " ".join(fields[-5:]), tuple(sorted(parsed.seconds))
+
+
+_RANGES = {
+    "second": "0 to 59",
+    "minute": "0 to 59",
+    "hour": "0 to 23",
+    "day-of-month": "1 to 31, or L for the last",
+    "month": "1 to 12, or JAN to DEC",
+    "day-of-week": "0 to 7 (0 and 7 are Sunday), or SUN to SAT",
+}
+
+
+def _wrong(error: CronSimError, fields: list[str]) -> str:
+    """What the parser has said, with the field and what that takes."""
+    told = str(error)
+    name = told.removeprefix("Bad ")
+    if name not in _RANGES:
+        return told
+    field = fields[list(_RANGES).index(name) - len(_RANGES)]
+    return f"{told} {field!r}; it goes from {_RANGES[name]}"
 
 
 def _zone(zone: Any) -> tzinfo:

@@ -8,12 +8,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from contextlib import ExitStack, suppress
 from enum import Enum, auto
 from queue import SimpleQueue
 from random import Random
 from typing import Any
 
 from .._engine.pool import Pool
+from ..ambient import ambient_token
 from ..callbacks import interruptible_wait
 from ..errors import ConfigurationError, WorkflowError
 from .clock import Alarm, Clock, Mailbox, Moment
@@ -30,6 +32,7 @@ GRACE = 0.005
 PATIENCE = 0.1
 """Seconds that the thread of a run that is over gets to come back from users' callbacks."""
 STOPPED = "the scheduler was stopped"
+STARTS = "start(), start_in_background(), or for a test start_by_hand()"
 
 
 class _Phase(Enum):
@@ -69,10 +72,9 @@ class Dispatcher:
 
     def _now_at_an_end(self) -> Moment:
         """The same, for the end of a run: that takes place, though a user's clock may fail."""
-        try:
-            return self._now()
-        except Exception:  # the clock's thread meets it, too, and says so
-            return self._last_look
+        with suppress(Exception):  # the clock's thread meets it, too, and says so
+            self._now()
+        return self._last_look
 
     def _wake(self, needed: bool) -> None:
         # One note is enough: the clock thread takes it first, and looks then.
@@ -182,7 +184,7 @@ class Dispatcher:
         if run is not None:
             self._hand_over(run, lag)
         elif running_for is not None:
-            flow.tell("flow_skipped", running_for=running_for)
+            flow.tell(("flow_skipped", {"running_for": running_for}))
         return True
 
     # The runs.
@@ -210,12 +212,8 @@ class Dispatcher:
         if self._is_stopping:
             return "the scheduler has been stopped"
         if self._phase is _Phase.NEW:
-            return "the scheduler is not started; call start_in_background() or start() before"
-        if flow.run is not None:
-            return "it is running; wait for its end"
-        if flow.is_tripped:
-            return f"it has tripped after {flow.failures} failures; call reset({flow.id!r}) before"
-        return None
+            return f"the scheduler is not started; call {STARTS} before"
+        return flow.why_not()
 
     def _begin(self, run: Run[Flow], now: Moment) -> None:
         """A run begins; the lock is held."""
@@ -224,7 +222,7 @@ class Dispatcher:
 
     def _hand_over(self, run: Run[Flow], lag: float) -> None:
         try:
-            run.flow.tell("flow_started", lag=lag)
+            run.flow.tell(("flow_started", {"lag": lag}))
             run.begin(self._pool, self._ended)
         except RuntimeError as error:
             problem = WorkflowError(f"flow {run.flow.id!r}: there is no thread for it: {error}")
@@ -251,14 +249,14 @@ class Dispatcher:
     def _account(self, run: Run[Flow], result: Any, error: BaseException | None) -> None:
         """What its end means for its flow."""
         flow = run.flow
+        error = flow.verdict(result) if error is None else error
         with self._lock:
             now = self._now_at_an_end()
-            flow.ended(run, now, result, error)
-            is_due_anew, news = flow.fared(run, now, error, self._roster.random)
+            end = flow.ended(run, now, result, error)
+            is_due_anew, news = flow.fared(now, error, self._roster.random)
             wake = is_due_anew and self._roster.arm(flow, now)
         self._wake(wake)
-        if news is not None:
-            flow.tell(news[0], **news[1])
+        flow.tell(end, *news)
 
     def _forget(self, run: Run[Flow]) -> None:
         """All is done that belongs to this run."""
@@ -302,20 +300,22 @@ class Dispatcher:
             error = run.cancelled(STOPPED)
             with self._lock:
                 is_over, run.is_over = run.is_over, True
-                if not is_over:
-                    run.flow.ended(run, self._now_at_an_end(), None, error)
+                end = None if is_over else run.flow.ended(run, self._now_at_an_end(), None, error)
             if is_over and run.comes_back(patient - time.monotonic()):
                 continue
-            run.leave()  # its store is closed before its future says that it is over
-            try:
-                if not is_over:
-                    run.finish(None, error)
-            finally:
-                self._forget(run)
+            run.leave()  # its store is closed before anybody hears that it is over
+            with ExitStack() as last_first:  # all of it is done, whatever a callback raises
+                last_first.callback(self._forget, run)
+                if end is not None:
+                    last_first.callback(run.finish, None, error)
+                    run.flow.tell(end)
 
     def check_outside(self, call: str) -> None:
-        """Refuse what waits for all runs, on the thread of one of them."""
-        if threading.current_thread() in self._pool._threads:
+        """Refuse what waits for all runs, on the thread of one of them, or in a task of one."""
+        token = ambient_token()
+        with self._lock:
+            is_inside = any(run.holds(token) for run in self._running)
+        if is_inside or threading.current_thread() in self._pool._threads:
             raise ConfigurationError(
                 f"{call} waits for all runs to end, and so for the one that calls it; call stop()"
             )

@@ -11,12 +11,13 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any, TypeAlias
 
+from ..errors import WorkflowError
 from ..hooks import Observer, heard_by
 from ..workflow import Workflow
 from .agenda import Entry
 from .clock import Moment
 from .options import Options
-from .runs import Run
+from .runs import Run, is_called_off
 from .status import FlowState, FlowStatus
 from .timetable import Timetable
 
@@ -27,7 +28,8 @@ News: TypeAlias = tuple[str, dict[str, Any]]
 
 
 class Flow:
-    """Passive: the dispatcher's lock guards all that changes, but for `perform` and `tell`.
+    """Passive: the dispatcher's lock guards all that changes. `perform`, `verdict` and `tell` run
+    users' code, and are called without it.
 
     `served` is the last moment on the flow's clock for which it has done its duty: whatever is
     due up to then has run, or is left out. What follows from it is all there is to missed times:
@@ -78,15 +80,30 @@ class Flow:
         """Run the workflow once, in a store of the flow's; return the exit state."""
         return self._workflow.orchestrate(self._initial_state, store=self.options.store())
 
-    def tell(self, hook: str, **facts: Any) -> None:
-        """Tell whoever listens, whatever they do."""
-        for observer, listener in self._heard.get(hook, ()):
-            try:
-                listener(flow=self.id, **facts)
-            except KeyboardInterrupt:
-                raise
-            except BaseException:  # as for what is told of a run, it is the observer's own loss
-                _log.exception("flow %r: %s of the observer %r raised", self.id, hook, observer)
+    def verdict(self, result: Any) -> WorkflowError | None:
+        """What is wrong with a run that has come to this exit state; None for nothing."""
+        text = self.options.fail_on.get(result)
+        if text is None:
+            return None
+        return WorkflowError(f"the run came to {text}, which fail_on names", state=result)
+
+    def tell(self, *news: News) -> None:
+        """Tell whoever listens, whatever they do.
+
+        Raises:
+            KeyboardInterrupt: it came while one heard this; all has been told by then.
+        """
+        interrupt: KeyboardInterrupt | None = None
+        for hook, facts in news:
+            for observer, listener in self._heard.get(hook, ()):
+                try:
+                    listener(flow=self.id, **facts)
+                except KeyboardInterrupt as error:
+                    interrupt = error
+                except BaseException:  # as for what is told of a run, it is the observer's own loss
+                    _log.exception("flow %r: %s of the observer %r raised", self.id, hook, observer)
+        if interrupt is not None:
+            raise interrupt
 
     # When it is due.
 
@@ -151,27 +168,29 @@ class Flow:
         self._runs += 1
         self._last_start = now.wall
 
-    def ended(self, run: Run[Flow], now: Moment, result: Any, error: BaseException | None) -> None:
-        """The run that is under way is over."""
+    def ended(self, run: Run[Flow], now: Moment, result: Any, error: BaseException | None) -> News:
+        """The run that is under way is over; returns the news of it."""
         self.run = None
-        self._last_duration = now.monotonic - run.began
+        self._last_duration = duration = now.monotonic - run.began
         self._last_result, self._last_error = result, error
+        return "flow_finished", {"state": result, "duration": duration, "error": error}
 
     def fared(
-        self, run: Run[Flow], now: Moment, error: BaseException | None, random: Random
-    ) -> tuple[bool, News | None]:
-        """Count how the run went; returns whether its next time is another now, and its news."""
+        self, now: Moment, error: BaseException | None, random: Random
+    ) -> tuple[bool, Iterable[News]]:
+        """Count how a run went; returns whether the next time is another now, and the news."""
         is_due_anew = self.entry is None
         if error is None:
-            return self.succeeded(now) or is_due_anew, None
-        if run.is_cancelled:  # that is no fault of the flow's
-            return is_due_anew, None
+            return self.succeeded(now) or is_due_anew, ()
+        if is_called_off(error):  # that is no fault of the flow's
+            return is_due_anew, ()
         delay = self.failed(now, random)
+        facts: dict[str, Any] = {"failures": self.failures, "error": error}
         if self.is_tripped:
-            return True, ("flow_tripped", {"failures": self.failures, "error": error})
+            return True, [("flow_tripped", facts)]
         if delay is None:
-            return is_due_anew, None
-        return True, ("flow_backed_off", {"failures": self.failures, "delay": delay})
+            return is_due_anew, ()
+        return True, [("flow_backed_off", {**facts, "delay": delay})]
 
     def succeeded(self, now: Moment) -> bool:
         """It ended well; returns whether that ends a time of backing off."""
@@ -195,6 +214,15 @@ class Flow:
         delay = backoff.delay(self.failures, random)
         self._not_before = self._clock(now) + delay
         return delay
+
+    def why_not(self) -> str | None:
+        """Why it cannot be run by hand; None if it can."""
+        if self.run is not None:
+            return "it is running; wait for its end"
+        if self.is_tripped:
+            number = "a failure" if self.failures == 1 else f"{self.failures} failures"
+            return f"it has tripped after {number}; call reset({self.id!r}) before"
+        return None
 
     # What somebody does to it; each says whether its next time is another now.
 
@@ -241,14 +269,15 @@ class Flow:
             self._last_result,
             self._broken if self._last_error is None else self._last_error,
             None if is_stopped else _local(due),
+            tuple(self.options.fail_on),
         )
 
     def _state(self, now: Moment, *, is_stopped: bool) -> FlowState:
         waits = self._not_before is not None and self._clock(now) < self._not_before
         for state, holds in (
             (FlowState.RUNNING, self.run is not None),
-            (FlowState.STOPPED, is_stopped),
             (FlowState.TRIPPED, self.is_tripped),
+            (FlowState.STOPPED, is_stopped),
             (FlowState.PAUSED, self.is_paused),
             (FlowState.BACKING_OFF, waits),
         ):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 __all__ = ("Roster",)
 
+from bisect import bisect
+from collections.abc import Iterable
+from difflib import get_close_matches
 from random import Random
+from typing import Any
 
 from ..errors import ConfigurationError
 from .agenda import Agenda
 from .clock import Alarm, Moment
 from .flow import Flow
-from .options import shown
 from .status import FlowStatus
 
 
@@ -53,7 +56,7 @@ class Roster:
         """The flow of this id."""
         flow = self._flows.get(id)
         if flow is None:
-            raise ConfigurationError(f"there is no flow {id!r}; there are {shown(self._flows)}")
+            raise ConfigurationError(f"there is no flow {id!r}; {_instead(id, self._flows)}")
         return flow
 
     def statuses(self, now: Moment, *, is_stopped: bool) -> tuple[FlowStatus, ...]:
@@ -94,3 +97,19 @@ class Roster:
     def alarm(self) -> Alarm:
         """When the next is due."""
         return self._agenda.alarm
+
+
+NEAR = 100
+"""Ids before and after a wrong one with which it is compared: that takes time, under the lock."""
+
+
+def _instead(id: Any, ids: Iterable[str]) -> str:
+    """What else might have been meant. Messages do not list all of a thousand."""
+    known = sorted(ids)
+    if isinstance(id, str):
+        place = bisect(known, id)
+        alike = get_close_matches(id, known[max(0, place - NEAR) : place + NEAR], n=3)
+        if alike:
+            return f"did you mean {' or '.join(map(repr, alike))}?"
+    text = ", ".join(map(repr, known[:10])) or "none"
+    return f"there are {text}" + (f" and {len(known) - 10} more" if len(known) > 10 else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("Doer", "Run")
+__all__ = ("Doer", "Run", "is_called_off")
 
 import threading
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from .._engine.away import PATIENCE
 from .._engine.pool import Errand, Place, Pool, enter, here
 from .._engine.tokens import EngineToken
 from ..callbacks import interruptible_wait
-from ..cancellation import Cancelled
+from ..cancellation import CancellationToken, Cancelled
 from ..errors import WorkflowCancelledError
 from ..fence import Gate
 
@@ -87,8 +87,9 @@ class Run(Generic[F]):
             result = self.flow.perform()
         except Cancelled as signal:
             end(self, None, self.cancelled(signal.reason, signal.__cause__))
-        except BaseException as error:
-            end(self, None, error)
+        except BaseException as error:  # once it is cancelled, an error is a consequence of that
+            reason = self._token.reason
+            end(self, None, self.cancelled(reason, error) if self._token.is_told else error)
         else:
             end(self, result, None)
 
@@ -112,10 +113,18 @@ class Run(Generic[F]):
         """Tell its tasks to stop. `leave` it a moment later, if it is not over by then."""
         self._token.cancel_apart(reason)
 
-    @property
-    def is_cancelled(self) -> bool:
-        """Whether it was told to stop."""
-        return self._token.is_told
+    def holds(self, token: CancellationToken | None) -> bool:
+        """Whether what has this token as the current one is part of it: the run waits for it.
+
+        What was submitted, or triggered, by one of its tasks is not.
+        """
+        tokens = [] if token is None else [token]
+        while tokens:
+            token = tokens.pop()
+            if token is self._token:
+                return True
+            tokens += token._parents
+        return False
 
     def leave(self) -> None:
         """Wait for it no longer: close its store, and do without its thread."""
@@ -134,3 +143,8 @@ class Run(Generic[F]):
         )
         error.__cause__ = cause
         return error
+
+
+def is_called_off(error: BaseException | None) -> bool:
+    """Whether `Run.cancelled` has made it: other such errors have the id of a workflow's run."""
+    return isinstance(error, WorkflowCancelledError) and error.run_id is None

@@ -7,46 +7,37 @@ __all__ = ("Scheduler",)
 import os
 from collections.abc import Hashable, Iterable
 from concurrent.futures import Future
-from datetime import tzinfo
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+from typing import Any
 
-from ..duration import Duration, seconds
+from ..duration import Duration, limit
 from ..errors import ConfigurationError
 from ..hooks import Observer
-from ..lazy import Lazy
-from ..workflow import Workflow
+from .adding import Adding
 from .clock import Clock, HandClock, SystemClock
 from .dispatcher import Dispatcher
 from .flow import Flow
-from .options import FlowOptions, check_flow, check_interval, check_means, options_of
+from .options import check_means
 from .signals import stopping_on_signals
 from .status import FlowStatus
-from .timetable import Grid, Timetable
 from .ways import Background, ByHand
 
-if TYPE_CHECKING:
-    from schedule import Job
 
-cron_room = Lazy(".cron", __package__)  # it needs the extra `cron`
-jobs_room = Lazy(".jobs", __package__)
-
-S = TypeVar("S")
-
-
-class Scheduler:
+class Scheduler(Adding):
     """Runs workflows on a timetable, each on a thread of its own, and never twice at once.
 
     A *flow* is a workflow under an id, with its timetable. The calls that add one take more by
     name, see `FlowOptions`: `store=` (a store, or what makes one for each run), `catch_up=`,
-    `jitter=` and `backoff=`. A workflow is checked when it is added.
+    `jitter=`, `backoff=` and `fail_on=`. A workflow is checked when it is added.
 
     - Flows do not wait for each other: the clock's thread only hands over. A flow that is due
       while it is still running leaves that time out, which is counted; with `catch_up=True` it
       makes up for it afterwards.
     - A flow that fails never stops the scheduler. With a `Backoff` it waits longer each time, and
-      at last trips.
+      at last trips. Nobody is told of an error who does not ask: it is in the `status`, in the
+      future of `trigger`, and comes to observers as `flow_finished`. So give it one that logs:
+      `Scheduler(observers=[LoggingObserver()])`.
     - Intervals are counted from the start, on a clock that nobody sets, and do not drift. Times of
       day follow the wall clock: when that is set forward, a flow that missed its time runs once;
       when it is set back, no time comes a second time (`reset` follows it at once).
@@ -57,10 +48,13 @@ class Scheduler:
 
     Args:
         clock: the clock that it lives by; None for the system's. `HandClock` is one for tests.
-        observers: hear what all flows do (`flow_started`, `flow_skipped`, `flow_backed_off`,
-            `flow_tripped`), as do those that are attached to a flow's workflow.
+        observers: hear what all flows do (`flow_started`, `flow_finished`, `flow_skipped`,
+            `flow_backed_off`, `flow_tripped`), as do those that are attached to a flow's workflow.
         random: what draws the jitter; None for Python's own.
 
+    >>> from datetime import datetime
+    >>> import schedule
+    >>> from cano_sync import Workflow
     >>> workflow = Workflow().register("SWEEP", lambda: "DONE").add_exit_state("DONE")
     >>> scheduler = Scheduler()
     >>> scheduler.every_minutes("sweep", workflow, "SWEEP", 5)
@@ -69,6 +63,15 @@ class Scheduler:
     DONE
     >>> scheduler.status("sweep").schedule, scheduler.status("sweep").runs
     ('every 5 min', 1)
+
+    A test of a timetable moves the time by hand, and need not wait:
+
+    >>> scheduler = Scheduler(clock=HandClock(datetime(2026, 11, 25, 8, 50).astimezone()))
+    >>> scheduler.at("sweep", workflow, "SWEEP", schedule.every().day.at("09:00"))
+    >>> with scheduler.start_by_hand() as time:
+    ...     time.advance(3 * 86400)  # from due time to due time
+    >>> scheduler.status("sweep").runs
+    3
     """
 
     def __init__(
@@ -78,139 +81,11 @@ class Scheduler:
         observers: Iterable[Observer] = (),
         random: Random | None = None,
     ) -> None:
-        self._observers = check_means(clock, observers, random)
+        listed = check_means(clock, observers, random)
         self._clock: Clock = SystemClock() if clock is None else clock
-        self._random = Random() if random is None else random
-        self._dispatcher = Dispatcher(self._clock, self._random)
+        chance = Random() if random is None else random
+        super().__init__(Dispatcher(self._clock, chance), listed, chance)
         self._process = os.getpid()
-
-    # Adding and removing flows.
-
-    def every(
-        self,
-        id: str,
-        workflow: Workflow[S],
-        initial_state: S,
-        interval: Duration,
-        **options: Unpack[FlowOptions],
-    ) -> None:
-        """Run it every `interval` (seconds, or a `timedelta`), first one interval after the start.
-
-        Raises:
-            ConfigurationError: the id is taken, the workflow is not valid, or an argument is wrong.
-        """
-        length = check_interval(seconds(interval, "every()'s interval"), "every()", 1.0)
-        self._add(id, workflow, initial_state, Grid(length), options)
-
-    def every_seconds(
-        self,
-        id: str,
-        workflow: Workflow[S],
-        initial_state: S,
-        n: float,
-        **options: Unpack[FlowOptions],
-    ) -> None:
-        """Run it every `n` seconds; see `every`."""
-        grid = Grid(check_interval(n, "every_seconds()", 1.0))
-        self._add(id, workflow, initial_state, grid, options)
-
-    def every_minutes(
-        self,
-        id: str,
-        workflow: Workflow[S],
-        initial_state: S,
-        n: float,
-        **options: Unpack[FlowOptions],
-    ) -> None:
-        """Run it every `n` minutes; see `every`."""
-        grid = Grid(check_interval(n, "every_minutes()", 60.0))
-        self._add(id, workflow, initial_state, grid, options)
-
-    def every_hours(
-        self,
-        id: str,
-        workflow: Workflow[S],
-        initial_state: S,
-        n: float,
-        **options: Unpack[FlowOptions],
-    ) -> None:
-        """Run it every `n` hours; see `every`."""
-        grid = Grid(check_interval(n, "every_hours()", 3600.0))
-        self._add(id, workflow, initial_state, grid, options)
-
-    def cron(
-        self,
-        id: str,
-        workflow: Workflow[S],
-        initial_state: S,
-        expression: str,
-        *,
-        tz: str | tzinfo | None = None,
-        **options: Unpack[FlowOptions],
-    ) -> None:
-        """Run it at the times of a cron expression. Needs the extra `cron`.
-
-        On the days on which summer time begins or ends, what is due at certain hours and minutes
-        runs once, and what is due each hour or minute goes on as time passes.
-
-        Args:
-            id: as for `every`; so are `workflow`, `initial_state` and `options`.
-            workflow: what it runs.
-            initial_state: where a run begins.
-            expression: five fields, `"0 9 * * MON"`, or six with leading seconds,
-                `"0 0 9 * * MON"`.
-            tz: a name such as "Europe/Zurich", or a `tzinfo`; None for the local time zone.
-            **options: see `FlowOptions`.
-
-        Raises:
-            ConfigurationError: the expression or the time zone makes no sense, or as for `every`.
-            ImportError: `cronsim` is not installed.
-        """
-        timetable = cron_room.Cron(expression, tz)
-        self._add(id, workflow, initial_state, timetable, options)
-
-    def at(
-        self,
-        id: str,
-        workflow: Workflow[S],
-        initial_state: S,
-        job: Job,
-        **options: Unpack[FlowOptions],
-    ) -> None:
-        """Run it when a job of the `schedule` package says.
-
-        The job describes a timetable and is not started: `schedule.every().monday.at("09:00")`,
-        without `do()`. Its time zone, `to()`, `until()` and tags count; the job itself is left
-        as it is. One without a time of day is an interval as that of `every`.
-
-        Raises:
-            ConfigurationError: it is no such job, or as for `every`.
-        """
-        timetable = jobs_room.timetable_of(job, self._random)
-        self._add(id, workflow, initial_state, timetable, options, frozenset(job.tags))
-
-    def manual(
-        self, id: str, workflow: Workflow[S], initial_state: S, **options: Unpack[FlowOptions]
-    ) -> None:
-        """Run it only when `trigger` is called; see `every` for the rest."""
-        self._add(id, workflow, initial_state, None, options)
-
-    def _add(
-        self,
-        id: str,
-        workflow: Workflow[Any],
-        initial_state: Any,
-        timetable: Timetable | None,
-        options: FlowOptions,
-        tags: frozenset[Hashable] = frozenset(),
-    ) -> None:
-        check_flow(id, workflow, initial_state)
-        ready = options_of(options, timetable.interval if isinstance(timetable, Grid) else None)
-        self._dispatcher.add(
-            Flow(
-                id, workflow, initial_state, timetable, ready, observers=self._observers, tags=tags
-            )
-        )
 
     def remove(self, id: str) -> None:
         """Drop a flow. A run that is under way goes on to its end."""
@@ -232,10 +107,10 @@ class Scheduler:
         Raises:
             ConfigurationError: it has been started before.
         """
-        limit = None if stop_timeout is None else seconds(stop_timeout, "start()'s stop_timeout")
+        left = limit(stop_timeout, "start()'s stop_timeout")
         self._dispatcher.open("start()")
         stop = self._dispatcher.stop
-        with stopping_on_signals(partial(stop, limit), partial(stop, 0.0)):
+        with stopping_on_signals(partial(stop, left), partial(stop, 0.0)):
             self._dispatcher.live()
 
     def start_in_background(self, *, stop_timeout: Duration | None = None) -> Background:
@@ -251,9 +126,9 @@ class Scheduler:
         Raises:
             ConfigurationError: it has been started before.
         """
-        limit = None if stop_timeout is None else seconds(stop_timeout, "stop_timeout")
+        left = limit(stop_timeout, "start_in_background()'s stop_timeout")
         self._dispatcher.open("start_in_background()")
-        return Background(self._dispatcher, limit)
+        return Background(self._dispatcher, left)
 
     def start_by_hand(self) -> ByHand:
         """Run without a thread, while a test moves the scheduler's `HandClock`.
@@ -261,6 +136,7 @@ class Scheduler:
         Raises:
             ConfigurationError: it has another clock, or has been started before.
 
+        >>> from cano_sync import Workflow
         >>> workflow = Workflow().register("SWEEP", lambda: "DONE").add_exit_state("DONE")
         >>> scheduler = Scheduler(clock=HandClock())
         >>> scheduler.every_minutes("sweep", workflow, "SWEEP", 5)
@@ -285,9 +161,11 @@ class Scheduler:
 
         Args:
             timeout: seconds after which what is still running is cancelled, and left behind where
-                it does not listen (see `cano_sync.abandoned_tasks`); None for no limit.
+                it does not listen (see `cano_sync.abandoned_tasks`); None for no limit. Of what is
+                left behind, `flow_finished` is told at once; `run_finished`, which the workflow's
+                own observers hear on its thread, only when that comes back.
         """
-        self._dispatcher.stop(None if timeout is None else seconds(timeout, "stop()'s timeout"))
+        self._dispatcher.stop(limit(timeout, "stop()'s timeout"))
 
     def trigger(self, id: str) -> Future[Any]:
         """Run a flow now, by hand; the future has the exit state, or the error.

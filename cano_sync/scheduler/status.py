@@ -21,7 +21,7 @@ class FlowState(Enum):
     BACKING_OFF = "backing off"
     """It has failed, and leaves out the times that come too soon."""
     TRIPPED = "tripped"
-    """It has failed too often in a row, and waits for `reset`."""
+    """It has failed too often in a row, and waits for `reset`. It stays so after the stop."""
     PAUSED = "paused"
     """It waits for `resume`; `trigger` runs it nevertheless."""
     STOPPED = "stopped"
@@ -41,13 +41,15 @@ class FlowStatus(Value):
         state: what it is doing; its `str` is a word or two, such as "backing off".
         runs: how many of its runs have begun.
         failures: how many of them failed in a row, up to now. A run that its scheduler cancelled
-            counts neither as failed nor as the end of a row.
+            counts neither as failed nor as the end of a row; one that comes to a state of
+            `fail_on` has failed.
         skipped: how many times were left out because it was still running.
         last_start: when its last run began, in local time; None before the first.
         last_duration: seconds that the last run took that has ended, or None.
-        last_result: the state in which that one ended; None if it failed.
+        last_result: the exit state that it came to; None if it raised an error.
         last_error: what it failed with, or None; or why its timetable cannot tell the next time.
         next_due: when it is due next; None if it is not, as while it is paused.
+        fail_on: the exit states that count as a failure.
     """
 
     __slots__ = (  # noqa: RUF023
@@ -63,6 +65,7 @@ class FlowStatus(Value):
         "last_result",
         "last_error",
         "next_due",
+        "fail_on",
     )
 
     id: str
@@ -77,6 +80,7 @@ class FlowStatus(Value):
     last_result: Any
     last_error: BaseException | None
     next_due: datetime | None
+    fail_on: tuple[Any, ...]
 
     def __init__(
         self,
@@ -92,6 +96,7 @@ class FlowStatus(Value):
         last_result: Any,
         last_error: BaseException | None,
         next_due: datetime | None,
+        fail_on: tuple[Any, ...] = (),
     ) -> None:
         self._fill(
             id,
@@ -106,4 +111,5 @@ class FlowStatus(Value):
             last_result,
             last_error,
             next_due,
+            fail_on,
         )

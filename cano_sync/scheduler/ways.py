@@ -9,7 +9,7 @@ from contextvars import copy_context
 from typing import Self
 
 from .._engine.pool import _DAEMONIC
-from ..duration import Duration, seconds, slice_of
+from ..duration import Duration, limit, seconds, slice_of
 from .clock import HandClock, Moment
 from .dispatcher import Dispatcher
 
@@ -91,8 +91,7 @@ class ByHand:
 
     def settle(self, timeout: Duration | None = None) -> None:
         """Wait (really) until no flow is running, at most so many seconds."""
-        limit = None if timeout is None else seconds(timeout, "settle()'s timeout")
-        self._dispatcher.settle(limit)
+        self._dispatcher.settle(limit(timeout, "settle()'s timeout"))
 
     def advance(self, duration: Duration, *, settle: bool = True) -> None:
         """Let time pass, from due time to due time.

@@ -26,6 +26,7 @@ from cano_sync import (
     TaskExecutionError,
     Workflow,
     WorkflowCancelledError,
+    WorkflowError,
     WorkflowTimeoutError,
     abandoned_tasks,
 )
@@ -296,18 +297,49 @@ def test_a_run_whose_time_is_up_is_an_error(log: Log, observer: LoggingObserver)
 
 def test_flows_are_logged_under_their_names(log: Log, observer: LoggingObserver) -> None:
     observer.flow_started(flow="nightly", lag=0.25)
+    observer.flow_finished(flow="nightly", state=Order.DONE, duration=0.5, error=None)
     observer.flow_skipped(flow="nightly", running_for=3.0)
-    observer.flow_backed_off(flow="nightly", failures=2, delay=4.0)
+    observer.flow_backed_off(flow="nightly", failures=2, delay=4.0, error=ValueError("no"))
     observer.flow_tripped(flow="nightly", failures=5, error=ValueError("no"))
-    assert log.levels() == ["INFO", "WARNING", "WARNING", "ERROR"]
+    assert log.levels() == ["INFO", "INFO", "WARNING", "WARNING", "ERROR"]
     assert [record.getMessage() for record in log.records] == [
         "flow nightly: begins a run, 0.250 s late",
+        "flow nightly: finished in Order.DONE after 0.500 s",
         "flow nightly: was due, and is left out: it has been running for 3.000 s",
-        "flow nightly: has failed 2 times in a row, and waits for 4.000 s",
+        "flow nightly: has failed 2 times in a row, and waits for 4.000 s: ValueError: no",
         "flow nightly: has failed 5 times in a row, and runs no more until it is reset: "
         "ValueError: no",
     ]
     assert {record.flow for record in log.records} == {"nightly"}
+
+
+def test_a_flow_that_is_on_time_and_one_that_fails_once_are_said_plainly(
+    log: Log, observer: LoggingObserver
+) -> None:
+    observer.flow_started(flow="nightly", lag=0.0004)
+    observer.flow_backed_off(flow="nightly", failures=1, delay=4.0, error=ValueError("no"))
+    observer.flow_tripped(flow="nightly", failures=1, error=ValueError("no"))
+    assert [record.getMessage() for record in log.records] == [
+        "flow nightly: begins a run",
+        "flow nightly: has failed once, and waits for 4.000 s: ValueError: no",
+        "flow nightly: has failed once, and runs no more until it is reset: ValueError: no",
+    ]
+
+
+def test_a_flows_failure_is_an_error_with_a_traceback_if_something_was_raised(
+    log: Log, observer: LoggingObserver
+) -> None:
+    named = WorkflowError("the run came to Order.DONE, which fail_on names")
+    observer.flow_finished(flow="nightly", state=Order.DONE, duration=0.5, error=named)
+    observer.flow_finished(flow="nightly", state=None, duration=0.5, error=ValueError("no"))
+    assert log.levels() == ["ERROR", "ERROR"]
+    assert [record.getMessage() for record in log.records] == [
+        "flow nightly: failed after 0.500 s: WorkflowError: the run came to Order.DONE, which "
+        "fail_on names",
+        "flow nightly: failed after 0.500 s: ValueError: no",
+    ]
+    assert [record.outcome for record in log.records] == ["failed", "failed"]
+    assert [bool(record.exc_info) for record in log.records] == [False, True]
 
 
 # Abandoned tasks.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from queue import SimpleQueue
 from typing import Any
 
@@ -76,6 +76,15 @@ class TestHandClock:
         clock = HandClock(5000.0)
         clock.jump(offset)
         assert (clock.wall(), clock.monotonic()) == (5000.0 + offset, 0.0)
+        clock.jump(timedelta(seconds=-offset))
+        assert (clock.wall(), clock.monotonic()) == (5000.0, 0.0)
+
+    @pytest.mark.parametrize("offset", ["1 h", None, True, float("nan"), float("-inf")])
+    def test_a_jump_that_is_none_is_refused(self, offset: Any) -> None:
+        clock = HandClock(5000.0)
+        with pytest.raises(ConfigurationError, match=r"jump\(\)"):
+            clock.jump(offset)
+        assert clock.wall() == 5000.0
 
     def test_moving_it_wakes_who_waits(self, eventually: Any) -> None:
         clock = HandClock()

@@ -60,7 +60,7 @@ def test_a_run_that_has_begun_is_not_cancelled_by_its_future(
 
 def test_trigger_before_the_start_is_an_error_that_says_so(scheduler: Scheduler) -> None:
     scheduler.manual("flow", DONE, "GO")
-    with pytest.raises(ConfigurationError, match="not started; call start_in_background"):
+    with pytest.raises(ConfigurationError, match=r"not started; call start\(\), .* start_by_hand"):
         scheduler.trigger("flow")
     assert scheduler.status("flow").runs == 0
 
@@ -104,6 +104,15 @@ def test_an_unknown_id_is_an_error_that_names_the_known_ones(
     scheduler.manual("a", DONE, "GO")
     with pytest.raises(ConfigurationError, match="no flow 'c'; there are 'a', 'b'"):
         getattr(scheduler, call)("c")
+
+
+@pytest.mark.parametrize("others", [0, 1000])
+def test_an_id_with_a_slip_of_the_pen_is_understood(others: int, scheduler: Scheduler) -> None:
+    scheduler.manual("reindex", DONE, "GO")
+    for number in range(others):
+        scheduler.manual(f"{number:04}", DONE, "GO")
+    with pytest.raises(ConfigurationError, match=r"no flow 'rendex'; did you mean 'reindex'\?$"):
+        scheduler.status("rendex")
 
 
 def test_of_many_known_ones_only_some_are_named(scheduler: Scheduler) -> None:

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from types import FrameType
 from typing import Any
 
@@ -14,7 +15,11 @@ import pytest
 
 from cano_sync import (
     ConfigurationError,
+    JoinConfig,
+    JoinError,
+    JoinStrategy,
     TaskExecutionError,
+    Workflow,
     WorkflowCancelledError,
     abandoned_tasks,
 )
@@ -182,6 +187,41 @@ def test_close_in_a_flow_is_a_clear_error_and_not_a_deadlock() -> None:
     with pytest.raises(ConfigurationError, match=r"call stop\(\)"):
         scheduler.trigger("flow").result(20)
     background.close()
+
+
+def test_nor_is_it_in_a_branch_of_a_split_or_deeper() -> None:
+    def nested() -> None:
+        one(lambda: background.close() or "DONE").with_timeout(60).orchestrate("GO")
+
+    branches = [lambda: background.close(), nested]
+    workflow = (
+        Workflow()
+        .register_split("GO", branches, JoinConfig(JoinStrategy.ALL, "DONE"))
+        .add_exit_state("DONE")
+    )
+    scheduler = Scheduler()
+    scheduler.manual("flow", workflow, "GO")
+    background = scheduler.start_in_background()
+    error = scheduler.trigger("flow").exception(20)
+    assert isinstance(error, JoinError)
+    assert error.result is not None
+    assert [str(outcome.error).count("call stop()") for outcome in error.result.errors] == [1, 1]
+    background.close()
+
+
+def test_what_a_flow_has_submitted_stands_on_its_own_and_may_close() -> None:
+    submitted: list[Future[str]] = []
+
+    def submit() -> str:
+        submitted.append(one(lambda: background.close() or "DONE").submit("GO"))
+        return "DONE"
+
+    scheduler = Scheduler()
+    scheduler.manual("flow", one(submit), "GO")
+    background = scheduler.start_in_background()
+    assert scheduler.trigger("flow").result(20) == "DONE"
+    assert submitted[0].result(20) == "DONE"
+    assert str(scheduler.status("flow").state) == "stopped"
 
 
 # Ctrl-C in trigger().

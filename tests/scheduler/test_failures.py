@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta, tzinfo
+from enum import Enum, auto
 from random import Random
+from typing import Any
 
 import pytest
 import schedule
@@ -12,6 +14,7 @@ import schedule
 from cano_sync import (
     CancellationToken,
     ConfigurationError,
+    Workflow,
     WorkflowError,
     WorkflowTimeoutError,
 )
@@ -239,6 +242,17 @@ def test_reset_lets_it_run_again_at_its_next_time_with_the_count_at_0(
     assert counts.times == [10, 20, 100, 110]
 
 
+def test_after_the_stop_it_still_shows_that_it_had_tripped(scheduler: Scheduler) -> None:
+    scheduler.manual("flow", one(Fails()), "GO", backoff=Backoff(10, trip_after=1))
+    with scheduler.start_by_hand():
+        assert scheduler.trigger("flow").exception(20) is not None
+        with pytest.raises(ConfigurationError, match="it has tripped after a failure; call reset"):
+            scheduler.trigger("flow")
+    assert scheduler.status("flow").state is FlowState.TRIPPED
+    scheduler.reset("flow")
+    assert scheduler.status("flow").state is FlowState.STOPPED
+
+
 def test_failures_that_are_not_in_a_row_do_not_trip(scheduler: Scheduler) -> None:
     calls: list[int] = []
 
@@ -294,6 +308,88 @@ def test_a_reset_while_it_runs_counts_from_the_end_of_that_run(
             assert future.exception(20) is not None
             time.settle(20)
             assert scheduler.status("flow").failures == expected
+
+
+# Exit states that count as a failure.
+
+
+class Load(Enum):
+    """Where a load ends."""
+
+    GO = auto()
+    DONE = auto()
+    NO_DATA = auto()
+    REFUSED = auto()
+
+
+class Ends:
+    """A task whose run ends where it is told to."""
+
+    def __init__(self, where: Any = Load.NO_DATA) -> None:
+        self.where = where
+
+    def __call__(self) -> Any:
+        return self.where
+
+
+def load(task: Ends) -> Workflow[Any]:
+    return Workflow().register(Load.GO, task).add_exit_states(list(Load)[1:])
+
+
+@pytest.mark.parametrize("fail_on", [Load.NO_DATA, [Load.REFUSED, Load.NO_DATA]])
+def test_a_run_that_comes_to_such_a_state_has_failed_and_its_future_has_the_state(
+    fail_on: Any, clock: HandClock
+) -> None:
+    notes = Notes()
+    scheduler = Scheduler(clock=clock, observers=[notes])
+    scheduler.manual("flow", load(Ends()), Load.GO, fail_on=fail_on, backoff=Backoff(10))
+    with scheduler.start_by_hand():
+        assert scheduler.trigger("flow").result(20) is Load.NO_DATA
+        status = scheduler.status("flow")
+    assert (status.failures, status.last_result) == (1, Load.NO_DATA)
+    error = status.last_error
+    assert isinstance(error, WorkflowError)
+    assert str(error) == "the run came to Load.NO_DATA, which fail_on names"
+    assert error.state is Load.NO_DATA
+    end, delay = notes.one("flow_finished"), notes.one("flow_backed_off")
+    assert (end["state"], end["error"], delay["error"]) == (Load.NO_DATA, error, error)
+
+
+def test_such_failures_in_a_row_trip_and_another_state_ends_the_row(scheduler: Scheduler) -> None:
+    task, backoff = Ends(), Backoff(0, trip_after=2)
+    scheduler.every("flow", load(task), Load.GO, 10, fail_on=Load.NO_DATA, backoff=backoff)
+    with scheduler.start_by_hand() as time:
+        time.advance(10)
+        task.where = Load.REFUSED
+        time.advance(10)
+        assert scheduler.status("flow").failures == 0
+        task.where = Load.NO_DATA
+        time.advance(20)
+        assert scheduler.status("flow").state is FlowState.TRIPPED
+
+
+def test_without_it_every_exit_state_is_a_good_end(scheduler: Scheduler) -> None:
+    scheduler.manual("flow", load(Ends()), Load.GO, fail_on=None)
+    with scheduler.start_by_hand():
+        assert scheduler.trigger("flow").result(20) is Load.NO_DATA
+    status = scheduler.status("flow")
+    assert (status.failures, status.last_error, status.fail_on) == (0, None, ())
+
+
+def test_the_status_shows_which_states_they_are(scheduler: Scheduler) -> None:
+    scheduler.manual("one", load(Ends()), Load.GO, fail_on=Load.REFUSED)
+    scheduler.manual("both", load(Ends()), Load.GO, fail_on=iter([Load.NO_DATA, Load.REFUSED]))
+    assert scheduler.status("one").fail_on == (Load.REFUSED,)
+    assert scheduler.status("both").fail_on == (Load.NO_DATA, Load.REFUSED)
+
+
+def test_a_state_that_is_a_tuple_is_one_state(scheduler: Scheduler) -> None:
+    over = ("over", 1)
+    workflow = Workflow().register("GO", Ends(over)).add_exit_state(over)
+    scheduler.manual("flow", workflow, "GO", fail_on=over)
+    with scheduler.start_by_hand():
+        assert scheduler.trigger("flow").result(20) == over
+    assert scheduler.status("flow").failures == 1
 
 
 # What is a user's own, and fails where no flow runs.

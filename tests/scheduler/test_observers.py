@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any
 
 import pytest
 
-from cano_sync import Cancelled
+from cano_sync import (
+    Cancelled,
+    MemoryStore,
+    TaskExecutionError,
+    WorkflowCancelledError,
+    abandoned_tasks,
+    current_token,
+)
+from cano_sync._engine.pool import Pool
 from cano_sync.hooks import Observer
 from cano_sync.scheduler import Backoff, HandClock, Scheduler
+from tests.conftest import Eventually
 from tests.observing import Notes
 from tests.scheduler.conftest import Fails, Held, Journal, one
 
-FLOW = ("flow_started", "flow_skipped", "flow_backed_off", "flow_tripped")
+FLOW = ("flow_started", "flow_finished", "flow_skipped", "flow_backed_off", "flow_tripped")
 
 
 @pytest.fixture
@@ -48,7 +58,7 @@ def test_it_is_told_before_the_run_begins(clock: HandClock, notes: Notes) -> Non
     names = notes.names()
     assert names[0] == "flow_started"
     assert names[1] == "run_started"
-    assert names[-1] == "run_finished"
+    assert names[-2:] == ["run_finished", "flow_finished"]
 
 
 def test_the_lag_leaves_the_jitter_out(clock: HandClock, notes: Notes) -> None:
@@ -91,9 +101,10 @@ def test_backing_off_and_tripping_are_told(clock: HandClock, notes: Notes) -> No
     scheduler.every("flow", one(Fails()), "GO", 10, backoff=backoff)
     with scheduler.start_by_hand() as time:
         time.advance(200)
+    errors = [facts["error"] for facts in notes.of("flow_finished")]
     assert told(notes, "flow_backed_off") == [
-        {"flow": "flow", "failures": 1, "delay": 20.0},
-        {"flow": "flow", "failures": 2, "delay": 40.0},
+        {"flow": "flow", "failures": 1, "delay": 20.0, "error": errors[0]},
+        {"flow": "flow", "failures": 2, "delay": 40.0, "error": errors[1]},
     ]
     (tripped,) = told(notes, "flow_tripped")
     assert tripped == {
@@ -103,12 +114,133 @@ def test_backing_off_and_tripping_are_told(clock: HandClock, notes: Notes) -> No
     }
 
 
+# The end of a run.
+
+
+def test_the_end_of_a_run_is_told_with_its_state_and_how_long_it_took(
+    clock: HandClock, notes: Notes, held: Held
+) -> None:
+    scheduler = Scheduler(clock=clock, observers=[notes])
+    scheduler.every("flow", one(held), "GO", 10)
+    with scheduler.start_by_hand() as time:
+        time.advance(10, settle=False)
+        held.wait()
+        clock.advance(2.5)
+        held.release()
+    (end,) = told(notes, "flow_finished")
+    assert end == {"flow": "flow", "state": "DONE", "duration": 2.5, "error": None}
+    assert notes.one("flow_finished")["thread"].startswith("cano-flow")
+
+
+@pytest.mark.parametrize("backoff", [None, Backoff(0), Backoff(0, trip_after=1)])
+def test_a_failure_is_told_whatever_follows_and_before_it(
+    backoff: Backoff | None, clock: HandClock, notes: Notes
+) -> None:
+    scheduler = Scheduler(clock=clock, observers=[notes])
+    scheduler.manual("flow", one(Fails()), "GO", backoff=backoff)
+    with scheduler.start_by_hand():
+        error = scheduler.trigger("flow").exception(20)
+    assert isinstance(error, TaskExecutionError)
+    assert notes.names()[:2] == ["flow_started", "flow_finished"]
+    (end,) = told(notes, "flow_finished")
+    assert (end["state"], end["error"]) == (None, error)
+
+
+def test_so_is_that_of_a_run_for_which_there_is_no_thread(
+    clock: HandClock, notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(pool: Pool) -> bool:
+        raise RuntimeError("can't start new thread")
+
+    scheduler = Scheduler(clock=clock, observers=[notes])
+    scheduler.manual("flow", one(lambda: "DONE"), "GO")
+    monkeypatch.setattr(Pool, "_grow", no_thread)
+    with scheduler.start_by_hand():
+        error = scheduler.trigger("flow").exception(20)
+    assert notes.one("flow_finished")["error"] is error
+
+
+def test_a_run_that_the_scheduler_has_cancelled_is_told_as_cancelled(
+    notes: Notes, held: Held
+) -> None:
+    scheduler = Scheduler(observers=[notes])
+    scheduler.manual("flow", one(held), "GO", backoff=Backoff(1, trip_after=1))
+    with scheduler.start_in_background(stop_timeout=0):
+        future = scheduler.trigger("flow")
+        held.wait()
+    error = notes.one("flow_finished")["error"]
+    assert error is future.exception(0)
+    assert isinstance(error, WorkflowCancelledError)
+    assert (error.run_id, error.reason) == (None, "the scheduler was stopped")
+    assert notes.names(*FLOW) == ["flow_started", "flow_finished"]
+
+
+def test_whatever_a_run_raises_because_it_was_cancelled(notes: Notes) -> None:
+    """The engine sees to that within a workflow; a store's factory is outside."""
+    began = threading.Event()
+
+    def make() -> MemoryStore:
+        began.set()
+        current_token().wait(20)
+        raise OSError("the connection was closed")
+
+    scheduler = Scheduler(observers=[notes])
+    scheduler.manual("flow", one(lambda: "DONE"), "GO", store=make)
+    with scheduler.start_in_background(stop_timeout=0):
+        scheduler.trigger("flow")
+        assert began.wait(20)
+    assert isinstance(notes.one("flow_finished")["error"], WorkflowCancelledError)
+    assert scheduler.status("flow").failures == 0
+
+
+def test_the_end_of_a_run_that_is_left_behind_is_told_at_once_and_once(
+    notes: Notes, gate: threading.Event, eventually: Eventually
+) -> None:
+    began, own = threading.Event(), Notes()
+
+    def deaf() -> str:
+        began.set()
+        gate.wait(20)
+        return "DONE"
+
+    scheduler = Scheduler(observers=[notes])
+    scheduler.manual("flow", one(deaf).with_observer(own), "GO")
+    with scheduler.start_in_background(stop_timeout=0):
+        future = scheduler.trigger("flow")
+        assert began.wait(20)
+    assert notes.one("flow_finished")["error"] is future.exception(0)
+    assert own.names("flow_finished", "run_finished") == ["flow_finished"]
+    gate.set()
+    eventually(lambda: "run_finished" in own.names())
+    eventually(lambda: abandoned_tasks() == 0)
+    assert len(notes.of("flow_finished")) == 1
+
+
+def test_an_observer_that_raises_then_costs_nobody_the_end(
+    held: Held, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Observer):
+        def flow_finished(self, **_: Any) -> None:
+            raise KeyboardInterrupt
+
+    later = Notes()
+    scheduler = Scheduler(observers=[Broken(), later])
+    scheduler.manual("flow", one(Fails()), "GO", backoff=Backoff(1))
+    with scheduler.start_in_background():
+        assert scheduler.trigger("flow").exception(20) is not None
+    assert later.names(*FLOW) == ["flow_started", "flow_finished", "flow_backed_off"]
+    assert caplog.records
+
+
+# Who hears it.
+
+
 def test_whoever_waits_for_the_future_finds_all_told(clock: HandClock, notes: Notes) -> None:
     scheduler = Scheduler(clock=clock, observers=[notes])
     scheduler.manual("flow", one(Fails()), "GO", backoff=Backoff(10, trip_after=1))
     with scheduler.start_by_hand():
         assert scheduler.trigger("flow").exception(20) is not None
-        assert notes.names(*FLOW) == ["flow_started", "flow_tripped"]
+        assert notes.names(*FLOW) == ["flow_started", "flow_finished", "flow_tripped"]
 
 
 def test_the_schedulers_observers_hear_all_flows_and_a_workflows_its_own(clock: HandClock) -> None:
@@ -129,7 +261,7 @@ def test_one_that_is_attached_to_both_hears_each_once(clock: HandClock, notes: N
     scheduler.every("flow", one(lambda: "DONE").with_observer(notes), "GO", 10)
     with scheduler.start_by_hand() as time:
         time.advance(10)
-    assert notes.names(*FLOW) == ["flow_started"]
+    assert notes.names(*FLOW) == ["flow_started", "flow_finished"]
 
 
 @pytest.mark.parametrize("error", [OSError("no pipe"), Cancelled("late"), SystemExit(3)])

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from cano_sync.observe import LoggingObserver, OpenTelemetryObserver, Recorder
 from cano_sync.scheduler import Backoff, HandClock, Scheduler
-from tests.scheduler.conftest import Fails, one
+from tests.scheduler.conftest import Fails, Held, one
 
 
 def run_for_a_while(scheduler: Scheduler) -> None:
@@ -32,9 +32,43 @@ def test_the_log_tells_of_starts_delays_and_the_end(
     with caplog.at_level(logging.INFO, "cano_sync"):
         run_for_a_while(scheduler)
     told = [(record.levelname, record.getMessage()) for record in caplog.records]
-    assert [level for level, _ in told] == ["INFO", "WARNING", "INFO", "WARNING", "INFO", "ERROR"]
+    a_run = ["INFO", "ERROR"]
+    assert [level for level, _ in told] == [*a_run, "WARNING", *a_run, "WARNING", *a_run, "ERROR"]
     assert all(text.startswith("flow sync: ") for _, text in told)
     assert "failed 3 times" in told[-1][1]
+
+
+def test_a_flow_that_fails_is_in_the_log_with_its_traceback_once(
+    clock: HandClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = LoggingObserver()
+    scheduler = Scheduler(clock=clock, observers=[log])
+    scheduler.manual("watched", one(Fails()).with_observer(log), "GO")
+    scheduler.manual("sync", one(Fails()), "GO")
+    with caplog.at_level(logging.ERROR, "cano_sync"), scheduler.start_by_hand():
+        for id in ("watched", "sync"):
+            scheduler.trigger(id).exception(20)
+    told = [(record.getMessage().split(":")[0][:12], record.exc_info) for record in caplog.records]
+    assert [(who[:4], bool(info)) for who, info in told] == [
+        ("run ", True), ("flow", False), ("flow", True),
+    ]  # fmt: skip
+
+
+def test_what_the_scheduler_has_cancelled_is_no_error(
+    held: Held, caplog: pytest.LogCaptureFixture
+) -> None:
+    scheduler = Scheduler(observers=[LoggingObserver()])
+    scheduler.manual("sync", one(held), "GO")
+    with (
+        caplog.at_level(logging.INFO, "cano_sync"),
+        scheduler.start_in_background(stop_timeout=0),
+    ):
+        scheduler.trigger("sync")
+        held.wait()
+    last = caplog.records[-1]
+    assert (last.levelname, last.exc_info) == ("INFO", None)
+    assert "flow sync: cancelled after" in last.getMessage()
+    assert "the scheduler was stopped" in last.getMessage()
 
 
 def test_runs_of_a_flow_have_their_spans_and_the_flow_its_figures(clock: HandClock) -> None:

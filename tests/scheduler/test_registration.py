@@ -131,8 +131,17 @@ def test_a_number_of_units_is_above_0(call: str, n: Any, scheduler: Scheduler) -
 
 @pytest.mark.parametrize("interval", [0, -1, "5", None, True, timedelta(0), timedelta(-1)])
 def test_an_interval_is_above_0(interval: Any, scheduler: Scheduler) -> None:
-    with pytest.raises(ConfigurationError, match=r"every\(\)"):
+    with pytest.raises(ConfigurationError) as caught:
         scheduler.every("flow", DONE, "GO", interval)
+    assert str(caught.value) == (
+        f"every() takes an interval above 0, in seconds or as a timedelta, not {interval!r}"
+    )
+
+
+def test_who_gives_a_timedelta_for_a_number_of_units_is_told_of_every(scheduler: Scheduler) -> None:
+    n: Any = timedelta(minutes=5)
+    with pytest.raises(ConfigurationError, match=r"a number above 0, .*; every\(\) takes a timede"):
+        scheduler.every_minutes("flow", DONE, "GO", n)
 
 
 @pytest.mark.parametrize("call", ["every", "every_seconds", "every_hours"])
@@ -172,6 +181,9 @@ def test_a_wrong_expression_or_job_adds_nothing(scheduler: Scheduler) -> None:
         ({"jitter": -1}, "jitter must be a finite number of seconds"),
         ({"jitter": "1 s"}, "jitter must be seconds"),
         ({"backoff": 5}, "backoff must be a Backoff"),
+        ({"fail_on": "GO"}, "flow 'flow': fail_on names 'GO', where no run ends; .*: 'DONE'$"),
+        ({"fail_on": ["DONE", "OVER", 7]}, "fail_on names 'OVER', 7, where no run ends"),
+        ({"fail_on": [[]]}, r"fail_on names \[\], where no run ends"),
     ],
 )
 def test_a_wrong_option_is_refused(
@@ -184,7 +196,7 @@ def test_a_wrong_option_is_refused(
 
 @every_call
 def test_an_option_that_there_is_not_is_a_type_error(add: Any, scheduler: Scheduler) -> None:
-    with pytest.raises(TypeError, match="no option retries; there are backoff, catch_up, jitter"):
+    with pytest.raises(TypeError, match="no option retries; there are backoff, catch_up, fail_on"):
         add(scheduler, "flow", DONE, "GO", retries=3)
 
 
@@ -212,7 +224,7 @@ def test_observers_may_come_from_a_generator() -> None:
     scheduler.manual("flow", DONE, "GO")
     with scheduler.start_in_background():
         scheduler.trigger("flow").result(20)
-    assert notes.names() == ["flow_started"]
+    assert notes.names() == ["flow_started", "flow_finished"]
 
 
 @pytest.mark.parametrize("clock", [7, HandClock, "now"])

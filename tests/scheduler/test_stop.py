@@ -293,7 +293,7 @@ def test_a_limit_that_is_none_is_refused_and_nothing_stops(
         lambda: scheduler.start(stop_timeout=timeout),
         lambda: scheduler.start_in_background(stop_timeout=timeout),
     ):
-        with pytest.raises(ConfigurationError):
+        with pytest.raises(ConfigurationError, match=r"leave it out \(None\) for no limit$"):
             call()
     with scheduler.start_in_background():
         assert scheduler.trigger("flow").result(20) == "DONE"

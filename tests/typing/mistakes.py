@@ -142,4 +142,5 @@ Scheduler().every("flow", Workflow[Quote](), "LOAD", 10)  # error: misc
 Scheduler().every("flow", Workflow[Quote](), Quote.LOAD, "10 s")  # error: arg-type
 Scheduler().manual("flow", Workflow[Quote](), Quote.LOAD, catchup=True)  # error: call-arg
 Scheduler().manual("flow", Workflow[Quote](), Quote.LOAD, store={})  # error: arg-type
+Scheduler().manual("flow", Workflow[Quote](), Quote.LOAD, fail_on="NO_OFFER")  # error: misc
 Scheduler(observers=Narrow())  # error: arg-type

@@ -51,7 +51,7 @@ from cano_sync import (
     task,
 )
 from cano_sync.observe import Observer
-from cano_sync.scheduler import Backoff, FlowState, FlowStatus, HandClock, Scheduler
+from cano_sync.scheduler import Backoff, FlowOptions, FlowState, FlowStatus, HandClock, Scheduler
 
 
 class Quote(Enum):
@@ -438,6 +438,12 @@ scheduler.every("quotes", workflow, Quote.LOAD, timedelta(minutes=5), store=Memo
 scheduler.every_hours("tickets", tickets, Ticket.OPEN, 1, store=lambda: MemoryStore({"a": 1}))
 scheduler.cron("daily", tickets, Ticket.OPEN, "0 9 * * MON", tz="Europe/Zurich", catch_up=True)
 scheduler.manual("by hand", workflow, Quote.LOAD, jitter=3, backoff=Backoff(10, trip_after=5))
+scheduler.manual("fails", workflow, Quote.LOAD, fail_on=Quote.NO_OFFER)
+scheduler.manual("fails, too", tickets, Ticket.OPEN, fail_on=list(Ticket))
+options: FlowOptions = {"catch_up": True}
+scheduler.every("with options", workflow, Quote.LOAD, 10, **options)
+own_options: FlowOptions[Quote] = {"fail_on": (Quote.DONE, Quote.NO_OFFER)}
+scheduler.every("with its own", workflow, Quote.LOAD, 10, **own_options)
 with scheduler.start_in_background(stop_timeout=5):
     scheduler.trigger("by hand").result()
     assert_type(scheduler.status("quotes").next_due, datetime | None)

@@ -58,7 +58,7 @@ class Metrics:
         self._flow_events = meter.create_counter(
             "cano.flow.events",
             unit="{event}",
-            description="Flows that were skipped, backed off or tripped",
+            description="Flows' runs by outcome; flows that were skipped, backed off or tripped",
         )
         _make_gauges(meter)
 
@@ -86,7 +86,7 @@ class Metrics:
         self._lag.record(lag, {"cano.flow": flow})
 
     def flow_event(self, flow: str, event: str) -> None:
-        """A flow was skipped, has backed off, or has tripped."""
+        """A flow's run has ended like this, or it was skipped, has backed off, or has tripped."""
         self._flow_events.add(1, {"cano.flow": flow, "cano.event": event})
 
 

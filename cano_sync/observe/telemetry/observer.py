@@ -15,7 +15,7 @@ from ...hooks import Observer
 from ...join import JoinConfig
 from ...outcome import SplitResult
 from ...strategy import Verdict
-from ..labels import ending, workflow_label
+from ..labels import ending, flow_ending, workflow_label
 from .metrics import Metrics
 from .tracing import Tracing
 
@@ -43,8 +43,9 @@ class OpenTelemetryObserver(Observer):
 
     **Metrics.** Histograms in seconds: `cano.run.duration`, `cano.state.duration`,
     `cano.flow.lag`. Counters: `cano.runs`, `cano.retries`, `cano.branches`, `cano.flow.events`
-    (`cano.event`: skipped, backed_off, tripped). Gauges of the process: `cano.pool.threads`
-    (`cano.pool.state`: busy, idle), `cano.pool.jobs_waiting`, `cano.tasks.abandoned`.
+    (`cano.event`: finished, failed, cancelled, skipped, backed_off, tripped). Gauges of the
+    process: `cano.pool.threads` (`cano.pool.state`: busy, idle), `cano.pool.jobs_waiting`,
+    `cano.tasks.abandoned`.
 
     Args:
         name: what the workflow is called in spans and labels; None to call each after the enum
@@ -223,6 +224,10 @@ class OpenTelemetryObserver(Observer):
     def flow_started(self, *, flow: str, lag: float, **_: object) -> None:
         """Measure how late."""
         self._metrics.flow_started(flow, lag)
+
+    def flow_finished(self, *, flow: str, error: BaseException | None, **_: object) -> None:
+        """Count, by outcome."""
+        self._metrics.flow_event(flow, flow_ending(error))
 
     def flow_skipped(self, *, flow: str, **_: object) -> None:
         """Count."""

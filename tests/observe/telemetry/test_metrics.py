@@ -273,13 +273,15 @@ def test_flows_are_counted_and_their_lag_is_measured(figures: Figures) -> None:
     observer.flow_started(flow="nightly", lag=0.02)
     observer.flow_started(flow="nightly", lag=0.03)
     observer.flow_skipped(flow="nightly", running_for=3.0)
-    observer.flow_backed_off(flow="nightly", failures=2, delay=4.0)
+    observer.flow_backed_off(flow="nightly", failures=2, delay=4.0, error=ValueError("no"))
     observer.flow_tripped(flow="nightly", failures=5, error=ValueError("no"))
+    for error in (None, ValueError("no"), WorkflowCancelledError("the scheduler was stopped")):
+        observer.flow_finished(flow="nightly", state=None, duration=1.0, error=error)
     (lag,) = figures.points("cano.flow.lag")
     assert (lag.count, lag.sum, dict(lag.attributes)) == (2, 0.05, {"cano.flow": "nightly"})
     assert figures.values("cano.flow.events") == {
         frozenset({("cano.flow", "nightly"), ("cano.event", event)}): 1
-        for event in ("skipped", "backed_off", "tripped")
+        for event in ("skipped", "backed_off", "tripped", "finished", "failed", "cancelled")
     }
 
 
