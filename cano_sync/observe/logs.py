@@ -20,7 +20,7 @@ from ..strategy import Verdict
 from .absences import Absences
 from .labels import ending
 from .scope import enter_attempt, enter_run, enter_task, leave
-from .tracebacks import Tracebacks
+from .tracebacks import ExcInfo, Style, Tracebacks
 
 
 class LoggingObserver(Observer):
@@ -33,7 +33,8 @@ class LoggingObserver(Observer):
     - ERROR: a run failed, or its time was up; the last of several attempts failed; a flow tripped.
 
     An error's traceback is logged once: with the last of several attempts, with the branch, with
-    the state that leads to its error state, or with the run.
+    the state that leads to its error state, or with the run. It is that of the user's exception,
+    with the frames of the user's code: where it has none, the line has said it all.
 
     Each record carries what it tells as attributes, for structured logs: `run_id`, and where they
     apply `state`, `next_state` (both as text), `task`, `index`, `attempt`, `duration`, `delay`,
@@ -44,6 +45,8 @@ class LoggingObserver(Observer):
         logger: the logger, or its name.
         late_after: seconds (or a `timedelta`) that an abandoned task may be out before that is
             worth a warning. One that listens to its token is back within milliseconds.
+        tracebacks: "short"; "full" with all errors on the way and the frames of the engine; or
+            "none".
 
     Raises:
         ConfigurationError: an argument makes no sense.
@@ -64,13 +67,17 @@ class LoggingObserver(Observer):
     """
 
     def __init__(
-        self, logger: str | logging.Logger = "cano_sync", *, late_after: Duration = 1.0
+        self,
+        logger: str | logging.Logger = "cano_sync",
+        *,
+        late_after: Duration = 1.0,
+        tracebacks: Style = "short",
     ) -> None:
         self._logger = _logger_of(logger)
         self._late_after = seconds(late_after, "late_after")
         # Each run's context keeps its own alive. So a run whose end is never told leaves nothing.
         self._absences: WeakValueDictionary[str, Absences] = WeakValueDictionary()
-        self._tracebacks = Tracebacks()
+        self._tracebacks = Tracebacks(tracebacks)
 
     def __repr__(self) -> str:
         return f"LoggingObserver({self._logger.name!r})"
@@ -81,7 +88,7 @@ class LoggingObserver(Observer):
         run_id: str,
         text: str,
         *values: object,
-        traceback: BaseException | None = None,
+        traceback: ExcInfo | None = None,
         **facts: Any,
     ) -> None:
         self._logger.log(

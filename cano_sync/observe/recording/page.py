@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from html import escape
 
+from ...errors import root_of
 from .dress import SCRIPT, STYLE
 from .record import Attempt, Fate, Record, Span, Visit
 from .rows import Note, Piece, Row, rows_of
@@ -20,7 +21,6 @@ from .words import (
     name_of,
     one_line,
     plural,
-    root_of,
     safe_repr,
     tick_text,
     ticks,

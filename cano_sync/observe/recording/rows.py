@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
+from ...errors import root_of
 from .record import Fate, Record, Span, Visit
-from .words import duration_text, error_text, name_of, one_line, plural, root_of
+from .words import duration_text, error_text, name_of, one_line, plural
 
 Note: TypeAlias = Callable[[Visit, Span | None], str | None]
 """What to say of a visit (the span is None) or of a task in it; None for the usual."""

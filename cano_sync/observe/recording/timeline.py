@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TypeAlias
 
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, root_of
 from ...lazy import Lazy
 from .record import Fate, Record
 from .rows import Look, Note, Piece, Row, rows_of
@@ -24,7 +24,6 @@ from .words import (
     name_of,
     one_line,
     pad,
-    root_of,
     tick_text,
     ticks,
 )

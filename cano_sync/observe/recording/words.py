@@ -11,7 +11,6 @@ __all__ = (
     "one_line",
     "pad",
     "plural",
-    "root_of",
     "safe_repr",
     "tick_text",
     "ticks",
@@ -20,8 +19,6 @@ __all__ = (
 import unicodedata
 from enum import Enum
 from reprlib import Repr
-
-from ...errors import NodeExecutionError, PreparationError, RetryExhaustedError, TaskExecutionError
 
 
 def name_of(state: object) -> str:
@@ -136,16 +133,6 @@ def error_text(error: BaseException) -> str:
         text = f"(its text raised {type(other).__name__})"
     name = type(error).__name__
     return one_line(f"{name}: {text}" if text else name)
-
-
-_WRAPPERS = (TaskExecutionError, NodeExecutionError, PreparationError, RetryExhaustedError)
-
-
-def root_of(error: BaseException) -> BaseException:
-    """What a task raised, taken out of what the engine has wrapped it in."""
-    while isinstance(error, _WRAPPERS) and error.__cause__ is not None:
-        error = error.__cause__
-    return error
 
 
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
