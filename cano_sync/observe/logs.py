@@ -36,8 +36,9 @@ class LoggingObserver(Observer):
     the state that leads to its error state, or with the run. It is that of the user's exception,
     with the frames of the user's code: where it has none, the line has said it all.
 
-    Each record carries what it tells as attributes, for structured logs: `run_id`, and where they
-    apply `state`, `next_state` (both as text), `task`, `index`, `attempt`, `duration`, `delay`,
+    A line begins with the first eight characters of the run's id, for people and for `grep`. Each
+    record carries what it tells as attributes, for structured logs: `run_id`, and where they apply
+    `state`, `next_state` (both as text), `task`, `index`, `attempt`, `duration`, `delay`,
     `late`, `outcome`, `reason`, `flow`. What a task itself logs gets some of these by a
     `RunFilter`.
 
@@ -94,7 +95,7 @@ class LoggingObserver(Observer):
         self._logger.log(
             level,
             f"run %s: {text}",
-            run_id,
+            run_id[:8],  # to be read; the record has it all
             *values,
             exc_info=traceback,
             extra={"run_id": run_id, **facts},
@@ -187,8 +188,9 @@ class LoggingObserver(Observer):
         """DEBUG."""
         if self._hears(DEBUG):
             where = show(state)
-            text = "%s splits into %d branches, joined by %r"
-            self._log(DEBUG, run_id, text, where, len(tasks), join.strategy, state=where)
+            text = "%s splits into %d " + ("branch" if len(tasks) == 1 else "branches")
+            values = (where, len(tasks), join.strategy)
+            self._log(DEBUG, run_id, f"{text}, joined by %r", *values, state=where)
 
     def join_decided(
         self,

@@ -148,7 +148,8 @@ def test_a_run_that_ends_well_is_two_lines_of_info(log: Log, observer: LoggingOb
     ]
     first, last = records
     assert first.run_id == last.run_id
-    assert first.getMessage() == f"run {first.run_id}: started in Order.LOAD"
+    assert len(first.run_id) == 32
+    assert first.getMessage() == f"run {first.run_id[:8]}: started in Order.LOAD"
     assert (last.state, last.outcome) == ("Order.DONE", "finished")
     assert 0 <= last.duration < 20
 
@@ -241,6 +242,11 @@ def test_a_branch_that_fails_is_a_warning_and_a_failed_join_shows_its_traceback_
     (error,) = [record for record in log.records if record.levelname == "ERROR"]
     assert error.exc_info is None
     assert "1 of 3 succeeded, 2 failed" in error.getMessage()
+
+
+def test_a_split_of_one_is_told_in_the_singular(log: Log, observer: LoggingObserver) -> None:
+    split(observer, done).orchestrate(Order.ASK)
+    assert "Order.ASK splits into 1 branch, joined by JoinStrategy.ALL" in log.lines("DEBUG")
 
 
 def test_a_split_is_debug(log: Log, observer: LoggingObserver) -> None:
