@@ -69,6 +69,11 @@ b.failed::after {
   content: "✗"; position: absolute; left: calc(100% + 1px); top: 50%; translate: 0 -50%;
   font: bold .75rem/1 sans-serif; color: var(--failed);
 }
+b.left { background: var(--failed); border-right: 3px solid var(--abandoned); }
+b.left::after {
+  content: "▶"; position: absolute; left: calc(100% + 3px); top: 50%; translate: 0 -50%;
+  font: bold .6rem/1 sans-serif; color: var(--abandoned);
+}
 b.running { background: linear-gradient(90deg, var(--running) 60%, transparent); }
 b.cancelled {
   background: repeating-linear-gradient(115deg, var(--cancelled) 0 4px, transparent 4px 7px);

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from html import escape
 
-from ...errors import root_of
+from ...errors import ConfigurationError, root_of
 from .dress import SCRIPT, STYLE
 from .record import Attempt, Fate, Record, Span, Visit
-from .rows import Note, Piece, Row, rows_of
-from .timeline import MARKS
+from .remarks import Note, check_note, is_out
+from .rows import Piece, Row, rows_of
+from .timeline import MARKS, ending_text
 from .words import (
+    dropped_text,
     duration_text,
     error_text,
     name_of,
@@ -39,6 +41,11 @@ _POLICY = (
 
 def page(record: Record, title: str | None = None, note: Note | None = None) -> str:
     """The run as a page; see `Recorder.to_html`."""
+    check_note(note)
+    if title is not None and not isinstance(title, str):
+        raise ConfigurationError(
+            f"to_html(title=...) is text, not {title!r}; leave it out for how the run ended"
+        )
     heading = escape(one_line(_heading(record) if title is None else title))
     end = max(record.duration, 1e-9)
     rows = rows_of(record, visits=_VISITS, branches=_BRANCHES, note=note)
@@ -63,7 +70,8 @@ def page(record: Record, title: str | None = None, note: Note | None = None) -> 
 def _heading(record: Record) -> str:
     if record.run_id is None:
         return "No run yet"
-    return f"{name_of(record.state)}: {record.fate.value}, {duration_text(record.duration)}"
+    text = ending_text(record)
+    return text[:1].upper() + text[1:]
 
 
 def _facts(record: Record) -> Iterator[str]:
@@ -81,7 +89,7 @@ def _facts(record: Record) -> Iterator[str]:
     if record.reason:
         yield f"{fate}{escape(one_line(record.reason))}</p>\n"
     if record.forgotten:
-        yield f'<p class="soft">The first {record.forgotten:,} events were dropped.</p>\n'
+        yield f'<p class="soft">The {dropped_text(record.forgotten)}.</p>\n'
 
 
 def _legend() -> str:
@@ -199,4 +207,6 @@ def _of_attempt(attempt: Attempt) -> str:
         text += f"; the next {duration_text(attempt.delay)} later"
     if attempt.late is not None:
         text += f"; its thread came back {duration_text(attempt.late)} later"
+    if is_out(attempt):
+        text += "; its thread is not back yet"
     return text

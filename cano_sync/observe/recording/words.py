@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = (
     "cells",
     "clip",
+    "dropped_text",
     "duration_text",
     "error_text",
     "name_of",
@@ -101,6 +102,15 @@ def plural(count: int, noun: str, ending: str = "s") -> str:
     ('1 attempt', '1,200 branches')
     """
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}{ending}"
+
+
+def dropped_text(count: int) -> str:
+    """How many events were forgotten.
+
+    >>> dropped_text(1), dropped_text(1200)
+    ('first event was dropped', 'first 1,200 events were dropped')
+    """
+    return "first event was dropped" if count == 1 else f"first {count:,} events were dropped"
 
 
 _REPR = Repr()

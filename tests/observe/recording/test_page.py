@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cano_sync import JoinConfig, JoinStrategy
+from cano_sync import ConfigurationError, JoinConfig, JoinStrategy
 from cano_sync.observe import Attempt, Fate, JoinRecord, Record
 from cano_sync.observe.recording.page import page
 from tests.browser import Browser, needs_browser
@@ -107,7 +107,10 @@ def test_details_tell_what_the_bar_cannot(row: int, words: str) -> None:
 
 
 def test_its_heading_says_what_came_of_the_run_unless_it_is_given_one() -> None:
-    assert "<title>DONE: succeeded, 1.00 s</title>" in page(RUN)
+    assert "<title>Ended in DONE after 1.00 s</title>" in page(RUN)
+    assert "<h1>Cancelled in A after 1.00 s</h1>" in page(record(visit("A"), fate=Fate.CANCELLED))
+    with pytest.raises(ConfigurationError, match=r"title=\.\.\.\) is text, not 7"):
+        page(RUN, title=7)  # type: ignore[arg-type]
     assert "<h1>A &lt;title&gt;</h1>" in page(RUN, title="A <title>")
     assert "2027-01-15 08:00:00.000 UTC" in page(RUN)
 
@@ -116,6 +119,8 @@ def test_a_failed_run_says_why() -> None:
     run = record(visit(fate=Fate.FAILED), fate=Fate.FAILED, error=ValueError("<why>"), forgotten=7)
     assert "ValueError: &lt;why&gt;" in page(run)
     assert "The first 7 events were dropped" in page(run)
+    one = record(visit(fate=Fate.FAILED), forgotten=1)
+    assert "The first event was dropped" in page(one)
 
 
 def test_a_cancelled_run_says_why() -> None:
