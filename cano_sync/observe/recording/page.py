@@ -6,7 +6,7 @@ __all__ = ("page",)
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from html import escape
 
@@ -17,6 +17,7 @@ from .remarks import Note, check_note, is_out
 from .rows import Piece, Row, rows_of
 from .timeline import MARKS, ending_text
 from .words import (
+    cells,
     dropped_text,
     duration_text,
     error_text,
@@ -48,10 +49,10 @@ def page(record: Record, title: str | None = None, note: Note | None = None) -> 
         )
     heading = escape(one_line(_heading(record) if title is None else title))
     end = max(record.duration, 1e-9)
-    rows = rows_of(record, visits=_VISITS, branches=_BRANCHES, note=note)
-    marks = [(100 * moment / end, tick_text(moment)) for moment in ticks(end, 8)]
-    lines = "".join(f'<i style="left:{at:.3f}%"></i>' for at, _ in marks)
-    labels = "".join(f'<span style="left:{at:.3f}%">{text}</span>' for at, text in marks)
+    rows = list(rows_of(record, visits=_VISITS, branches=_BRANCHES, note=note))
+    moments = ticks(end, 8)
+    lines = "".join(f'<i style="left:{100 * moment / end:.3f}%"></i>' for moment in moments)
+    labels = "".join(_labels(moments, end))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
@@ -59,12 +60,39 @@ def page(record: Record, title: str | None = None, note: Note | None = None) -> 
         f'<link rel="icon" href="data:,">\n<title>{heading}</title>\n'
         f"<style>{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>{heading}</h1>\n"
         f"{''.join(_facts(record))}</header>\n<main>\n{_legend()}"
-        f'<div class="chart" role="list" aria-label="States and branches, in order">\n'
+        f'<div class="chart" role="list" aria-label="States and branches, in order"'
+        f' style="{_widths(rows)}">\n'
         f'<div class="axis" aria-hidden="true"><span class="track">{labels}</span></div>\n'
         f'<div class="grid" aria-hidden="true"><span class="track">{lines}</span></div>\n'
         f"{''.join(_row(row, end) for row in rows)}</div>\n</main>\n"
         f'<div id="tip" role="tooltip" hidden></div>\n<script>{SCRIPT}</script>\n</body>\n</html>\n'
     )
+
+
+def _labels(moments: Sequence[float], end: float) -> Iterator[str]:
+    """Those of the axis, each with a class that says on how narrow an axis it is left out.
+
+    Where room is short, every second one goes; then every second one of the others; and so on.
+    """
+    for number, moment in enumerate(moments):
+        kind = ""
+        if number:
+            stride = number & -number
+            needs = _LABEL * end / (stride * moments[1])
+            kind = next(name for name, room in _KINDS.items() if needs <= room or name == "often")
+        at = f"left:{100 * moment / end:.3f}%"
+        yield f'<span class="{kind}" style="{at}">{tick_text(moment)}</span>'
+
+
+_LABEL = 3.5  # rem from one label to the next
+_KINDS = {"seldom": 7.0, "sometimes": 14.0, "often": 28.0}  # rem of an axis with room for them
+
+
+def _widths(rows: Sequence[Row]) -> str:
+    """How wide the columns of names and of remarks would like to be; the style sheet decides."""
+    names = max((cells(row.name) + (2 if row.is_branch else 0) for row in rows), default=0)
+    notes = max((cells(_word(row)) + cells(row.note) for row in rows), default=0)
+    return f"--names:{names + 2}ch;--notes:{notes + 4}ch"
 
 
 def _heading(record: Record) -> str:

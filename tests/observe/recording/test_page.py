@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield browser
 
 
-def show(browser: Browser, folder: Path, run: Record = RUN) -> Browser:
+def show(browser: Browser, folder: Path, run: Record = RUN, width: int = 1200) -> Browser:
+    browser.resize(width)
     file = folder / "run.html"
     file.write_text(page(run), encoding="utf-8")
     browser.open(file)
@@ -229,6 +231,42 @@ def test_bars_lie_within_their_track_and_are_wide_enough_to_be_seen(
     )
     assert len(bars) >= 8
     assert all(bars)
+
+
+WIDTHS = (360, 500, 700, 1200, 1600)
+
+
+@needs_browser
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("took", [1.0, 1.52, 0.157, 95.0, 40_000.0])
+def test_labels_of_the_axis_stand_apart_at_their_lines(
+    browser: Browser, tmp_path: Path, width: int, took: float
+) -> None:
+    show(browser, tmp_path, record(visit("STATE", took=took), took=took), width)
+    labels = browser.run(
+        """[...document.querySelectorAll(".axis .track span")].map(label => {
+          const is = label.getBoundingClientRect();
+          return [label.style.left, is.left, is.right];
+        }).filter(([, left, right]) => right > left)"""
+    )
+    lines = browser.run(
+        """Object.fromEntries([...document.querySelectorAll(".grid i")].map(line =>
+          [line.style.left, line.getBoundingClientRect().left]))"""
+    )
+    assert len(labels) >= 2
+    assert all(before[2] <= after[1] for before, after in pairwise(labels))
+    assert all(abs(left - lines[at]) <= 2 for at, left, _ in labels)
+    assert browser.run("document.documentElement.scrollWidth <= innerWidth")
+
+
+@needs_browser
+def test_remarks_take_the_room_that_names_do_not_need(browser: Browser, tmp_path: Path) -> None:
+    text = "the file broken1.jpg begins with b'PK'"
+    bad = span("import", 0, fate=Fate.FAILED, error=ValueError(text))
+    show(browser, tmp_path, record(split_visit(bad)))
+    shown = "(fate => fate.scrollWidth <= fate.clientWidth)(rows[1].querySelector('.fate'))"
+    assert browser.run(shown)
+    assert browser.run("rows[0].querySelector('.track').clientWidth") > 400
 
 
 @needs_browser
