@@ -15,9 +15,11 @@ __all__ = (
     "split_state",
 )
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from enum import Enum
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from .cancellation import CancellationToken
@@ -31,8 +33,10 @@ from .store import MemoryStore
 from .task import BoundTask, bind
 
 if TYPE_CHECKING:
+    import difflib
     import inspect
 else:
+    difflib = Lazy("difflib")
     inspect = Lazy("inspect")
 
 
@@ -142,6 +146,11 @@ def check_observer(observer: Any, where: str = "with_observer()") -> None:
         )
     name = type(observer).__qualname__
     hooks = overridden(observer)
+    for wrong, hook in _misspelt_hooks(observer, hooks):
+        raise ConfigurationError(
+            f"{where}: {name}.{wrong}() is no hook, and would never be called; did you mean "
+            f"{hook}()? If it is a helper of yours, begin its name with an underscore"
+        )
     if not hooks and type(observer) is not Observer:
         raise ConfigurationError(
             f"{where}: {name} overrides no hook, so it would hear nothing; there are "
@@ -156,6 +165,30 @@ def check_observer(observer: Any, where: str = "with_observer()") -> None:
                 f"{where}: {name}.{hook}() does not take what it is told ({error}); it is "
                 f"called with {', '.join(told)} by name: take those you need, and end with **_"
             ) from None
+
+
+def _misspelt_hooks(observer: Observer, hooks: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The methods that were meant to be hooks, with the hooks that they were meant to be.
+
+    A helper may have any name: one is taken for a hook only where its name is nearly one that the
+    observer does not have, and it takes all that this hook is told.
+    """
+    free = {_squeezed(hook): hook for hook in HOOKS if hook not in hooks}
+    kinds = reversed(type(observer).__mro__)
+    own = {name: thing for kind in kinds for name, thing in vars(kind).items()}
+    for name, thing in own.items():
+        if name.startswith("_") or name in HOOKS or not isinstance(thing, FunctionType):
+            continue
+        for near in difflib.get_close_matches(_squeezed(name), free, n=1, cutoff=0.86):
+            told = inspect.signature(getattr(Observer, free[near])).parameters
+            with suppress(TypeError):
+                inspect.signature(thing).bind(observer, **dict.fromkeys([*told][1:]))
+                yield name, free[near]
+
+
+def _squeezed(name: str) -> str:
+    """A hook's name as it is said: other libraries would write `onRunStarted`."""
+    return name.lower().replace("_", "").removeprefix("on")
 
 
 def check_executor(executor: Any) -> None:

@@ -42,6 +42,7 @@ __all__ = (
     "WorkflowError",
     "WorkflowTimeoutError",
     "describe",
+    "root_of",
 )
 
 from typing import TYPE_CHECKING, Any
@@ -236,3 +237,13 @@ def describe(error: BaseException) -> str:
     except Exception:
         return kind
     return f"{kind}: {text}" if text else kind
+
+
+_WRAPPERS = (TaskExecutionError, NodeExecutionError, PreparationError, RetryExhaustedError)
+
+
+def root_of(error: BaseException) -> BaseException:
+    """What a task raised, taken out of what the engine has wrapped it in."""
+    while isinstance(error, _WRAPPERS) and error.__cause__ is not None:
+        error = error.__cause__
+    return error

@@ -7,7 +7,7 @@ __all__ = ("Outcome", "SplitResult")
 from collections.abc import Sequence
 from typing import Any
 
-from .errors import CanoError
+from .errors import CanoError, describe, root_of
 from .value import Value
 
 
@@ -87,13 +87,17 @@ class SplitResult(Value):
 
     @property
     def summary(self) -> str:
-        """One line of text; names the branches that failed."""
+        """One line of text; names the first branches that failed, and what they raised."""
         line = (
             f"{len(self.successes)} of {self.total} succeeded, {len(self.errors)} failed, "
             f"{len(self.cancelled)} cancelled"
         )
-        failed = "; ".join(
-            f"#{bad.index} {' '.join(str(bad.error).split())}" for bad in self.errors[:3]
-        )
+        failed = "; ".join(map(_in_short, self.errors[:3]))
         more = "; ..." if len(self.errors) > 3 else ""
         return f"{line}: {failed}{more}" if failed else line
+
+
+def _in_short(bad: Outcome) -> str:
+    """A branch that failed, on one line: where and with which retries, its error says itself."""
+    raised = "" if bad.error is None else f": {describe(root_of(bad.error))}"
+    return " ".join(f"#{bad.index} {bad.name}{raised}".split())

@@ -122,6 +122,11 @@ class Browser:
         feature = {"name": "prefers-color-scheme", "value": scheme}
         self._call("Emulation.setEmulatedMedia", features=[feature])
 
+    def resize(self, width: int) -> None:
+        """Make the window so many pixels wide, before a page is opened."""
+        size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+        self._call("Emulation.setDeviceMetricsOverride", **size)
+
     def picture(self, file: Path) -> None:
         """Take a picture of what there is to be seen."""
         data = self._call("Page.captureScreenshot", format="png")["data"]

@@ -24,7 +24,7 @@ from cano_sync import (
     WorkflowError,
     WorkflowTimeoutError,
 )
-from cano_sync.errors import describe
+from cano_sync.errors import describe, root_of
 
 PARENTS: list[tuple[type[Exception], set[type[Exception]]]] = [
     (CanoError, {Exception}),
@@ -170,3 +170,14 @@ def test_a_foreign_error_is_quoted_by_its_kind_and_its_text(
     error: BaseException, text: str
 ) -> None:
     assert describe(error) == text
+
+
+def test_a_wrapped_error_is_taken_apart_and_a_plain_one_left_alone() -> None:
+    inner = KeyError("x")
+    middle = TaskExecutionError("wrapped")
+    middle.__cause__ = inner
+    outer = RetryExhaustedError("wrapped again")
+    outer.__cause__ = middle
+    assert root_of(outer) is inner
+    assert root_of(inner) is inner
+    assert root_of(TaskExecutionError("alone")).args == ("alone",)

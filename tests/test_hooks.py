@@ -93,8 +93,22 @@ def test_the_base_class_itself_may_be_attached() -> None:
     assert going().with_observer(Observer()).orchestrate("GO") == "END"
 
 
+class HearsNothing(Observer):
+    def finished(self, **_: Any) -> None: ...
+
+
 class Misspelt(Observer):
-    def on_run_finished(self, **_: Any) -> None: ...
+    def run_started(self, **_: Any) -> None: ...
+    def state_enter(self, **_: Any) -> None: ...
+
+
+class NamedAsElsewhere(Observer):
+    def run_started(self, **_: Any) -> None: ...
+    def onTaskFailed(self, error: Exception, **_: Any) -> None: ...  # noqa: N802
+
+
+class InheritsIt(Misspelt):
+    def run_finished(self, **_: Any) -> None: ...
 
 
 class TakesTooLittle(Observer):
@@ -111,7 +125,10 @@ class TakesByPosition(Observer):
         (None, ["None", "NoneType", "cano_sync.observe.Observer"]),
         (print, ["<built-in function print>", "no observer"]),
         (Ends, ["Ends is a class", "Ends(...)"]),
-        (Misspelt(), ["Misspelt overrides no hook", "run_finished"]),
+        (HearsNothing(), ["HearsNothing overrides no hook", "run_finished"]),
+        (Misspelt(), ["Misspelt.state_enter() is no hook", "did you mean state_entered()?"]),
+        (InheritsIt(), ["InheritsIt.state_enter() is no hook", "did you mean state_entered()?"]),
+        (NamedAsElsewhere(), ["onTaskFailed() is no hook", "did you mean task_failed()?"]),
         (TakesTooLittle(), ["TakesTooLittle.state_entered()", "run_id", "**_"]),
         (TakesByPosition(), ["TakesByPosition.run_started()", "by name"]),
     ],
@@ -122,3 +139,40 @@ def test_what_is_no_good_observer_is_refused_at_once(given: Any, words: list[str
     assert "with_observer()" in str(caught.value)
     for word in words:
         assert word in str(caught.value)
+
+
+class HasHelpers(Observer):
+    """Names of its own, some of them near those of hooks."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def run_started(self, *, run_id: str, **_: Any) -> None:
+        self.heard.append(self.run_started_by(run_id))
+
+    def run_started_by(self, run_id: str) -> str:
+        """It has the hook whose name this is near."""
+        return f"run {run_id}"
+
+    def tasks_failed(self) -> int:
+        """It takes nothing that `task_failed` is told."""
+        return 0
+
+    def run_finish(self, run_id: str) -> float:
+        """It does not take all that `run_finished` is told."""
+        return 0.0
+
+    def summary(self, **_: Any) -> str:
+        return ""
+
+    @property
+    def state_enter(self) -> str:
+        return ""
+
+    def _state_enter(self, **_: Any) -> None: ...
+
+
+def test_helpers_may_have_names_of_their_own() -> None:
+    observer = HasHelpers()
+    going().with_observer(observer).orchestrate("GO")
+    assert len(observer.heard) == 1

@@ -10,7 +10,9 @@ from cano_sync import CanoError, Outcome, SplitResult, TaskExecutionError
 
 GEO = Outcome(0, "geo", value="CH", started_at=1.0, duration=0.5)
 USER = Outcome(2, "user", value=None)
-DOWN = Outcome(1, "device", error=TaskExecutionError("the device service is down"))
+CRASH = TaskExecutionError("state Ask.ALL: task 'device' raised ConnectionError: it is down")
+CRASH.__cause__ = ConnectionError("it\nis down")
+DOWN = Outcome(1, "device", error=CRASH)
 LATE = Outcome(3, "late")
 
 
@@ -45,11 +47,12 @@ def test_the_summary_counts_and_names_who_failed() -> None:
     assert SplitResult([GEO], [], []).summary == "1 of 1 succeeded, 0 failed, 0 cancelled"
     assert (
         SplitResult([GEO, USER], [DOWN], [LATE]).summary
-        == "2 of 4 succeeded, 1 failed, 1 cancelled: #1 the device service is down"
+        == "2 of 4 succeeded, 1 failed, 1 cancelled: #1 device: ConnectionError: it is down"
     )
 
 
 def test_the_summary_names_three_failures_and_hints_at_more() -> None:
     errors = [Outcome(n, "x", error=CanoError(f"no {n}")) for n in range(4)]
-    assert SplitResult([], errors[:3], []).summary.endswith("cancelled: #0 no 0; #1 no 1; #2 no 2")
-    assert SplitResult([], errors, []).summary.endswith("#0 no 0; #1 no 1; #2 no 2; ...")
+    named = "#0 x: CanoError: no 0; #1 x: CanoError: no 1; #2 x: CanoError: no 2"
+    assert SplitResult([], errors[:3], []).summary.endswith(f"cancelled: {named}")
+    assert SplitResult([], errors, []).summary.endswith(f"cancelled: {named}; ...")

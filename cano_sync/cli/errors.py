@@ -28,6 +28,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from ..observe.tracebacks import is_ours
+
 # The exit codes. 0 is an exit state, a valid workflow, a schedule that was stopped in order.
 FAILED = 1  # a run, a module or a workflow
 USAGE = 2  # what the command was told is wrong
@@ -36,8 +38,6 @@ CANCELLED = 4  # a run, by something else than a signal
 TIMED_OUT = 124  # a run, as `timeout` says it
 INTERRUPTED = 130  # by Ctrl-C; by SIGTERM it is 143: 128 and the signal's number, as shells do
 BROKEN_PIPE = 141  # whoever read the output has gone; the number of SIGPIPE, likewise
-
-_PACKAGE = str(Path(__file__).parent.parent)
 
 
 def one_line(text: object) -> str:
@@ -143,7 +143,5 @@ def _chain(shown: traceback.TracebackException) -> Iterator[traceback.TracebackE
 
 
 def _is_hidden(filename: str) -> bool:
-    return filename.startswith((_PACKAGE, "<frozen importlib")) or Path(filename).parts[-2:] == (
-        "importlib",
-        "__init__.py",
-    )
+    is_importing = Path(filename).parts[-2:] == ("importlib", "__init__.py")
+    return is_ours(filename) or is_importing or filename.startswith("<frozen importlib")

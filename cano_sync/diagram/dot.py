@@ -148,7 +148,7 @@ def _branches(split: Split) -> Iterator[tuple[str, bool]]:
     if split.more:
         yield f"… {split.more:,} more", True
     if split.lister is not None:
-        yield f"as many as {split.lister} lists", True
+        yield split.in_words(split.lister), True
     elif not split.branches:
         yield "no branches", False
 

@@ -58,12 +58,23 @@ class Split:
         more: how many others there are.
         lister: the name of what lists the branches when the state is entered; None if they are
             known.
+        listed: how many it listed when the run was here: the least and the most; None if the run
+            was not.
     """
 
     strategy: str
     branches: tuple[str, ...]
     more: int
     lister: str | None
+    listed: tuple[int, int] | None = None
+
+    def in_words(self, lister: str) -> str:
+        """How many branches there are, where that is known at run time, by its name as drawn."""
+        if self.listed is None:
+            return f"as many as {lister} lists"
+        least, most = self.listed
+        count = plural(most, "branch", "es")
+        return f"{count if least == most else f'{least:,} to {count}'}, listed by {lister}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +203,9 @@ class _Drawing:
                 id=id,
                 kind=self._kind(state),
                 name=name_of(state),
-                split=_inside(what) if isinstance(what, SplitState) else None,
+                split=(
+                    _inside(what, visits.get(state, ())) if isinstance(what, SplitState) else None
+                ),
                 visits=len(visits.get(state, ())),
                 seen=_seen(visits.get(state, ())),
                 is_last=last is not None and ended and not last.is_exit and last.state == state,
@@ -254,13 +267,14 @@ def _seen(visits: Sequence[Visit]) -> str:
     return f"{took}, {good:,} of {len(branches):,}" if branches else took
 
 
-def _inside(what: SplitState) -> Split:
+def _inside(what: SplitState, visits: Sequence[Visit]) -> Split:
     join = what.join
     parts = [one_line(repr(join.strategy).removeprefix("JoinStrategy."))]
     if join.timeout is not None:
         parts.append(f"within {tick_text(join.timeout)}")
     if join.bulkhead is not None:
         parts.append(f"{plural(join.bulkhead, 'branch', 'es')} at once")
+    listed = [len(visit.branches) for visit in visits if visit.join is not None]
     names = [one_line(task.name) or "''" for task in what.tasks]
     most = MOST_BRANCHES if len(names) <= MOST_BRANCHES else MOST_BRANCHES - 3
     return Split(
@@ -268,4 +282,5 @@ def _inside(what: SplitState) -> Split:
         branches=tuple(names[:most]),
         more=max(0, len(names) - most),
         lister=None if what.factory is None else one_line(what.factory.name) or "''",
+        listed=(min(listed), max(listed)) if listed else None,
     )

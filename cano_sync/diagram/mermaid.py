@@ -99,7 +99,7 @@ def _split(node: Node, split: Split) -> Iterator[str]:
     if split.more:
         yield f'    {node.id}more[["… {split.more:,} more"]]'
     if split.lister is not None:
-        text = f"as many as {_escaped(clip(split.lister, _LONGEST))} lists"
+        text = _escaped(split.in_words(clip(split.lister, _LONGEST)))
         yield f'    {node.id}list[["{text}"]]'
     elif not split.branches:
         yield f'    {node.id}none["no branches"]'

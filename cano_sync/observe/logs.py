@@ -20,7 +20,7 @@ from .absences import Absences
 from .flow_log import FlowLog
 from .labels import ending
 from .scope import enter_attempt, enter_run, enter_task, leave
-from .tracebacks import Tracebacks
+from .tracebacks import ExcInfo, Style, Tracebacks
 
 
 class LoggingObserver(FlowLog):
@@ -34,13 +34,16 @@ class LoggingObserver(FlowLog):
       or tripped.
 
     An error's traceback is logged once: with the last of several attempts, with the branch, with
-    the state that leads to its error state, with the run, or with the flow.
+    the state that leads to its error state, with the run, or with the flow. It is that of the
+    user's exception, with the frames of the user's code: where it has none, the line has said it
+    all.
 
     Attached to a workflow it tells of its runs, and of the flows that run it. Attached to a
     `Scheduler` it tells of all its flows, and not of what happens within their runs.
 
-    Each record carries what it tells as attributes, for structured logs: `run_id`, and where they
-    apply `state`, `next_state` (both as text), `task`, `index`, `attempt`, `duration`, `delay`,
+    A line begins with the first eight characters of the run's id, for people and for `grep`. Each
+    record carries what it tells as attributes, for structured logs: `run_id`, and where they apply
+    `state`, `next_state` (both as text), `task`, `index`, `attempt`, `duration`, `delay`,
     `late`, `outcome`, `reason`; instead of the run's id those of a flow carry `flow`, and
     `failures` or `lag`. What a task itself logs gets some of these by a `RunFilter`.
 
@@ -48,6 +51,8 @@ class LoggingObserver(FlowLog):
         logger: the logger, or its name.
         late_after: seconds (or a `timedelta`) that an abandoned task may be out before that is
             worth a warning. One that listens to its token is back within milliseconds.
+        tracebacks: "short"; "full" with all errors on the way and the frames of the engine; or
+            "none".
 
     Raises:
         ConfigurationError: an argument makes no sense.
@@ -68,9 +73,13 @@ class LoggingObserver(FlowLog):
     """
 
     def __init__(
-        self, logger: str | logging.Logger = "cano_sync", *, late_after: Duration = 1.0
+        self,
+        logger: str | logging.Logger = "cano_sync",
+        *,
+        late_after: Duration = 1.0,
+        tracebacks: Style = "short",
     ) -> None:
-        super().__init__(_logger_of(logger), Tracebacks())
+        super().__init__(_logger_of(logger), Tracebacks(tracebacks))
         self._late_after = seconds(late_after, "late_after")
         # Each run's context keeps its own alive. So a run whose end is never told leaves nothing.
         self._absences: WeakValueDictionary[str, Absences] = WeakValueDictionary()
@@ -84,13 +93,13 @@ class LoggingObserver(FlowLog):
         run_id: str,
         text: str,
         *values: object,
-        traceback: BaseException | None = None,
+        traceback: ExcInfo | None = None,
         **facts: Any,
     ) -> None:
         self._logger.log(
             level,
             f"run %s: {text}",
-            run_id,
+            run_id[:8],  # to be read; the record has it all
             *values,
             exc_info=traceback,
             extra={"run_id": run_id, **facts},
@@ -183,8 +192,9 @@ class LoggingObserver(FlowLog):
         """DEBUG."""
         if self._hears(DEBUG):
             where = show(state)
-            text = "%s splits into %d branches, joined by %r"
-            self._log(DEBUG, run_id, text, where, len(tasks), join.strategy, state=where)
+            text = "%s splits into %d " + ("branch" if len(tasks) == 1 else "branches")
+            values = (where, len(tasks), join.strategy)
+            self._log(DEBUG, run_id, f"{text}, joined by %r", *values, state=where)
 
     def join_decided(
         self,

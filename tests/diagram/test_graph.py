@@ -202,6 +202,43 @@ def test_an_error_marks_the_edge_to_the_error_state_or_the_last_state() -> None:
     assert [node.name for node in graph.nodes if node.is_last] == ["A"]
 
 
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ([8], "8 branches, listed by"),
+        ([1], "1 branch, listed by"),
+        ([3, 1200, 7], "3 to 1,200 branches, listed by"),
+        ([0], "0 branches, listed by"),
+    ],
+)
+def test_a_run_says_how_many_branches_were_listed(counts: list[int], words: str) -> None:
+    left = list(counts)
+
+    def listing(store: object) -> list[Any]:
+        return [ask] * left.pop(0)
+
+    def again() -> Step:
+        return Step.ASK if left else Step.DONE
+
+    join = JoinConfig(JoinStrategy.ALL, Step.LOAD)
+    workflow = (
+        Workflow().register_split(Step.ASK, listing, join).register(Step.LOAD, again)
+    ).add_exit_state(Step.DONE)
+    assert "as many as" in to_dot(workflow)
+    recorder = recorded(workflow, Step.ASK)
+    assert words in to_dot(workflow, recorder)
+    assert words in to_mermaid(workflow, recorder)
+
+
+def test_a_split_whose_list_failed_says_who_would_have_listed_its_branches() -> None:
+    def listing(store: object) -> list[Any]:
+        raise ValueError("no list")
+
+    join = JoinConfig(JoinStrategy.ALL, Step.DONE)
+    workflow = Workflow().register_split(Step.ASK, listing, join).add_exit_state(Step.DONE)
+    assert "as many as" in to_dot(workflow, recorded(workflow, Step.ASK))
+
+
 def test_a_recorder_without_a_run_marks_nothing() -> None:
     assert graph_of(WORKFLOW, Recorder()) == graph_of(WORKFLOW)
 

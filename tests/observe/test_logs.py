@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -147,7 +149,8 @@ def test_a_run_that_ends_well_is_two_lines_of_info(log: Log, observer: LoggingOb
     ]
     first, last = records
     assert first.run_id == last.run_id
-    assert first.getMessage() == f"run {first.run_id}: started in Order.LOAD"
+    assert len(first.run_id) == 32
+    assert first.getMessage() == f"run {first.run_id[:8]}: started in Order.LOAD"
     assert (last.state, last.outcome) == ("Order.DONE", "finished")
     assert 0 <= last.duration < 20
 
@@ -195,9 +198,8 @@ def test_exhausted_retries_are_an_error_and_so_is_the_run_but_the_traceback_come
     assert told[0].startswith("task 'failing' of Order.LOAD: failed after T s: RetryExhausted")
     assert told[1].startswith("failed in Order.LOAD after T s: RetryExhaustedError: state")
     assert len(told) == 2
-    assert log.tracebacks() == [
-        f"cano_sync.errors.RetryExhaustedError: {caught.value}",
-    ]
+    assert log.tracebacks() == ["ValueError: no such order"]
+    assert caught.value.attempts == 2
     assert log.one("task 'failing' of Order.LOAD: failed after").exc_info
 
 
@@ -241,6 +243,11 @@ def test_a_branch_that_fails_is_a_warning_and_a_failed_join_shows_its_traceback_
     (error,) = [record for record in log.records if record.levelname == "ERROR"]
     assert error.exc_info is None
     assert "1 of 3 succeeded, 2 failed" in error.getMessage()
+
+
+def test_a_split_of_one_is_told_in_the_singular(log: Log, observer: LoggingObserver) -> None:
+    split(observer, done).orchestrate(Order.ASK)
+    assert "Order.ASK splits into 1 branch, joined by JoinStrategy.ALL" in log.lines("DEBUG")
 
 
 def test_a_split_is_debug(log: Log, observer: LoggingObserver) -> None:
@@ -331,7 +338,9 @@ def test_a_flows_failure_is_an_error_with_a_traceback_if_something_was_raised(
 ) -> None:
     named = WorkflowError("the run came to Order.DONE, which fail_on names")
     observer.flow_finished(flow="nightly", state=Order.DONE, duration=0.5, error=named)
-    observer.flow_finished(flow="nightly", state=None, duration=0.5, error=ValueError("no"))
+    with pytest.raises(ValueError) as raised:
+        raise ValueError("no")
+    observer.flow_finished(flow="nightly", state=None, duration=0.5, error=raised.value)
     assert log.levels() == ["ERROR", "ERROR"]
     assert [record.getMessage() for record in log.records] == [
         "flow nightly: failed after 0.500 s: WorkflowError: the run came to Order.DONE, which "
@@ -422,6 +431,95 @@ def test_who_is_back_when_the_run_ends_is_not(
     assert not [line for line in log.lines() if "still out" in line]
 
 
+# Tracebacks.
+
+
+def formatted(record: logging.LogRecord) -> str:
+    assert record.exc_info
+    return logging.Formatter().formatException(record.exc_info)
+
+
+def test_a_traceback_has_the_users_exception_and_the_frames_of_the_users_code(
+    log: Log, observer: LoggingObserver
+) -> None:
+    with pytest.raises(TaskExecutionError) as caught:
+        one(observer, failing).orchestrate(Order.LOAD)
+    record = log.one("failed in")
+    assert record.exc_info
+    assert record.exc_info[:2] == (ValueError, caught.value.__cause__)
+    assert [frame.name for frame in traceback.extract_tb(record.exc_info[2])] == ["failing"]
+    assert "_engine" not in formatted(record)
+
+
+def test_the_exception_itself_keeps_its_traceback_and_its_chain(
+    log: Log, observer: LoggingObserver
+) -> None:
+    with pytest.raises(TaskExecutionError) as caught:
+        one(observer, failing).orchestrate(Order.LOAD)
+    text = "".join(traceback.format_exception(caught.value))
+    assert "_engine" in text
+    assert "TaskExecutionError" in text
+
+
+def test_a_short_traceback_keeps_frames_of_other_libraries(
+    log: Log, observer: LoggingObserver
+) -> None:
+    with pytest.raises(TaskExecutionError):
+        one(observer, lambda: json.loads("{")).orchestrate(Order.LOAD)
+    assert "json/decoder.py" in formatted(log.one("failed in")).replace("\\", "/")
+
+
+def test_the_frames_of_runs_nested_in_each_other_stand_in_a_row(
+    log: Log, observer: LoggingObserver
+) -> None:
+    inner = Workflow[Order]().register(Order.LOAD, failing).add_exit_state(Order.DONE)
+
+    def calling(store: object) -> Order:
+        return inner.orchestrate(Order.LOAD)
+
+    with pytest.raises(TaskExecutionError):
+        one(observer, calling).orchestrate(Order.LOAD)
+    (record,) = [record for record in log.records if record.exc_info]
+    assert record.exc_info
+    names = [frame.name for frame in traceback.extract_tb(record.exc_info[2])]
+    assert names == ["calling", "failing"]
+
+
+def test_what_no_user_code_has_raised_is_a_line_without_a_traceback(
+    log: Log, observer: LoggingObserver
+) -> None:
+    with pytest.raises(WorkflowTimeoutError):
+        one(observer, listening).with_timeout(0.05).orchestrate(Order.LOAD)
+    assert log.one("failed in").exc_info is None
+
+
+def test_a_failed_join_whose_branches_were_not_logged_shows_their_errors(
+    log: Log, observer: LoggingObserver
+) -> None:
+    logging.getLogger("cano_sync.tests").setLevel(logging.ERROR)
+    for tasks in ([failing, failing], [failing, done]):
+        with pytest.raises(JoinError):
+            split(observer, *tasks).orchestrate(Order.ASK)
+    both, single = log.records
+    assert formatted(both).count("ValueError: no such order") == 2
+    assert "TaskExecutionError" not in formatted(both)
+    assert formatted(single).endswith("ValueError: no such order")
+    assert "Group" not in formatted(single)
+
+
+def test_full_tracebacks_show_the_engine_and_all_errors_on_the_way(log: Log) -> None:
+    with pytest.raises(TaskExecutionError) as caught:
+        one(LoggingObserver("cano_sync.tests", tracebacks="full"), failing).orchestrate(Order.LOAD)
+    assert "_engine" in formatted(log.one("failed in"))
+    assert log.tracebacks() == [f"cano_sync.errors.TaskExecutionError: {caught.value}"]
+
+
+def test_tracebacks_can_be_left_out(log: Log) -> None:
+    with pytest.raises(TaskExecutionError):
+        one(LoggingObserver("cano_sync.tests", tracebacks="none"), failing).orchestrate(Order.LOAD)
+    assert log.tracebacks() == []
+
+
 # What is asked of it, and what is left of it.
 
 
@@ -432,6 +530,8 @@ def test_a_logger_or_its_name_and_nothing_else_is_taken() -> None:
         LoggingObserver(7)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="late_after must be a finite number"):
         LoggingObserver(late_after=-1)
+    with pytest.raises(ConfigurationError, match="tracebacks='long' is none of 'short', 'full'"):
+        LoggingObserver(tracebacks="long")  # type: ignore[arg-type]
 
 
 def test_no_attribute_collides_with_those_of_a_record(log: Log, observer: LoggingObserver) -> None:

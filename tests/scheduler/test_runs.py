@@ -24,7 +24,7 @@ def no_collector() -> Iterator[None]:
 
 
 def runs_alive() -> int:
-    return sum(isinstance(each, Run) for each in gc.get_objects())
+    return sum(type(each) is Run for each in gc.get_objects())
 
 
 @pytest.mark.usefixtures("no_collector")

@@ -2,6 +2,6 @@
 
 from .record import Attempt, Fate, JoinRecord, Record, Span, Visit
 from .recorder import Recorder
-from .rows import Note
+from .remarks import Note
 
 __all__ = ("Attempt", "Fate", "JoinRecord", "Note", "Record", "Recorder", "Span", "Visit")

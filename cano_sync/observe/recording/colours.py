@@ -19,6 +19,7 @@ _STYLES = {
     "cancelled": Style(color="yellow"),
     "abandoned": Style(color="magenta", bold=True),
     "running": Style(color="cyan"),
+    "left": Style(color="magenta", bold=True),
     "wait": Style(color="yellow", dim=True),
     "late": Style(color="magenta"),
     "some": Style(color="blue"),

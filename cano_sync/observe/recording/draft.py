@@ -64,6 +64,15 @@ class TaskDraft:
             return Fate.ABANDONED
         return self.fate
 
+    def _told(self) -> list[TrialDraft]:
+        """Its attempts. One that has no retries tells of none: it is one if its time was up."""
+        if self.trials or self.fate is not Fate.FAILED:
+            return self.trials
+        return [
+            TrialDraft(number, self.began, self.duration, self.fate, self.error)
+            for number in self.left_at
+        ]
+
     def frozen(self, now: float) -> Span:
         duration = max(0.0, now - self.began) if self.duration is None else self.duration
         end = self.began + duration
@@ -76,7 +85,7 @@ class TaskDraft:
             error=self.error,
             reason=self.reason,
             value=self.value,
-            attempts=tuple(trial.frozen(self, end) for trial in self.trials),
+            attempts=tuple(trial.frozen(self, end) for trial in self._told()),
             late=max(self.late.values()) if self.fate is Fate.CANCELLED and self.late else None,
         )
 

@@ -35,16 +35,22 @@ button {
 button:hover { background: var(--hover); }
 .chart { position: relative; margin-top: 1rem; }
 .row, .axis, .grid {
-  display: grid; grid-template-columns: minmax(7rem, 14rem) minmax(8rem, 1fr) 4.8rem 15rem;
-  column-gap: .75rem;
+  display: grid; column-gap: .75rem;
+  grid-template-columns: clamp(5rem, var(--names), 22%) minmax(6rem, 1fr) 4.8rem
+    clamp(6rem, var(--notes), min(42%, 100% - 30rem));
 }
 .axis {
   position: sticky; top: 0; z-index: 2; background: var(--paper); color: var(--soft);
-  border-bottom: 1px solid var(--line); font-size: .8rem; height: 1.8rem;
+  border-bottom: 1px solid var(--line); height: 1.8rem;
 }
 .grid { position: absolute; inset: 1.8rem 0 0; pointer-events: none; }
 .axis > .track, .grid > .track { grid-column: 2; position: relative; height: 100%; }
 .grid i { position: absolute; top: 0; bottom: 0; border-left: 1px dashed var(--line); }
+.axis .track { container-type: inline-size; font-size: .8rem; }
+/* Labels that would run into each other are left out, by how wide the axis is. */
+@container (width < 28rem) { .axis .often { display: none; } }
+@container (width < 14rem) { .axis .sometimes { display: none; } }
+@container (width < 7rem) { .axis .seldom { display: none; } }
 .axis span span { position: absolute; bottom: .15rem; white-space: nowrap; padding-left: .25rem; }
 .row { position: relative; z-index: 1; align-items: center; min-height: 1.55rem; cursor: default; }
 .row:hover { background: color-mix(in srgb, var(--hover) 75%, transparent); }
@@ -68,6 +74,11 @@ b.failed { background: var(--failed); }
 b.failed::after {
   content: "✗"; position: absolute; left: calc(100% + 1px); top: 50%; translate: 0 -50%;
   font: bold .75rem/1 sans-serif; color: var(--failed);
+}
+b.left { background: var(--failed); border-right: 3px solid var(--abandoned); }
+b.left::after {
+  content: "▶"; position: absolute; left: calc(100% + 3px); top: 50%; translate: 0 -50%;
+  font: bold .6rem/1 sans-serif; color: var(--abandoned);
 }
 b.running { background: linear-gradient(90deg, var(--running) 60%, transparent); }
 b.cancelled {
@@ -97,9 +108,11 @@ dl { margin: 0; display: grid; grid-template-columns: max-content 1fr; gap: .1re
 .more > strong { display: block; overflow-wrap: anywhere; margin-bottom: .2rem; }
 dt { color: var(--soft); }
 dd { margin: 0; overflow-wrap: anywhere; white-space: pre-wrap; }
-@media (max-width: 48rem) {
+@media (max-width: 40rem) {
   body { padding: 1rem .6rem 3rem; }
-  .row, .axis, .grid { grid-template-columns: 7.5rem 1fr 4.2rem 1.2rem; column-gap: .4rem; }
+  .row, .axis, .grid {
+    grid-template-columns: min(7.5rem, 26%) 1fr 4.2rem 1.2rem; column-gap: .4rem;
+  }
   .branch .name { padding-left: .9rem; }
   .word, .fate .note { display: none; }
 }

@@ -6,8 +6,9 @@ __all__ = ("to_dict",)
 
 from typing import Any
 
+from ...errors import root_of
 from .record import Attempt, JoinRecord, Record, Span, Visit
-from .words import name_of, root_of, safe_repr
+from .words import name_of, safe_repr
 
 
 def to_dict(record: Record) -> dict[str, Any]:

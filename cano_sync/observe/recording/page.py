@@ -6,21 +6,24 @@ __all__ = ("page",)
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from html import escape
 
+from ...errors import ConfigurationError, root_of
 from .dress import SCRIPT, STYLE
 from .record import Attempt, Fate, Record, Span, Visit
-from .rows import Note, Piece, Row, rows_of
-from .timeline import MARKS
+from .remarks import Note, check_note, is_out
+from .rows import Piece, Row, rows_of
+from .timeline import MARKS, ending_text
 from .words import (
+    cells,
+    dropped_text,
     duration_text,
     error_text,
     name_of,
     one_line,
     plural,
-    root_of,
     safe_repr,
     tick_text,
     ticks,
@@ -39,12 +42,17 @@ _POLICY = (
 
 def page(record: Record, title: str | None = None, note: Note | None = None) -> str:
     """The run as a page; see `Recorder.to_html`."""
+    check_note(note)
+    if title is not None and not isinstance(title, str):
+        raise ConfigurationError(
+            f"to_html(title=...) is text, not {title!r}; leave it out for how the run ended"
+        )
     heading = escape(one_line(_heading(record) if title is None else title))
     end = max(record.duration, 1e-9)
-    rows = rows_of(record, visits=_VISITS, branches=_BRANCHES, note=note)
-    marks = [(100 * moment / end, tick_text(moment)) for moment in ticks(end, 8)]
-    lines = "".join(f'<i style="left:{at:.3f}%"></i>' for at, _ in marks)
-    labels = "".join(f'<span style="left:{at:.3f}%">{text}</span>' for at, text in marks)
+    rows = list(rows_of(record, visits=_VISITS, branches=_BRANCHES, note=note))
+    moments = ticks(end, 8)
+    lines = "".join(f'<i style="left:{100 * moment / end:.3f}%"></i>' for moment in moments)
+    labels = "".join(_labels(moments, end))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
@@ -52,7 +60,8 @@ def page(record: Record, title: str | None = None, note: Note | None = None) -> 
         f'<link rel="icon" href="data:,">\n<title>{heading}</title>\n'
         f"<style>{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>{heading}</h1>\n"
         f"{''.join(_facts(record))}</header>\n<main>\n{_legend()}"
-        f'<div class="chart" role="list" aria-label="States and branches, in order">\n'
+        f'<div class="chart" role="list" aria-label="States and branches, in order"'
+        f' style="{_widths(rows)}">\n'
         f'<div class="axis" aria-hidden="true"><span class="track">{labels}</span></div>\n'
         f'<div class="grid" aria-hidden="true"><span class="track">{lines}</span></div>\n'
         f"{''.join(_row(row, end) for row in rows)}</div>\n</main>\n"
@@ -60,10 +69,37 @@ def page(record: Record, title: str | None = None, note: Note | None = None) -> 
     )
 
 
+def _labels(moments: Sequence[float], end: float) -> Iterator[str]:
+    """Those of the axis, each with a class that says on how narrow an axis it is left out.
+
+    Where room is short, every second one goes; then every second one of the others; and so on.
+    """
+    for number, moment in enumerate(moments):
+        kind = ""
+        if number:
+            stride = number & -number
+            needs = _LABEL * end / (stride * moments[1])
+            kind = next(name for name, room in _KINDS.items() if needs <= room or name == "often")
+        at = f"left:{100 * moment / end:.3f}%"
+        yield f'<span class="{kind}" style="{at}">{tick_text(moment)}</span>'
+
+
+_LABEL = 3.5  # rem from one label to the next
+_KINDS = {"seldom": 7.0, "sometimes": 14.0, "often": 28.0}  # rem of an axis with room for them
+
+
+def _widths(rows: Sequence[Row]) -> str:
+    """How wide the columns of names and of remarks would like to be; the style sheet decides."""
+    names = max((cells(row.name) + (2 if row.is_branch else 0) for row in rows), default=0)
+    notes = max((cells(_word(row)) + cells(row.note) for row in rows), default=0)
+    return f"--names:{names + 2}ch;--notes:{notes + 4}ch"
+
+
 def _heading(record: Record) -> str:
     if record.run_id is None:
         return "No run yet"
-    return f"{name_of(record.state)}: {record.fate.value}, {duration_text(record.duration)}"
+    text = ending_text(record)
+    return text[:1].upper() + text[1:]
 
 
 def _facts(record: Record) -> Iterator[str]:
@@ -81,7 +117,7 @@ def _facts(record: Record) -> Iterator[str]:
     if record.reason:
         yield f"{fate}{escape(one_line(record.reason))}</p>\n"
     if record.forgotten:
-        yield f'<p class="soft">The first {record.forgotten:,} events were dropped.</p>\n'
+        yield f'<p class="soft">The {dropped_text(record.forgotten)}.</p>\n'
 
 
 def _legend() -> str:
@@ -199,4 +235,6 @@ def _of_attempt(attempt: Attempt) -> str:
         text += f"; the next {duration_text(attempt.delay)} later"
     if attempt.late is not None:
         text += f"; its thread came back {duration_text(attempt.late)} later"
+    if is_out(attempt):
+        text += "; its thread is not back yet"
     return text

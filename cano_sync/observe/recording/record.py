@@ -65,7 +65,8 @@ class Span:
         error: what it failed with.
         reason: why it was cancelled, where that is known.
         value: what a branch returned that succeeded before the join was decided.
-        attempts: its attempts; empty where no retries are configured.
+        attempts: its attempts; empty where no retries are configured, unless its one attempt took
+            too long and was left behind.
         late: how many seconds after the run had gone on without it its thread came back.
     """
 

@@ -17,7 +17,7 @@ from .export import to_dict
 from .history import Event, history
 from .page import page
 from .record import Record
-from .rows import Note
+from .remarks import Note
 from .timeline import timeline
 
 MOMENT = 0.05
@@ -101,7 +101,8 @@ class Recorder(Observer):
                 the task or branch or None for the line of the state; None for the usual.
 
         Raises:
-            ConfigurationError: too narrow, or coloured without the extra.
+            ConfigurationError: too narrow, coloured without the extra, or noted by what is no
+                function, or by one that returns no text.
         """
         return timeline(self._settled(), width, color, note)
 
@@ -109,8 +110,11 @@ class Recorder(Observer):
         """The run as one page that needs nothing else: details come with the mouse or the keys.
 
         Args:
-            title: its heading; None for one made of the final state.
+            title: its heading; None for how the run ended.
             note: what to say of a line, as for `timeline`.
+
+        Raises:
+            ConfigurationError: the title is no text, or the note as for `timeline`.
         """
         return page(self._settled(), title, note)
 

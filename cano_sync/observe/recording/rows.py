@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ("Look", "Note", "Piece", "Row", "rows_of", "shown_fate")
+__all__ = ("Look", "Piece", "Row", "rows_of", "shown_fate")
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
 
 from .record import Fate, Record, Span, Visit
-from .words import duration_text, error_text, name_of, one_line, plural, root_of
-
-Note: TypeAlias = Callable[[Visit, Span | None], str | None]
-"""What to say of a visit (the span is None) or of a task in it; None for the usual."""
+from .remarks import Note, is_late, is_out, said_of
+from .words import duration_text, name_of, one_line, plural
 
 
 class Look(Enum):
@@ -24,6 +21,8 @@ class Look(Enum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     RUNNING = "running"
+    LEFT = "left"
+    """An attempt whose time was up, and whose thread has not come back."""
     WAIT = "wait"
     """The pause between two attempts."""
     LATE = "late"
@@ -148,7 +147,6 @@ def _chosen(branches: Sequence[Span], most: int) -> tuple[list[Span], list[list[
 
 def _visit_rows(visit: Visit, record: Record, most: int, note: Note | None) -> Iterator[Row]:
     single = visit.spans[-1] if visit.join is None and visit.spans else None
-    said = None if note is None else note(visit, None)
     pieces = (
         _pieces(single, record)
         if single is not None and single.attempts
@@ -161,7 +159,7 @@ def _visit_rows(visit: Visit, record: Record, most: int, note: Note | None) -> I
         pieces=pieces,
         fate=shown_fate(visit),
         duration=None if visit.is_exit else visit.duration,
-        note=_visit_note(visit, single) if said is None else one_line(said),
+        note=said_of(visit, None, note),
         visit=visit,
     )
     if single is not None:
@@ -179,14 +177,13 @@ def _visit_rows(visit: Visit, record: Record, most: int, note: Note | None) -> I
 
 
 def _span_row(visit: Visit, span: Span, record: Record, note: Note | None) -> Row:
-    said = None if note is None else note(visit, span)
     lists = " lists the branches" if span.index is None else ""
     return Row(
         name=(one_line(span.name) or "''") + lists,
         pieces=_pieces(span, record),
         fate=span.fate,
         duration=None if span.began is None else span.duration,
-        note=_span_note(span) if said is None else one_line(said),
+        note=said_of(visit, span, note),
         visit=visit,
         span=span,
     )
@@ -256,55 +253,24 @@ def _pieces(span: Span, record: Record) -> tuple[Piece, ...]:
     for number, attempt in enumerate(span.attempts):
         ended = attempt.began + attempt.duration
         look = Look.FAILED if attempt.error is not None else _LOOKS[attempt.fate]
-        pieces.append(Piece(look, attempt.began, ended))
+        pieces.append(Piece(Look.LEFT if is_out(attempt) else look, attempt.began, ended))
         if attempt.delay is not None:
             following = span.attempts[number + 1 :]
             until = following[0].began if following else min(ended + attempt.delay, end)
-            pieces.append(Piece(Look.WAIT, ended, max(ended, until)))
+            until = max(ended, until)
+            pieces.append(Piece(Look.WAIT, ended, until))
+            if is_out(attempt) or is_late(attempt):
+                back = until if attempt.late is None else min(until, ended + attempt.late)
+                pieces.append(Piece(Look.LATE, ended, back))
     return (*pieces, *_tail(span, record))
 
 
 def _tail(span: Span, record: Record) -> tuple[Piece, ...]:
-    """For how long a task that was left behind has kept its thread."""
+    """For how long a task that was left behind has kept a thread after its end."""
     assert span.began is not None
     end = span.began + span.duration
-    if span.fate is Fate.ABANDONED:
+    if span.fate is Fate.ABANDONED or any(map(is_out, span.attempts)):
         return (Piece(Look.ABANDONED, end, max(end, record.duration)),)
-    if span.late is not None and end < record.duration:
-        return (Piece(Look.LATE, end, min(end + span.late, record.duration)),)
-    return ()
-
-
-# Remarks.
-
-
-def _visit_note(visit: Visit, single: Span | None) -> str:
-    parts: list[str] = []
-    if visit.join is not None:
-        fates = Counter(span.fate for span in visit.branches)
-        strategy = repr(visit.join.config.strategy).removeprefix("JoinStrategy.")
-        parts += [f"{fates[Fate.SUCCEEDED]:,} of {fates.total():,}", one_line(strategy)]
-        if fates[Fate.FAILED]:
-            parts.append(f"{fates[Fate.FAILED]:,} failed")
-        if visit.join.timed_out:
-            parts.append("time up")
-    elif single is not None and len(single.attempts) > 1:
-        parts.append(plural(len(single.attempts), "attempt"))
-    if visit.error is not None:
-        # What a failed join says repeats what is drawn, in many more words.
-        parts += [] if visit.join is not None else [error_text(root_of(visit.error))]
-        parts += [] if visit.next_state is None else [f"on to {name_of(visit.next_state)}"]
-    return ", ".join(parts)
-
-
-def _span_note(span: Span) -> str:
-    parts: list[str] = []
-    if len(span.attempts) > 1:
-        parts.append(plural(len(span.attempts), "attempt"))
-    if span.error is not None:
-        parts.append(error_text(root_of(span.error)))
-    if span.fate is Fate.ABANDONED:
-        parts.append("its thread is not back")
-    elif span.late is not None and span.late >= 0.01:
-        parts.append(f"back {duration_text(span.late)} later")
-    return ", ".join(parts)
+    backs = [trial.began + trial.duration + (trial.late or 0.0) for trial in span.attempts]
+    back = min(record.duration, max([*backs, end + (span.late or 0.0)]))
+    return (Piece(Look.LATE, end, back),) if end < back else ()

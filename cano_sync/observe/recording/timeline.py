@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("MARKS", "Line", "lines_of", "timeline")
+__all__ = ("MARKS", "Line", "ending_text", "lines_of", "timeline")
 
 import os
 import shutil
@@ -12,19 +12,20 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TypeAlias
 
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, root_of
 from ...lazy import Lazy
 from .record import Fate, Record
-from .rows import Look, Note, Piece, Row, rows_of
+from .remarks import Note, check_note
+from .rows import Look, Piece, Row, rows_of
 from .words import (
     cells,
     clip,
+    dropped_text,
     duration_text,
     error_text,
     name_of,
     one_line,
     pad,
-    root_of,
     tick_text,
     ticks,
 )
@@ -43,6 +44,7 @@ _BARS = {
     Look.FAILED: ("━", "✗"),
     Look.CANCELLED: ("╌", ""),
     Look.RUNNING: ("━", "…"),
+    Look.LEFT: ("━", "▶"),
     Look.WAIT: ("·", ""),
     Look.LATE: ("┈", ""),
     Look.ABANDONED: ("┈", "▶"),
@@ -71,6 +73,7 @@ def timeline(
     record: Record, width: int | None = None, color: bool | None = None, note: Note | None = None
 ) -> str:
     """The run as text; see `Recorder.timeline`."""
+    check_note(note)
     if width is None:
         width = min(max(_NARROWEST, shutil.get_terminal_size().columns), _WIDEST)
     if isinstance(width, bool) or not isinstance(width, int) or width < _NARROWEST:
@@ -127,7 +130,7 @@ def lines_of(record: Record, width: int, note: Note | None = None) -> list[Line]
     form = _Form.of(rows, record.duration, width)
     lines = [form.axis(), *(form.line(row) for row in rows)]
     if record.forgotten:
-        text = f"the first {record.forgotten:,} events were dropped: Recorder(limit=...)"
+        text = f"the {dropped_text(record.forgotten)}: Recorder(limit=...)"
         lines.append([(clip(text, width), "dim")])
     if width < _WORDS_FROM:
         lines += _legend(rows, width)
@@ -152,15 +155,19 @@ def _legend(rows: Iterable[Row], width: int) -> list[Line]:
 
 def _ending(record: Record, width: int) -> list[Line]:
     """What came of the run, in a line, and why in another."""
-    where, took = name_of(record.state), duration_text(record.duration)
-    verb = _ENDINGS[record.fate]
-    lines: list[Line] = [[(clip(f"{verb} {where} after {took}", width), record.fate.value)]]
+    lines: list[Line] = [[(clip(ending_text(record), width), record.fate.value)]]
     why = None if record.error is None else error_text(root_of(record.error))
     if record.fate is Fate.CANCELLED and record.reason:
         why = one_line(record.reason)
     if why:
         lines.append([(clip(why, width), "note")])
     return lines
+
+
+def ending_text(record: Record) -> str:
+    """What came of a run: not to be taken for what its last state is called after."""
+    where, took = name_of(record.state), duration_text(record.duration)
+    return f"{_ENDINGS[record.fate]} {where} after {took}"
 
 
 _ENDINGS = {
@@ -253,7 +260,9 @@ class _Form:
     def _draw(self, piece: Piece, looks: list[tuple[str, str]], *, is_state: bool) -> None:
         sign, end = _BARS[piece.look]
         sign = _STATE_BAR.get(sign, sign) if is_state else sign
-        begin = max(0, min(int(piece.began * self.scale), self.bar - 1))
+        # An abandoned thread is drawn from where the bar has ended, whose mark is to be seen.
+        began = round if piece.look is Look.ABANDONED else int
+        begin = max(0, min(began(piece.began * self.scale), self.bar - 1))
         until = max(begin + 1, min(round(piece.ended * self.scale), self.bar))
         if piece.look in _FILLING and round((piece.ended - piece.began) * self.scale) < 1:
             return  # too short to be seen, and it would hide what it follows

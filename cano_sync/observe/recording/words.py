@@ -5,13 +5,13 @@ from __future__ import annotations
 __all__ = (
     "cells",
     "clip",
+    "dropped_text",
     "duration_text",
     "error_text",
     "name_of",
     "one_line",
     "pad",
     "plural",
-    "root_of",
     "safe_repr",
     "tick_text",
     "ticks",
@@ -20,8 +20,6 @@ __all__ = (
 import unicodedata
 from enum import Enum
 from reprlib import Repr
-
-from ...errors import NodeExecutionError, PreparationError, RetryExhaustedError, TaskExecutionError
 
 
 def name_of(state: object) -> str:
@@ -106,6 +104,15 @@ def plural(count: int, noun: str, ending: str = "s") -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}{ending}"
 
 
+def dropped_text(count: int) -> str:
+    """How many events were forgotten.
+
+    >>> dropped_text(1), dropped_text(1200)
+    ('first event was dropped', 'first 1,200 events were dropped')
+    """
+    return "first event was dropped" if count == 1 else f"first {count:,} events were dropped"
+
+
 _REPR = Repr()
 _REPR.maxlevel = 4
 _REPR.maxlist = _REPR.maxtuple = _REPR.maxset = _REPR.maxfrozenset = _REPR.maxdict = 12
@@ -136,16 +143,6 @@ def error_text(error: BaseException) -> str:
         text = f"(its text raised {type(other).__name__})"
     name = type(error).__name__
     return one_line(f"{name}: {text}" if text else name)
-
-
-_WRAPPERS = (TaskExecutionError, NodeExecutionError, PreparationError, RetryExhaustedError)
-
-
-def root_of(error: BaseException) -> BaseException:
-    """What a task raised, taken out of what the engine has wrapped it in."""
-    while isinstance(error, _WRAPPERS) and error.__cause__ is not None:
-        error = error.__cause__
-    return error
 
 
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))

@@ -190,6 +190,20 @@ def test_an_attempt_that_was_left_behind_is_abandoned_though_its_task_goes_on() 
     assert (back.attempts[0].fate, back.attempts[0].late) == (Fate.FAILED, 5.0)
 
 
+def test_the_one_attempt_of_a_task_without_retries_is_kept_if_it_was_left_behind() -> None:
+    events = (
+        *BEGIN,
+        told(0, "task_started"),
+        told(1, "task_abandoned", attempt=1),
+        told(1, "task_failed", duration=1.0, error=BOOM),
+    )
+    (attempt,) = only_span(made(*events)).attempts
+    assert (attempt.number, attempt.fate, attempt.error) == (1, Fate.ABANDONED, BOOM)
+    assert (attempt.began, attempt.duration) == (0.0, 1.0)
+    back = only_span(made(*events, told(6, "task_returned", attempt=1, late=5.0)))
+    assert (back.attempts[0].fate, back.attempts[0].late) == (Fate.FAILED, 5.0)
+
+
 # Splits.
 
 

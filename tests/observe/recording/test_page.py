@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cano_sync import JoinConfig, JoinStrategy
+from cano_sync import ConfigurationError, JoinConfig, JoinStrategy
 from cano_sync.observe import Attempt, Fate, JoinRecord, Record
 from cano_sync.observe.recording.page import page
 from tests.browser import Browser, needs_browser
@@ -107,7 +108,10 @@ def test_details_tell_what_the_bar_cannot(row: int, words: str) -> None:
 
 
 def test_its_heading_says_what_came_of_the_run_unless_it_is_given_one() -> None:
-    assert "<title>DONE: succeeded, 1.00 s</title>" in page(RUN)
+    assert "<title>Ended in DONE after 1.00 s</title>" in page(RUN)
+    assert "<h1>Cancelled in A after 1.00 s</h1>" in page(record(visit("A"), fate=Fate.CANCELLED))
+    with pytest.raises(ConfigurationError, match=r"title=\.\.\.\) is text, not 7"):
+        page(RUN, title=7)  # type: ignore[arg-type]
     assert "<h1>A &lt;title&gt;</h1>" in page(RUN, title="A <title>")
     assert "2027-01-15 08:00:00.000 UTC" in page(RUN)
 
@@ -116,6 +120,8 @@ def test_a_failed_run_says_why() -> None:
     run = record(visit(fate=Fate.FAILED), fate=Fate.FAILED, error=ValueError("<why>"), forgotten=7)
     assert "ValueError: &lt;why&gt;" in page(run)
     assert "The first 7 events were dropped" in page(run)
+    one = record(visit(fate=Fate.FAILED), forgotten=1)
+    assert "The first event was dropped" in page(one)
 
 
 def test_a_cancelled_run_says_why() -> None:
@@ -154,7 +160,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield browser
 
 
-def show(browser: Browser, folder: Path, run: Record = RUN) -> Browser:
+def show(browser: Browser, folder: Path, run: Record = RUN, width: int = 1200) -> Browser:
+    browser.resize(width)
     file = folder / "run.html"
     file.write_text(page(run), encoding="utf-8")
     browser.open(file)
@@ -224,6 +231,42 @@ def test_bars_lie_within_their_track_and_are_wide_enough_to_be_seen(
     )
     assert len(bars) >= 8
     assert all(bars)
+
+
+WIDTHS = (360, 500, 700, 1200, 1600)
+
+
+@needs_browser
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("took", [1.0, 1.52, 0.157, 95.0, 40_000.0])
+def test_labels_of_the_axis_stand_apart_at_their_lines(
+    browser: Browser, tmp_path: Path, width: int, took: float
+) -> None:
+    show(browser, tmp_path, record(visit("STATE", took=took), took=took), width)
+    labels = browser.run(
+        """[...document.querySelectorAll(".axis .track span")].map(label => {
+          const is = label.getBoundingClientRect();
+          return [label.style.left, is.left, is.right];
+        }).filter(([, left, right]) => right > left)"""
+    )
+    lines = browser.run(
+        """Object.fromEntries([...document.querySelectorAll(".grid i")].map(line =>
+          [line.style.left, line.getBoundingClientRect().left]))"""
+    )
+    assert len(labels) >= 2
+    assert all(before[2] <= after[1] for before, after in pairwise(labels))
+    assert all(abs(left - lines[at]) <= 2 for at, left, _ in labels)
+    assert browser.run("document.documentElement.scrollWidth <= innerWidth")
+
+
+@needs_browser
+def test_remarks_take_the_room_that_names_do_not_need(browser: Browser, tmp_path: Path) -> None:
+    text = "the file broken1.jpg begins with b'PK'"
+    bad = span("import", 0, fate=Fate.FAILED, error=ValueError(text))
+    show(browser, tmp_path, record(split_visit(bad)))
+    shown = "(fate => fate.scrollWidth <= fate.clientWidth)(rows[1].querySelector('.fate'))"
+    assert browser.run(shown)
+    assert browser.run("rows[0].querySelector('.track').clientWidth") > 400
 
 
 @needs_browser

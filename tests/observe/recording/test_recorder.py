@@ -165,6 +165,27 @@ def test_a_picture_of_a_run_that_is_over_waits_a_moment_for_who_listens(
     assert "cancelled" in recorder.timeline(100)
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        TaskConfig.with_fixed_retry(1, 0.01).with_attempt_timeout(0.05),
+        TaskConfig(attempt_timeout=0.05),
+    ],
+    ids=["with retries", "without"],
+)
+def test_an_attempt_that_does_not_listen_is_seen_to_be_out_until_it_is_back(
+    gate: threading.Event, config: TaskConfig
+) -> None:
+    deaf = task(config=config)(lambda: gate.wait(SOON))
+    recorder = recorded(split([deaf], JoinStrategy.PARTIAL_TIMEOUT, timeout=SOON), Step.SPLIT)
+    assert "not back" in recorder.timeline(150)
+    assert "its thread is not back yet" in recorder.to_html()
+    gate.set()
+    assert recorder.wait_for_returns(SOON)
+    assert "later" in recorder.timeline(150)
+    assert "its thread came back" in recorder.to_html()
+
+
 def test_a_run_that_was_cancelled_says_so() -> None:
     token = CancellationToken()
     recorder = Recorder()

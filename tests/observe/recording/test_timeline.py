@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from cano_sync import CanoError, ConfigurationError, JoinStrategy
 from cano_sync.observe import Attempt, Fate, Record, Span, Visit
 from cano_sync.observe.recording import timeline as room
+from cano_sync.observe.recording.page import page
 from cano_sync.observe.recording.timeline import timeline
 from cano_sync.observe.recording.words import cells
 from tests.records import exit_visit, record, span, split_visit, visit
@@ -109,6 +110,40 @@ def test_an_abandoned_thread_is_drawn_up_to_the_end_of_the_run() -> None:
     assert re.search("╌+┈+ ", line_of("tardy", drawn(AUCTION)))
 
 
+def left_behind(fate: Fate, late: float | None) -> tuple[Attempt, ...]:
+    """Three attempts whose time was up."""
+    up = TimeoutError("its time was up")
+    return tuple(
+        Attempt(number=n, began=began, duration=0.2, fate=fate, error=up, delay=delay, late=late)
+        for n, began, delay in ((1, 0.0, 0.1), (2, 0.3, 0.1), (3, 0.6, None))
+    )
+
+
+def test_attempts_whose_threads_are_still_out_are_told_from_those_that_listened() -> None:
+    deaf = span("deaf", 0, took=0.8, fate=Fate.FAILED, attempts=left_behind(Fate.ABANDONED, None))
+    heard = span("heard", 1, took=0.8, fate=Fate.FAILED, attempts=left_behind(Fate.FAILED, 0.001))
+    lines = drawn(record(split_visit(deaf, heard)), 120)
+    assert re.search("━+▶┈+━+▶┈+━+▶┈+▶", line_of("deaf", lines))
+    assert "3 attempts, 3 threads not back" in line_of("deaf", lines)
+    assert re.search("━+✗·+━+✗·+━+✗ ", line_of("heard", lines))
+    assert "3 attempts " in line_of("heard", lines) + " "
+
+
+def test_attempts_whose_threads_came_back_late_show_for_how_long_they_were_out() -> None:
+    tardy = span("tardy", 0, took=0.8, fate=Fate.FAILED, attempts=left_behind(Fate.FAILED, 0.1))
+    line = line_of("tardy", drawn(record(split_visit(tardy)), 120))
+    assert re.search("━+✗┈+━+✗┈+━+✗┈+ ", line)
+    assert "3 attempts, 3 threads back up to 100 ms later" in line
+
+
+def test_a_single_task_says_the_same_of_its_attempts() -> None:
+    (one, *_) = left_behind(Fate.ABANDONED, None)
+    alone = span("deaf", None, took=0.2, fate=Fate.FAILED, attempts=(one,))
+    line = line_of("ALONE", drawn(record(visit("ALONE", spans=(alone,), fate=Fate.FAILED)), 120))
+    assert re.search("█+▶", line)
+    assert "1 thread not back" in line
+
+
 def test_a_single_state_whose_task_still_runs_says_so() -> None:
     left = span("stuck", None, fate=Fate.ABANDONED)
     run = record(visit("STUCK", fate=Fate.FAILED, spans=(left,)), fate=Fate.FAILED)
@@ -137,6 +172,15 @@ def test_the_caller_may_say_something_else_of_each_line() -> None:
     lines = drawn(AUCTION, 120, note=note)
     assert "no 1\\nof ASK" in line_of("broken", lines)
     assert "1 of 5" in line_of("ASK", lines)
+
+
+@pytest.mark.parametrize("draw", [timeline, page])
+def test_what_cannot_say_anything_of_a_line_is_refused(draw: Any) -> None:
+    for run in (AUCTION, Record()):
+        with pytest.raises(ConfigurationError, match="note='x' is not callable"):
+            draw(run, note="x")
+    with pytest.raises(ConfigurationError, match=r"returned 7 of type int for state START"):
+        draw(AUCTION, note=lambda visit, span: 7)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cano_sync import RetryExhaustedError, TaskExecutionError
 from cano_sync.observe.recording.words import (
     cells,
     clip,
@@ -18,7 +17,6 @@ from cano_sync.observe.recording.words import (
     name_of,
     one_line,
     pad,
-    root_of,
     safe_repr,
     tick_text,
     ticks,
@@ -95,17 +93,6 @@ def test_ticks_are_even_within_the_axis_and_not_too_many(total: float, most: int
 @pytest.mark.parametrize("total", [1e-5, 0.308, 1, 59, 600, 10_800, 1e6])
 def test_an_axis_has_some_ticks_whatever_its_length(total: float) -> None:
     assert 3 <= len(ticks(total, 8)) <= 8
-
-
-def test_a_wrapped_error_is_taken_apart_and_a_plain_one_left_alone() -> None:
-    inner = KeyError("x")
-    middle = TaskExecutionError("wrapped")
-    middle.__cause__ = inner
-    outer = RetryExhaustedError("wrapped again")
-    outer.__cause__ = middle
-    assert root_of(outer) is inner
-    assert root_of(inner) is inner
-    assert root_of(TaskExecutionError("alone")).args == ("alone",)
 
 
 def test_errors_and_values_that_cannot_be_shown_are_shown_as_such() -> None:
