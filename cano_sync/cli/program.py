@@ -16,6 +16,7 @@ import click
 
 from ..demo.exchange import main as hold_auction
 from ..errors import CanoError, ConfigurationError
+from ..observe.recording.words import plural
 from ..scheduler import Scheduler
 from ..workflow import Workflow
 from .completion import SHELLS, complete_exit, complete_state, complete_target, script
@@ -89,7 +90,8 @@ def _version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
     cls=Program,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="MODULE:ATTRIBUTE is like shop.orders:workflow or path/to/orders.py:workflow, and names "
-    "the object or a function without parameters that makes it.",
+    "the object or a function without parameters that makes it. The attribute may be left out "
+    "where the module has only one.",
 )
 @click.option(
     "--version",
@@ -105,8 +107,9 @@ def program() -> None:
 
 @program.command(
     "run",
-    epilog="Exit code: 0 an exit state was reached; 1 the run failed, or the workflow is not "
-    "valid; 2 wrong usage; 3 the exit state is one of --fail-on; 4 the run was cancelled from "
+    epilog="Exit code: 0 an exit state was reached; 1 the run failed, the workflow is not valid, "
+    "or the module's own code failed; 2 wrong usage: what was typed names nothing; 3 the exit "
+    "state is one of --fail-on; 4 the run was cancelled from "
     "inside; 124 timed out; 130 Ctrl-C; 143 SIGTERM.",
 )
 @click.argument("target", metavar="MODULE:WORKFLOW", shell_complete=complete_target)
@@ -129,7 +132,8 @@ def program() -> None:
     "values",
     metavar="FILE",
     type=Reader("file", read_json),
-    help="Put the values of a JSON object into the store; - reads stdin. --store goes before.",
+    help="Put the values of a JSON object into the store; - reads stdin. Where both name a key, "
+    "--store wins.",
 )
 @click.option(
     "--timeout",
@@ -186,7 +190,8 @@ def validate(ctx: click.Context, target: str) -> None:
             click.echo(f"{target}: {one_line(problem)}")
         ctx.exit(FAILED)
     described = workflow.description
-    click.echo(f"{target} is valid: {len(described.states)} states, {len(described.exits)} exits")
+    states, exits = plural(len(described.states), "state"), plural(len(described.exits), "exit")
+    click.echo(f"{target} is valid: {states}, {exits}")
 
 
 @program.command("graph")
