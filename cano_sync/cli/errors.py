@@ -70,7 +70,7 @@ def near(wrong: str, known: Iterable[str], ending: str = "") -> str:
 
     >>> near("workfow", ["workflow", "states"])
     "; did you mean 'workflow'?"
-    >>> near("nope", ["one", "open", "syn"])
+    >>> near("nope", ["one", "syn"])
     ''
     """
     by_lower = {name.lower(): name for name in known}

@@ -14,10 +14,11 @@ from ..duration import slice_of
 from ..errors import WorkflowCancelledError, describe
 from ..scheduler import FlowState, FlowStatus, Scheduler
 from .errors import FAILED, say
+from .flows import draw_flows
 from .leave import Leave
 from .signals import Interruptions
 from .states import name_of
-from .views import Moving, console_on_stderr, draw_flows, is_moving
+from .views import Moving, console_on_stderr, is_moving
 
 LOOK = 0.5
 """Seconds between two looks at the flows, where nothing can move and lines tell what changed."""
@@ -39,7 +40,7 @@ def keep(scheduler: Scheduler, *, patience: float | None, leave: Leave) -> int:
     """
     console = console_on_stderr()
     moves = is_moving(console)
-    view = Moving(console, partial(draw_flows, scheduler.list)) if moves else nullcontext()
+    view = Moving(console, partial(draw_flows, scheduler.list, console)) if moves else nullcontext()
     clock = _Clock(scheduler)
     with Interruptions(clock.ended.cancel, lambda name: scheduler.stop(0)) as signals:
         with view:

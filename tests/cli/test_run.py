@@ -187,6 +187,6 @@ def test_where_nothing_can_move_lines_tell_what_happens(cli) -> None:
     assert done.stdout == "DONE\n"
     news = [line.split("s  ", 1)[1] for line in done.stderr.splitlines()]
     assert sorted(news) == sorted(
-        ["ASK", "  splits into 2", "  swift done", "  steady done", "CHOOSE", "  choose done"]
-        + ["DONE", "finished in DONE"]
+        ["ASK", "  splits into 2", "  swift succeeded", "  steady succeeded"]
+        + ["CHOOSE", "  choose succeeded", "DONE", "finished in DONE"]
     )

@@ -23,7 +23,7 @@ def test_the_machine_is_seen_moving(terminal) -> None:
     assert HIDE_CURSOR in run.shown
     assert run.shown.rindex(SHOW_CURSOR) > run.shown.rindex(HIDE_CURSOR)
     assert "ASK" in run.shown
-    assert "left behind" in run.shown  # the last picture
+    assert "abandoned" in run.shown  # the last picture
 
 
 def test_what_moves_leaves_stdout_alone(terminal) -> None:
@@ -48,7 +48,7 @@ def test_there_are_none_for_who_wants_none(terminal) -> None:
 def test_a_terminal_that_cannot_move_gets_lines(terminal) -> None:
     run = terminal("run", "shop:workflow", "--live", settings={"TERM": "dumb"})
     assert run.ended()[0] == 0
-    assert "steady done" in run.shown
+    assert "steady succeeded" in run.shown
     assert "\x1b" not in run.shown
 
 
