@@ -133,8 +133,11 @@ def _result(flow: FlowStatus, now: datetime) -> Text:
 
 
 def outcome_of(error: BaseException) -> tuple[str, str]:
-    """What such a run is said to be, "failed" or "cancelled", and why, in a line."""
-    if isinstance(error, WorkflowCancelledError):
+    """What such a run is said to be, "failed" or "cancelled", and why, in a line.
+
+    Only what the scheduler itself has cancelled is no failure; that error has no run's id.
+    """
+    if isinstance(error, WorkflowCancelledError) and error.run_id is None:
         return "cancelled", one_line(error.reason or "")
     return "failed", one_line(describe(error.__cause__ or error))
 

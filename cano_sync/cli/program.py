@@ -22,7 +22,7 @@ from ..workflow import Workflow
 from .completion import SHELLS, complete_exit, complete_state, complete_target, script
 from .errors import BROKEN_PIPE, FAILED, INTERRUPTED, CommandError, ProgramError, one_line
 from .graph import FORMATS, graph
-from .leave import GRACE, Leave
+from .leave import GRACE, SHORT_GRACE, Leave
 from .run import RunOptions, run
 from .target import find
 from .timetable import keep
@@ -73,6 +73,14 @@ class Reader(ParamType):
 
 
 DURATION = Reader("duration", read_duration)
+
+GRACE_OPTION = click.option(
+    "--grace",
+    metavar="DURATION",
+    type=DURATION,
+    help="How long tasks that were left behind may hold the process at the end.  "
+    f"[default: {GRACE:g}s; {SHORT_GRACE * 1000:g}ms after a signal]",
+)
 
 
 def _version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
@@ -161,13 +169,7 @@ def program() -> None:
     help="Exit with 3 where the run ends in this exit state.",
 )
 @click.option("--traceback", "trace", is_flag=True, help="Show where in the code a run has failed.")
-@click.option(
-    "--grace",
-    metavar="DURATION",
-    type=DURATION,
-    help="How long tasks that were left behind may hold the process after the result.  "
-    f"[default: {GRACE:g}s; 100ms after a signal]",
-)
+@GRACE_OPTION
 @click.pass_context
 def run_command(ctx: click.Context, /, **given: Any) -> None:
     """Run a workflow until an exit state, and print that.
@@ -206,7 +208,8 @@ def graph_command(target: str, layout: str) -> None:
 
 @program.command(
     epilog="The first signal lets running flows finish, the second cancels them, the third ends "
-    "the process. Exit code: 0 all could finish; 1 some were cancelled."
+    "the process. Exit code: 0 all could finish; 1 some were cancelled, or the module's own code "
+    "failed; 2 wrong usage: what was typed names nothing."
 )
 @click.argument("target", metavar="MODULE:SCHEDULER")
 @click.option(
@@ -215,11 +218,15 @@ def graph_command(target: str, layout: str) -> None:
     type=DURATION,
     help="Cancel flows that take longer to finish after Ctrl-C or SIGTERM.  [default: wait]",
 )
+@GRACE_OPTION
 @click.pass_context
-def schedule(ctx: click.Context, target: str, stop_timeout: float | None) -> None:
+def schedule(
+    ctx: click.Context, target: str, stop_timeout: float | None, grace: float | None
+) -> None:
     """Run a scheduler until Ctrl-C or SIGTERM, with a table of its flows."""
     scheduler = find(target, Scheduler, "scheduler")
-    ctx.exit(keep(scheduler, patience=stop_timeout, leave=ctx.ensure_object(Leave)))
+    leave = ctx.ensure_object(Leave)
+    ctx.exit(keep(scheduler, patience=stop_timeout, grace=grace, leave=leave))
 
 
 @program.command(add_help_option=False, context_settings={"ignore_unknown_options": True})

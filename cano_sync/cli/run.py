@@ -35,7 +35,7 @@ from .errors import (
     tell,
     user_traceback,
 )
-from .leave import GRACE, SHORT_GRACE, Leave
+from .leave import Leave
 from .result import Ending, as_json, as_text
 from .signals import Interruptions, exit_code
 from .states import entrance, exit_of, state_of
@@ -102,10 +102,7 @@ def run(options: RunOptions, leave: Leave) -> int:
         if recorder is not None:
             _draw(recorder, options)
         _print(ending, options, store)
-        leave.grace = GRACE if signals.number is None else SHORT_GRACE
-        if options.grace is not None:
-            leave.grace = options.grace
-        leave.is_over = True
+        leave.done(by_signal=signals.number is not None, grace=options.grace)
     return ending.code
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta, timezone
 from io import StringIO
-from typing import Any
 
 import pytest
 from rich.console import Console
@@ -14,19 +12,7 @@ from cano_sync import TaskExecutionError, WorkflowCancelledError
 from cano_sync.cli.flows import draw_flows
 from cano_sync.scheduler import FlowState, FlowStatus
 
-NOW = datetime(2026, 11, 25, 5, 48, tzinfo=UTC)
-ZONE = timezone(timedelta(hours=1))
-
-
-def flow(name: str, state: FlowState = FlowState.IDLE, **facts: Any) -> FlowStatus:
-    nothing = dict.fromkeys(("last_start", "last_duration", "last_result", "last_error"))
-    counts = {"runs": 0, "failures": 0, "skipped": 0, "next_due": None}
-    what = {"schedule": "by hand", "tags": frozenset(), **nothing, **counts, **facts}
-    return FlowStatus(id=name, state=state, **what)
-
-
-def later(seconds: float) -> datetime:
-    return (NOW + timedelta(seconds=seconds)).astimezone(ZONE)
+from .conftest import NOW, flow, later
 
 
 def drawn(flows: Sequence[FlowStatus], width: int, height: int = 30) -> list[str]:
