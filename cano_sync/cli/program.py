@@ -19,10 +19,18 @@ from ..errors import CanoError, ConfigurationError
 from ..observe.recording.words import plural
 from ..scheduler import Scheduler
 from ..workflow import Workflow
-from .completion import SHELLS, complete_exit, complete_state, complete_target, script
+from .completion import (
+    SHELLS,
+    complete_exit,
+    complete_scheduler,
+    complete_state,
+    complete_workflow,
+    script,
+)
 from .errors import BROKEN_PIPE, FAILED, INTERRUPTED, CommandError, ProgramError, one_line
 from .graph import FORMATS, graph
 from .leave import GRACE, SHORT_GRACE, Leave
+from .result import problems_as_json
 from .run import RunOptions, run
 from .target import find
 from .timetable import keep
@@ -47,6 +55,20 @@ class Program(click.Group):
             if isinstance(error, BrokenPipeError):
                 ctx.exit(BROKEN_PIPE)
             ctx.exit(INTERRUPTED)  # where nothing runs yet, or any more
+
+
+class RunCommand(click.Command):
+    """What is wrong with its options is told as JSON, too, where that was asked for."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse them."""
+        given = " ".join(args).replace("=", " ")
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if "--format json" in given and not ctx.resilient_parsing:
+                click.echo(problems_as_json(None, [error.format_message()]))
+            raise
 
 
 if TYPE_CHECKING:  # it is generic for type checkers, and was not always at run time
@@ -115,12 +137,13 @@ def program() -> None:
 
 @program.command(
     "run",
+    cls=RunCommand,
     epilog="Exit code: 0 an exit state was reached; 1 the run failed, the workflow is not valid, "
     "or the module's own code failed; 2 wrong usage: what was typed names nothing; 3 the exit "
     "state is one of --fail-on; 4 the run was cancelled from "
     "inside; 124 timed out; 130 Ctrl-C; 143 SIGTERM.",
 )
-@click.argument("target", metavar="MODULE:WORKFLOW", shell_complete=complete_target)
+@click.argument("target", metavar="MODULE:WORKFLOW", shell_complete=complete_workflow)
 @click.option(
     "--start",
     metavar="STATE",
@@ -180,7 +203,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
 
 
 @program.command()
-@click.argument("target", metavar="MODULE:WORKFLOW", shell_complete=complete_target)
+@click.argument("target", metavar="MODULE:WORKFLOW", shell_complete=complete_workflow)
 @click.pass_context
 def validate(ctx: click.Context, target: str) -> None:
     """Print every problem of a workflow, one a line; exit with 1 when there are any."""
@@ -197,7 +220,7 @@ def validate(ctx: click.Context, target: str) -> None:
 
 
 @program.command("graph")
-@click.argument("target", metavar="MODULE:WORKFLOW", shell_complete=complete_target)
+@click.argument("target", metavar="MODULE:WORKFLOW", shell_complete=complete_workflow)
 @click.option(
     "--format", "layout", type=click.Choice([*FORMATS]), default="mermaid", show_default=True
 )
@@ -211,7 +234,7 @@ def graph_command(target: str, layout: str) -> None:
     "the process. Exit code: 0 all could finish; 1 some were cancelled, or the module's own code "
     "failed; 2 wrong usage: what was typed names nothing."
 )
-@click.argument("target", metavar="MODULE:SCHEDULER")
+@click.argument("target", metavar="MODULE:SCHEDULER", shell_complete=complete_scheduler)
 @click.option(
     "--stop-timeout",
     metavar="DURATION",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("find", "found_in", "load_module", "makers_in")
+__all__ = ("candidates", "find", "found_in", "load_module", "makers_in")
 
 import inspect
 import os
@@ -52,7 +52,7 @@ def find(target: str, kind: type[T], noun: str) -> T:
                 raise
             more = _there(where, module, kind, noun) if depth == 0 else ""
             what = f"the module {where!r}" if depth == 0 else _a(value)
-            names = _candidates(module, kind, noun) if depth == 0 else dir(value)
+            names = candidates(module, kind, noun) if depth == 0 else dir(value)
             raise CommandError(
                 f"{target}: {what} has no {part!r}{near(part, names) or more}"
             ) from None
@@ -144,13 +144,14 @@ def _makes(value: object, module: ModuleType, kind: type[object], noun: str | No
     return kind in (said, origin)
 
 
-def _candidates(module: ModuleType, kind: type[object], noun: str) -> list[str]:
+def candidates(module: ModuleType, kind: type[object], noun: str) -> list[str]:
+    """The names of all that could be meant: such objects, and what seems to make one."""
     return [*found_in(module, kind), *makers_in(module, kind, noun)]
 
 
 def _there(where: str, module: ModuleType, kind: type[object], noun: str) -> str:
     """What to add to a message: each that could be meant, as it is to be typed."""
-    names = _candidates(module, kind, noun)
+    names = candidates(module, kind, noun)
     if not names:
         return f"; there is no {noun} in {where}"
     return f"; write {' or '.join(f'{where}:{name}' for name in names)}"
