@@ -50,7 +50,7 @@ WINGS = (
     "scheduler.flow", "scheduler.roster", "scheduler.dispatcher", "scheduler.signals",
     "scheduler.ways", "scheduler.adding", "scheduler.scheduler", "scheduler",
     "cli.errors", "cli.values", "cli.target", "cli.states", "cli.signals", "cli.leave",
-    "cli.columns", "cli.watch", "cli.views", "cli.flows", "cli.result", "cli.run",
+    "cli.columns", "cli.verbose", "cli.watch", "cli.views", "cli.flows", "cli.result", "cli.run",
     "cli.graph", "cli.timetable", "cli.completion", "cli.program", "cli", "cli.__main__",
 )  # fmt: skip
 

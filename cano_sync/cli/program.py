@@ -35,6 +35,7 @@ from .run import RunOptions, run
 from .target import find
 from .timetable import keep
 from .values import read_duration, read_json, read_pair
+from .verbose import hear_flows
 
 NAME = "cano-sync"
 
@@ -67,7 +68,7 @@ class RunCommand(click.Command):
             return super().parse_args(ctx, args)
         except click.UsageError as error:
             if "--format json" in given and not ctx.resilient_parsing:
-                click.echo(problems_as_json(None, [error.format_message()]))
+                click.echo(problems_as_json(None, [error.format_message()]), nl=False)
             raise
 
 
@@ -102,6 +103,14 @@ GRACE_OPTION = click.option(
     type=DURATION,
     help="How long tasks that were left behind may hold the process at the end.  "
     f"[default: {GRACE:g}s; {SHORT_GRACE * 1000:g}ms after a signal]",
+)
+
+VERBOSE_OPTION = click.option(
+    "-v",
+    "--verbose",
+    count=True,
+    help="Log on stderr what runs do; -vv in every detail. What the module has set up for logging "
+    "stays.",
 )
 
 
@@ -193,6 +202,7 @@ def program() -> None:
 )
 @click.option("--traceback", "trace", is_flag=True, help="Show where in the code a run has failed.")
 @GRACE_OPTION
+@VERBOSE_OPTION
 @click.pass_context
 def run_command(ctx: click.Context, /, **given: Any) -> None:
     """Run a workflow until an exit state, and print that.
@@ -242,12 +252,14 @@ def graph_command(target: str, layout: str) -> None:
     help="Cancel flows that take longer to finish after Ctrl-C or SIGTERM.  [default: wait]",
 )
 @GRACE_OPTION
+@VERBOSE_OPTION
 @click.pass_context
 def schedule(
-    ctx: click.Context, target: str, stop_timeout: float | None, grace: float | None
+    ctx: click.Context, target: str, stop_timeout: float | None, grace: float | None, verbose: int
 ) -> None:
     """Run a scheduler until Ctrl-C or SIGTERM, with a table of its flows."""
     scheduler = find(target, Scheduler, "scheduler")
+    hear_flows(scheduler, verbose)
     leave = ctx.ensure_object(Leave)
     ctx.exit(keep(scheduler, patience=stop_timeout, grace=grace, leave=leave))
 

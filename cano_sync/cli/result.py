@@ -107,7 +107,8 @@ def problems_as_json(target: str | None, problems: Sequence[str]) -> str:
         target: what was to be run, if that is known.
         problems: why it could not.
     """
-    return json.dumps({"outcome": "invalid", "target": target, "problems": [*problems]}, indent=2)
+    data = {"outcome": "invalid", "target": target, "problems": [*problems]}
+    return json.dumps(data, indent=2) + "\n"
 
 
 def plain(value: Any) -> Any:

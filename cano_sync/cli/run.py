@@ -40,6 +40,7 @@ from .result import Ending, as_json, as_text, problems_as_json
 from .signals import Interruptions, exit_code
 from .states import entrance, exit_of, state_of
 from .target import find
+from .verbose import hear_runs
 from .views import Moving, console_on_stderr, draw_run, has_colour, is_moving
 from .watch import Watch
 
@@ -61,6 +62,7 @@ class RunOptions:
     fail_on: Sequence[str]
     trace: bool
     grace: float | None
+    verbose: int
 
 
 def run(options: RunOptions, leave: Leave) -> int:
@@ -81,7 +83,7 @@ def run(options: RunOptions, leave: Leave) -> int:
     except (CommandError, CanoError) as error:
         if options.layout == "json":
             problems = error.problems if isinstance(error, CommandError) else (str(error),)
-            sys.stdout.write(problems_as_json(options.target, problems) + "\n")
+            sys.stdout.write(problems_as_json(options.target, problems))
         raise
 
     recorder = Recorder() if options.timeline or options.html is not None else None
@@ -135,7 +137,7 @@ def _perform(
 ) -> Ending:
     """Run it to its end."""
     watch, view = _watched(options.live)
-    workflow = workflow.with_observer(watch)
+    workflow = hear_runs(workflow.with_observer(watch), options.verbose)
     if recorder is not None:
         workflow = workflow.with_observer(recorder)
     if options.timeout is not None:
