@@ -17,7 +17,7 @@ from ..scheduler import FlowState, FlowStatus
 from .columns import Want, widths
 from .errors import one_line
 from .states import name_of
-from .views import table_of
+from .views import lines_of
 
 _STYLES = {
     FlowState.RUNNING: "cyan",
@@ -80,18 +80,15 @@ def draw_flows(
     asked = [column.want(texts[column]) for column in texts]
     asked[0] = Want(min(asked[0].best, max(12, console.width // 4)), asked[0].best)
     fitting = dict(zip(texts, widths(asked, console.width), strict=True))
-    columns = [column for column in _IN_ORDER if fitting[column]]
-    table = table_of(
+    head = [Text(column.head, style="bold dim") for column in _IN_ORDER]
+    rows = zip(*(texts[column] for column in _IN_ORDER), strict=True)
+    more = [[Text(f"and {left_out} more", style="dim")]] if left_out > 0 else []
+    return lines_of(
         console,
-        [fitting[column] for column in columns],
-        heads=[column.head for column in columns],
-        numbers=[column.is_number for column in columns],
+        [fitting[column] for column in _IN_ORDER],
+        (head, *rows, *more),
+        [column.is_number for column in _IN_ORDER],
     )
-    for row in zip(*(texts[column] for column in columns), strict=True):
-        table.add_row(*row)
-    if left_out > 0:
-        table.add_row(Text(f"and {left_out} more", style="dim"))
-    return table
 
 
 def _state(flow: FlowStatus, now: datetime) -> Text:

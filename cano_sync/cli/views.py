@@ -8,25 +8,23 @@ __all__ = (
     "draw_run",
     "has_colour",
     "is_moving",
-    "table_of",
+    "lines_of",
 )
 
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from itertools import repeat
 from types import TracebackType
 
-from rich.console import Console, RenderableType
+from rich.console import Console, OverflowMethod, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from ..observe import Fate
 from ..observe.recording.timeline import MARKS
-from ..observe.recording.words import cells, plural
+from ..observe.recording.words import cells, one_line, plural
 from .columns import GAP, Want, widths
 from .watch import TaskSeen, Visit, Watch
 
@@ -92,31 +90,36 @@ class Moving(AbstractContextManager["Moving"]):
         self._live.stop()
 
 
-def table_of(
+def lines_of(
     console: Console,
     columns: Sequence[int],
-    *,
-    heads: Sequence[str] = (),
-    numbers: Sequence[bool] = (),
-) -> Table:
-    """A table with columns of these widths; what is longer is clipped."""
-    table = Table(
-        box=None,
-        padding=(0, GAP, 0, 0),
-        pad_edge=False,
-        show_header=bool(heads),
-        header_style="bold dim",
-    )
-    titles, sides = heads or repeat(""), numbers or repeat(False)
-    for width, title, is_number in zip(columns, titles, sides, strict=False):
-        table.add_column(
-            title,
-            width=width,
-            no_wrap=True,
-            justify="right" if is_number else "left",
-            overflow="crop" if console.options.ascii_only else "ellipsis",
-        )
-    return table
+    rows: Iterable[Sequence[str | Text]],
+    numbers: Sequence[bool],
+) -> RenderableType:
+    """Rows in columns of these widths; what is longer is clipped.
+
+    Not by a table of rich's, which finds widths of its own, and other ones from version to version.
+
+    Args:
+        console: where they will be shown.
+        columns: how wide each is; 0 for one that is left out.
+        rows: a text for each column; the last ones may be missing.
+        numbers: which columns stand on the right.
+    """
+    overflow: OverflowMethod = "crop" if console.options.ascii_only else "ellipsis"
+    lines = Text(no_wrap=True, overflow=overflow)
+    for number, row in enumerate(rows):
+        cells: list[Text] = []
+        for said, width, is_number in zip(row, columns, numbers, strict=False):
+            if width:
+                cell = said.copy() if isinstance(said, Text) else Text(said)
+                cell.plain = one_line(cell.plain)  # a name may have a line break in it
+                cell.truncate(width, overflow=overflow)
+                cell.align("right" if is_number else "left", width)
+                cells.append(cell)
+        lines.append("\n" if number else "")
+        lines.append_text(Text(" " * GAP).join(cells))
+    return lines
 
 
 _Row = tuple[Text, str, Text]
@@ -145,10 +148,7 @@ def draw_run(watch: Watch, console: Console) -> RenderableType:
     for visit in shown:
         state = Text(f"{marks[visit.fate]} {visit.state}", style=f"bold {_COLOURS[visit.fate]}")
         rows.append((state, _lasted(visit, now), Text(_told(visit, columns[-1], marks))))
-    table = table_of(console, [width for width in columns if width], numbers=(False, True, False))
-    for row in (*rows, *tasks):
-        table.add_row(*row[: len(table.columns)])
-    return table
+    return lines_of(console, columns, (*rows, *tasks), (False, True, False))
 
 
 def _dim(text: str) -> _Row:

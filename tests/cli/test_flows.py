@@ -96,3 +96,7 @@ def test_where_not_all_have_a_line_those_that_need_a_look_come_first() -> None:
     _, first, *_, last = drawn(flows, 80, height=10)
     assert first.startswith("ill")
     assert last.strip() == "and 14 more"
+
+
+def test_a_name_with_a_line_break_is_one_line() -> None:
+    assert drawn([flow("a\nb\x1b")], 80)[1].startswith("a\\nb\\x1b")
