@@ -51,8 +51,8 @@ WINGS = (
     "scheduler.flow", "scheduler.roster", "scheduler.dispatcher", "scheduler.signals",
     "scheduler.ways", "scheduler.adding", "scheduler.scheduler", "scheduler",
     "cli.errors", "cli.values", "cli.target", "cli.states", "cli.signals", "cli.leave",
-    "cli.watch", "cli.views", "cli.result", "cli.run", "cli.graph", "cli.timetable",
-    "cli.completion", "cli.program", "cli", "cli.__main__",
+    "cli.columns", "cli.verbose", "cli.watch", "cli.views", "cli.flows", "cli.result", "cli.run",
+    "cli.graph", "cli.timetable", "cli.completion", "cli.program", "cli", "cli.__main__",
 )  # fmt: skip
 
 # What a wing may load beside the standard library, by room: nobody else loads it.
@@ -69,6 +69,7 @@ OPTIONAL: dict[str, set[str]] = {
     "cli.program": {"click"},
     "cli.completion": {"click"},
     "cli.views": {"rich"},
+    "cli.flows": {"rich"},
 }
 
 # The one look upwards, for the type checkers only: a failed join carries the result of a split.

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ("SHELLS", "complete_exit", "complete_state", "complete_target", "script")
+__all__ = (
+    "SHELLS",
+    "complete_exit",
+    "complete_scheduler",
+    "complete_state",
+    "complete_workflow",
+    "script",
+)
 
 import io
 from collections.abc import Callable
@@ -16,9 +23,10 @@ from click.shell_completion import (
     get_completion_class,
 )
 
+from ..scheduler import Scheduler
 from ..workflow import Workflow
 from .states import names_of
-from .target import find, found_in, load_module
+from .target import candidates, find, load_module
 
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_CANO_SYNC_COMPLETE"
@@ -58,12 +66,21 @@ def script(program: click.Command, name: str, shell: str) -> str:
     return kind(program, {}, name, VARIABLE).source()
 
 
-def complete_target(context: click.Context, param: click.Parameter, incomplete: str) -> Items:
-    """After the colon the workflows in that module; before it, files."""
+def complete_workflow(context: click.Context, param: click.Parameter, incomplete: str) -> Items:
+    """After the colon the workflows in that module, and what may make one; before it, files."""
+    return _targets(incomplete, Workflow, "workflow")
+
+
+def complete_scheduler(context: click.Context, param: click.Parameter, incomplete: str) -> Items:
+    """The same with schedulers."""
+    return _targets(incomplete, Scheduler, "scheduler")
+
+
+def _targets(incomplete: str, kind: type[object], noun: str) -> Items:
     where, colon, _ = incomplete.rpartition(":")
     if not colon:
         return [CompletionItem(incomplete, type="file")]
-    names = _quietly(lambda: found_in(load_module(where), Workflow))
+    names = _quietly(lambda: candidates(load_module(where), kind, noun))
     return _beginning(incomplete, [f"{where}:{name}" for name in names])
 
 
@@ -79,7 +96,7 @@ def complete_exit(context: click.Context, param: click.Parameter, incomplete: st
 
 def _states(context: click.Context, kind: str) -> list[str]:
     # With an option at its end that has no value yet, click leaves arguments where they are.
-    loose = (argument for argument in context.args if ":" in argument)
+    loose = (argument for argument in context.args if ":" in argument or argument.endswith(".py"))
     target = context.params.get("target") or next(loose, None)
     if target is None:
         return []

@@ -28,11 +28,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from ..errors import describe
 from ..observe.tracebacks import is_ours
 
 # The exit codes. 0 is an exit state, a valid workflow, a schedule that was stopped in order.
-FAILED = 1  # a run, a module or a workflow
-USAGE = 2  # what the command was told is wrong
+FAILED = 1  # a run, a workflow that is not valid, the code of the user's module
+USAGE = 2  # what the command was told is wrong: it names nothing, or nothing of that kind
 FAIL_ON = 3  # an exit state that --fail-on names
 CANCELLED = 4  # a run, by something else than a signal
 TIMED_OUT = 124  # a run, as `timeout` says it
@@ -61,23 +62,31 @@ def say(text: object) -> None:
     tell(f"cano-sync: {one_line(text)}\n")
 
 
-def near(wrong: str, known: Iterable[str]) -> str:
+def near(wrong: str, known: Iterable[str], ending: str = "") -> str:
     """What to add to a message about a wrong name: those that are like it, or nothing.
+
+    An `ending` that all have in common is shown, and makes none of them alike.
 
     >>> near("workfow", ["workflow", "states"])
     "; did you mean 'workflow'?"
-    >>> near("x", ["workflow"])
+    >>> near("nope", ["one", "syn"])
     ''
     """
     by_lower = {name.lower(): name for name in known}
-    found = difflib.get_close_matches(wrong.lower(), by_lower, n=3)
-    return f"; did you mean {' or '.join(repr(by_lower[name]) for name in found)}?" if found else ""
+    found = difflib.get_close_matches(wrong.lower(), by_lower, n=3, cutoff=0.7)
+    names = [repr(by_lower[name] + ending) for name in found]
+    return f"; did you mean {' or '.join(names)}?" if names else ""
 
 
 class CommandError(Exception):
     """The command was told something wrong: one line says what was found instead."""
 
     exit_code = USAGE
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """What is wrong, as texts for a program to read."""
+        return (str(self),)
 
     def show(self) -> None:
         """Tell the operator."""
@@ -98,7 +107,12 @@ class InvalidError(CommandError):
     def __init__(self, target: str, problems: Sequence[str]) -> None:
         super().__init__(f"{target} is not valid")
         self.target = target
-        self.problems = problems
+        self._problems = problems
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """All of them."""
+        return self._problems
 
     def show(self) -> None:
         """Tell the operator all of them."""
@@ -119,6 +133,11 @@ class UserCodeError(CommandError):
     def __init__(self, what: str, error: BaseException) -> None:
         super().__init__(what)
         self.error = error
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """What was being done, and what was raised."""
+        return (f"{self}: {describe(self.error)}",)
 
     def show(self) -> None:
         """Tell where it was raised, and what we wanted."""

@@ -17,7 +17,7 @@ from .errors import BROKEN_PIPE
 from .signals import end
 
 GRACE = 2.0
-"""Seconds that what was left behind may hold the process after a run."""
+"""Seconds that what was left behind may hold the process after the work."""
 
 SHORT_GRACE = 0.1
 """And after a signal: who listens tidies up, who is deaf must not keep anybody waiting."""
@@ -41,6 +41,18 @@ class Leave:
         """Hear Ctrl-C while nothing else does: before the work, and after it."""
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, self._interrupt)
+
+    def done(self, *, by_signal: bool, grace: float | None) -> None:
+        """The work is over.
+
+        Args:
+            by_signal: whether a signal has ended it.
+            grace: seconds, if somebody has said how many.
+        """
+        self.grace = SHORT_GRACE if by_signal else GRACE
+        if grace is not None:
+            self.grace = grace
+        self.is_over = True
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self.is_over or self.was_interrupted:

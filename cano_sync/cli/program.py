@@ -16,16 +16,26 @@ import click
 
 from ..demo.exchange import main as hold_auction
 from ..errors import CanoError, ConfigurationError
+from ..observe.recording.words import plural
 from ..scheduler import Scheduler
 from ..workflow import Workflow
-from .completion import SHELLS, complete_exit, complete_state, complete_target, script
+from .completion import (
+    SHELLS,
+    complete_exit,
+    complete_scheduler,
+    complete_state,
+    complete_workflow,
+    script,
+)
 from .errors import BROKEN_PIPE, FAILED, INTERRUPTED, CommandError, ProgramError, one_line
 from .graph import FORMATS, graph
-from .leave import GRACE, Leave
+from .leave import GRACE, SHORT_GRACE, Leave
+from .result import problems_as_json
 from .run import RunOptions, run
 from .target import find
 from .timetable import keep
 from .values import read_duration, read_json, read_pair
+from .verbose import hear_flows
 
 NAME = "cano-sync"
 
@@ -46,6 +56,20 @@ class Program(click.Group):
             if isinstance(error, BrokenPipeError):
                 ctx.exit(BROKEN_PIPE)
             ctx.exit(INTERRUPTED)  # where nothing runs yet, or any more
+
+
+class RunCommand(click.Command):
+    """What is wrong with its options is told as JSON, too, where that was asked for."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse them."""
+        given = " ".join(args).replace("=", " ")
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if "--format json" in given and not ctx.resilient_parsing:
+                click.echo(problems_as_json(None, [error.format_message()]), nl=False)
+            raise
 
 
 if TYPE_CHECKING:  # it is generic for type checkers, and was not always at run time
@@ -73,6 +97,22 @@ class Reader(ParamType):
 
 DURATION = Reader("duration", read_duration)
 
+GRACE_OPTION = click.option(
+    "--grace",
+    metavar="DURATION",
+    type=DURATION,
+    help="How long tasks that were left behind may hold the process at the end.  "
+    f"[default: {GRACE:g}s; {SHORT_GRACE * 1000:g}ms after a signal]",
+)
+
+VERBOSE_OPTION = click.option(
+    "-v",
+    "--verbose",
+    count=True,
+    help="Log on stderr what runs do; -vv in every detail. What the module has set up for logging "
+    "stays.",
+)
+
 
 def _version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
     if not wanted or ctx.resilient_parsing:
@@ -89,7 +129,8 @@ def _version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
     cls=Program,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="MODULE:ATTRIBUTE is like shop.orders:workflow or path/to/orders.py:workflow, and names "
-    "the object or a function without parameters that makes it.",
+    "the object or a function without parameters that makes it. The attribute may be left out "
+    "where the module has only one.",
 )
 @click.option(
     "--version",
@@ -105,11 +146,13 @@ def program() -> None:
 
 @program.command(
     "run",
-    epilog="Exit code: 0 an exit state was reached; 1 the run failed, or the workflow is not "
-    "valid; 2 wrong usage; 3 the exit state is one of --fail-on; 4 the run was cancelled from "
+    cls=RunCommand,
+    epilog="Exit code: 0 an exit state was reached; 1 the run failed, the workflow is not valid, "
+    "or the module's own code failed; 2 wrong usage: what was typed names nothing; 3 the exit "
+    "state is one of --fail-on; 4 the run was cancelled from "
     "inside; 124 timed out; 130 Ctrl-C; 143 SIGTERM.",
 )
-@click.argument("target", metavar="MODULE:WORKFLOW", shell_complete=complete_target)
+@click.argument("target", metavar="MODULE:WORKFLOW", shell_complete=complete_workflow)
 @click.option(
     "--start",
     metavar="STATE",
@@ -129,7 +172,8 @@ def program() -> None:
     "values",
     metavar="FILE",
     type=Reader("file", read_json),
-    help="Put the values of a JSON object into the store; - reads stdin. --store goes before.",
+    help="Put the values of a JSON object into the store; - reads stdin. Where both name a key, "
+    "--store wins.",
 )
 @click.option(
     "--timeout",
@@ -157,13 +201,8 @@ def program() -> None:
     help="Exit with 3 where the run ends in this exit state.",
 )
 @click.option("--traceback", "trace", is_flag=True, help="Show where in the code a run has failed.")
-@click.option(
-    "--grace",
-    metavar="DURATION",
-    type=DURATION,
-    help="How long tasks that were left behind may hold the process after the result.  "
-    f"[default: {GRACE:g}s; 100ms after a signal]",
-)
+@GRACE_OPTION
+@VERBOSE_OPTION
 @click.pass_context
 def run_command(ctx: click.Context, /, **given: Any) -> None:
     """Run a workflow until an exit state, and print that.
@@ -174,7 +213,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
 
 
 @program.command()
-@click.argument("target", metavar="MODULE:WORKFLOW", shell_complete=complete_target)
+@click.argument("target", metavar="MODULE:WORKFLOW", shell_complete=complete_workflow)
 @click.pass_context
 def validate(ctx: click.Context, target: str) -> None:
     """Print every problem of a workflow, one a line; exit with 1 when there are any."""
@@ -186,11 +225,12 @@ def validate(ctx: click.Context, target: str) -> None:
             click.echo(f"{target}: {one_line(problem)}")
         ctx.exit(FAILED)
     described = workflow.description
-    click.echo(f"{target} is valid: {len(described.states)} states, {len(described.exits)} exits")
+    states, exits = plural(len(described.states), "state"), plural(len(described.exits), "exit")
+    click.echo(f"{target} is valid: {states}, {exits}")
 
 
 @program.command("graph")
-@click.argument("target", metavar="MODULE:WORKFLOW", shell_complete=complete_target)
+@click.argument("target", metavar="MODULE:WORKFLOW", shell_complete=complete_workflow)
 @click.option(
     "--format", "layout", type=click.Choice([*FORMATS]), default="mermaid", show_default=True
 )
@@ -201,20 +241,27 @@ def graph_command(target: str, layout: str) -> None:
 
 @program.command(
     epilog="The first signal lets running flows finish, the second cancels them, the third ends "
-    "the process. Exit code: 0 all could finish; 1 some were cancelled."
+    "the process. Exit code: 0 all could finish; 1 some were cancelled, or the module's own code "
+    "failed; 2 wrong usage: what was typed names nothing."
 )
-@click.argument("target", metavar="MODULE:SCHEDULER")
+@click.argument("target", metavar="MODULE:SCHEDULER", shell_complete=complete_scheduler)
 @click.option(
     "--stop-timeout",
     metavar="DURATION",
     type=DURATION,
     help="Cancel flows that take longer to finish after Ctrl-C or SIGTERM.  [default: wait]",
 )
+@GRACE_OPTION
+@VERBOSE_OPTION
 @click.pass_context
-def schedule(ctx: click.Context, target: str, stop_timeout: float | None) -> None:
+def schedule(
+    ctx: click.Context, target: str, stop_timeout: float | None, grace: float | None, verbose: int
+) -> None:
     """Run a scheduler until Ctrl-C or SIGTERM, with a table of its flows."""
     scheduler = find(target, Scheduler, "scheduler")
-    ctx.exit(keep(scheduler, patience=stop_timeout, leave=ctx.ensure_object(Leave)))
+    hear_flows(scheduler, verbose)
+    leave = ctx.ensure_object(Leave)
+    ctx.exit(keep(scheduler, patience=stop_timeout, grace=grace, leave=leave))
 
 
 @program.command(add_help_option=False, context_settings={"ignore_unknown_options": True})

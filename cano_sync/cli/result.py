@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ("Ending", "as_json", "as_text", "plain")
+__all__ = ("Ending", "as_json", "as_text", "plain", "problems_as_json")
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import date, datetime, timedelta
 from datetime import time as time_of_day
@@ -97,6 +97,17 @@ def as_json(ending: Ending) -> str:
         data["reason"] = ending.reason
         data["cancelled"] = list(ending.cancelled)
         data["running"] = list(ending.running)
+    return json.dumps(data, indent=2) + "\n"
+
+
+def problems_as_json(target: str | None, problems: Sequence[str]) -> str:
+    """The same for a run that could not begin.
+
+    Args:
+        target: what was to be run, if that is known.
+        problems: why it could not.
+    """
+    data = {"outcome": "invalid", "target": target, "problems": [*problems]}
     return json.dumps(data, indent=2) + "\n"
 
 

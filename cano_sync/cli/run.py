@@ -35,11 +35,12 @@ from .errors import (
     tell,
     user_traceback,
 )
-from .leave import GRACE, SHORT_GRACE, Leave
-from .result import Ending, as_json, as_text
+from .leave import Leave
+from .result import Ending, as_json, as_text, problems_as_json
 from .signals import Interruptions, exit_code
 from .states import entrance, exit_of, state_of
 from .target import find
+from .verbose import hear_runs
 from .views import Moving, console_on_stderr, draw_run, has_colour, is_moving
 from .watch import Watch
 
@@ -61,6 +62,7 @@ class RunOptions:
     fail_on: Sequence[str]
     trace: bool
     grace: float | None
+    verbose: int
 
 
 def run(options: RunOptions, leave: Leave) -> int:
@@ -76,17 +78,13 @@ def run(options: RunOptions, leave: Leave) -> int:
     Raises:
         CommandError: something that was asked for cannot be; nothing has run.
     """
-    workflow = find(options.target, Workflow, "workflow")
-    workflow = _valid(options.target, workflow)
-    description = workflow.description
-    start = options.start
-    state = entrance(description) if start is None else state_of(description, start)
-    bad = [exit_of(description, name) for name in options.fail_on]
-    if options.html is not None:
-        _check_writable(options.html)
-    store = MemoryStore() if description.store is None else description.store
-    for key, value in ({**(options.values or {}), **dict(options.pairs)}).items():
-        store.put(key, value)
+    try:
+        workflow, state, bad, store = _prepared(options)
+    except (CommandError, CanoError) as error:
+        if options.layout == "json":
+            problems = error.problems if isinstance(error, CommandError) else (str(error),)
+            sys.stdout.write(problems_as_json(options.target, problems))
+        raise
 
     recorder = Recorder() if options.timeline or options.html is not None else None
     # With a token the tasks run on a thread of the pool, and this one is free to hear signals.
@@ -102,11 +100,23 @@ def run(options: RunOptions, leave: Leave) -> int:
         if recorder is not None:
             _draw(recorder, options)
         _print(ending, options, store)
-        leave.grace = GRACE if signals.number is None else SHORT_GRACE
-        if options.grace is not None:
-            leave.grace = options.grace
-        leave.is_over = True
+        leave.done(by_signal=signals.number is not None, grace=options.grace)
     return ending.code
+
+
+def _prepared(options: RunOptions) -> tuple[Workflow[Any], Any, list[Any], Store]:
+    """The workflow, the state where it begins, the exit states that are failures, the store."""
+    workflow = _valid(options.target, find(options.target, Workflow, "workflow"))
+    description = workflow.description
+    start = options.start
+    state = entrance(description) if start is None else state_of(description, start)
+    bad = [exit_of(description, name) for name in options.fail_on]
+    if options.html is not None:
+        _check_writable(options.html)
+    store = MemoryStore() if description.store is None else description.store
+    for key, value in ({**(options.values or {}), **dict(options.pairs)}).items():
+        store.put(key, value)
+    return workflow, state, bad, store
 
 
 def _valid(target: str, workflow: Workflow[Any]) -> Workflow[Any]:
@@ -127,7 +137,7 @@ def _perform(
 ) -> Ending:
     """Run it to its end."""
     watch, view = _watched(options.live)
-    workflow = workflow.with_observer(watch)
+    workflow = hear_runs(workflow.with_observer(watch), options.verbose)
     if recorder is not None:
         workflow = workflow.with_observer(recorder)
     if options.timeout is not None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-__all__ = ("find", "found_in", "load_module")
+__all__ = ("candidates", "find", "found_in", "load_module", "makers_in")
 
 import inspect
 import os
 import pkgutil
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
-from .errors import CommandError, UserCodeError, near, user_traceback
+from .errors import CommandError, ProgramError, UserCodeError, near, user_traceback
 
 T = TypeVar("T")
 
@@ -25,8 +27,9 @@ def find(target: str, kind: type[T], noun: str) -> T:
     """The object of this kind that `target` names, or that the factory there makes.
 
     Args:
-        target: `module:attribute` or `path/to/file.py:attribute`; the attribute may be dotted.
-            The current directory is importable.
+        target: `module:attribute` or `path/to/file.py:attribute`; the attribute may be dotted,
+            or left out where the module has only one such object. The current directory is
+            importable.
         kind: the class that is wanted.
         noun: how messages call it.
 
@@ -34,10 +37,11 @@ def find(target: str, kind: type[T], noun: str) -> T:
         CommandError: there is no such thing; the message says what there is.
         UserCodeError: the module, or the factory, raised.
     """
-    where, _, attribute = _split(target, noun)
+    where, attribute = _split(target, noun)
     module = load_module(where)
     if not attribute:
-        raise CommandError(f"{target!r} does not say which {noun}{_there(module, kind, noun)}")
+        attribute = _only_one(where, module, kind, noun)
+        target = f"{where}:{attribute}"
     value: Any = module
     for depth, part in enumerate(attribute.split(".")):
         try:
@@ -46,28 +50,44 @@ def find(target: str, kind: type[T], noun: str) -> T:
         except UserCodeError as error:
             if not isinstance(error.error, AttributeError):
                 raise
-            more = _there(module, kind, noun) if depth == 0 else ""
+            more = _there(where, module, kind, noun) if depth == 0 else ""
             what = f"the module {where!r}" if depth == 0 else _a(value)
-            names = found_in(module, kind) if depth == 0 else dir(value)
+            names = candidates(module, kind, noun) if depth == 0 else dir(value)
             raise CommandError(
                 f"{target}: {what} has no {part!r}{near(part, names) or more}"
             ) from None
     return _made(target, value, kind, noun)
 
 
-def _split(target: str, noun: str) -> tuple[str, str, str]:
+def _split(target: str, noun: str) -> tuple[str, str]:
     where, colon, attribute = target.rpartition(":")
     if not colon:
-        return target, "", ""
+        return target, ""
     if not where:
         raise CommandError(f"{target!r} does not say where the {noun} is; write module{target}")
-    return where, colon, attribute
+    return where, attribute
+
+
+def _only_one(where: str, module: ModuleType, kind: type[object], noun: str) -> str:
+    """The name of what is meant where only the module was named.
+
+    One object that has two names is one. A function counts where there is no object, and only if
+    its annotation says what it makes: to call another would be a guess.
+    """
+    by_identity = {id(vars(module)[name]): name for name in reversed(found_in(module, kind))}
+    names = list(by_identity.values()) or makers_in(module, kind)
+    if len(names) == 1:
+        return names[0]
+    raise CommandError(f"{where!r} does not say which {noun}{_there(where, module, kind, noun)}")
 
 
 def _made(target: str, value: Any, kind: type[T], noun: str) -> T:
     """The value, or what it makes when it is a factory."""
     if isinstance(value, kind):
         return value
+    if isinstance(value, type) and not issubclass(value, kind):
+        what = "a class (Enum)" if issubclass(value, Enum) else "a class"
+        raise CommandError(f"{target} is {what}, not a {noun}")
     if not callable(value):
         raise CommandError(
             f"{target} is {_a(value)}, neither a {noun} nor a function that makes one"
@@ -102,11 +122,39 @@ def found_in(module: ModuleType, kind: type[object]) -> list[str]:
     return [name for name, value in vars(module).items() if isinstance(value, kind)]
 
 
-def _there(module: ModuleType, kind: type[object], noun: str) -> str:
-    names = found_in(module, kind)
+def makers_in(module: ModuleType, kind: type[object], noun: str | None = None) -> list[str]:
+    """The names of the module's own functions that seem to make such an object; none is called.
+
+    They have no parameters that must be given, and an annotation says that they return one. With
+    a `noun` those count, too, that only their name suggests: `make_orders`, `night_workflow`.
+    """
+    return [name for name, value in vars(module).items() if _makes(value, module, kind, noun)]
+
+
+def _makes(value: object, module: ModuleType, kind: type[object], noun: str | None) -> bool:
+    if not inspect.isfunction(value) or value.__module__ != module.__name__ or _required(value):
+        return False
+    said = value.__annotations__.get("return")
+    if said is None:
+        named = rf"(make|build|create|new)(_|$)|(.*_)?{noun}$"
+        return noun is not None and re.match(named, value.__name__) is not None
+    if isinstance(said, str):  # as `from __future__ import annotations` leaves them
+        return re.fullmatch(rf"(\w+\.)*{kind.__name__}(\[.*\])?", said) is not None
+    origin: object = get_origin(said)
+    return kind in (said, origin)
+
+
+def candidates(module: ModuleType, kind: type[object], noun: str) -> list[str]:
+    """The names of all that could be meant: such objects, and what seems to make one."""
+    return [*found_in(module, kind), *makers_in(module, kind, noun)]
+
+
+def _there(where: str, module: ModuleType, kind: type[object], noun: str) -> str:
+    """What to add to a message: each that could be meant, as it is to be typed."""
+    names = candidates(module, kind, noun)
     if not names:
-        return f"; there is no {noun} in {module.__name__}"
-    return f"; {module.__name__} has {', '.join(names)}"
+        return f"; there is no {noun} in {where}"
+    return f"; write {' or '.join(f'{where}:{name}' for name in names)}"
 
 
 def _a(value: object) -> str:
@@ -124,7 +172,7 @@ def users_code(what: str) -> Iterator[None]:
     try:
         yield
     except SystemExit as error:
-        raise CommandError(
+        raise ProgramError(
             f"{what}: it ended the program, by SystemExit({error.code!r}); put what a script does "
             "under `if __name__ == '__main__':`"
         ) from None
@@ -137,7 +185,7 @@ def load_module(where: str) -> ModuleType:
 
     Raises:
         CommandError: there is none.
-        UserCodeError: its own code raised.
+        ProgramError: its own code raised (as `UserCodeError`), or ended the program.
     """
     if where.endswith(".py") or os.sep in where:
         return _from_file(Path(where))
@@ -161,8 +209,8 @@ def load_module(where: str) -> ModuleType:
 def _from_file(path: Path) -> ModuleType:
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
-        names = (file.name for file in path.parent.glob("*.py")) if path.parent.is_dir() else ()
-        raise CommandError(f"the file {path} {what}{near(path.name, names)}")
+        names = (file.stem for file in path.parent.glob("*.py")) if path.parent.is_dir() else ()
+        raise CommandError(f"the file {path} {what}{near(path.stem, names, '.py')}")
     path = path.resolve()
     _make_importable(Path.cwd())
     _make_importable(path.parent)  # first, as for a script: its siblings are its own

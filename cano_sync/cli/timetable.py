@@ -5,25 +5,30 @@ from __future__ import annotations
 __all__ = ("keep", "news")
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from functools import partial
 
+from .._engine.pool import abandoned_tasks
 from ..cancellation import CancellationToken
 from ..duration import slice_of
-from ..errors import WorkflowCancelledError, describe
+from ..observe.recording.words import plural
 from ..scheduler import FlowState, FlowStatus, Scheduler
 from .errors import FAILED, say
+from .flows import draw_flows, outcome_of, short
 from .leave import Leave
 from .signals import Interruptions
 from .states import name_of
-from .views import Moving, console_on_stderr, draw_flows, is_moving
+from .views import Moving, console_on_stderr, is_moving
+from .watch import MOMENT
 
 LOOK = 0.5
 """Seconds between two looks at the flows, where nothing can move and lines tell what changed."""
 
 
-def keep(scheduler: Scheduler, *, patience: float | None, leave: Leave) -> int:
+def keep(scheduler: Scheduler, *, patience: float | None, grace: float | None, leave: Leave) -> int:
     """Run it until Ctrl-C or SIGTERM, and then stop it in good order.
 
     A second signal cancels what still runs, a third ends the process.
@@ -32,6 +37,8 @@ def keep(scheduler: Scheduler, *, patience: float | None, leave: Leave) -> int:
         scheduler: not started yet.
         patience: how many seconds running flows have to finish after a signal; then they are
             cancelled. None for as long as it takes.
+        grace: how many seconds what was left behind may hold the process then; None for little
+            after a signal.
         leave: is told when nothing runs any more.
 
     Returns:
@@ -39,7 +46,7 @@ def keep(scheduler: Scheduler, *, patience: float | None, leave: Leave) -> int:
     """
     console = console_on_stderr()
     moves = is_moving(console)
-    view = Moving(console, partial(draw_flows, scheduler.list)) if moves else nullcontext()
+    view = Moving(console, partial(draw_flows, scheduler.list, console)) if moves else nullcontext()
     clock = _Clock(scheduler)
     with Interruptions(clock.ended.cancel, lambda name: scheduler.stop(0)) as signals:
         with view:
@@ -51,10 +58,13 @@ def keep(scheduler: Scheduler, *, patience: float | None, leave: Leave) -> int:
         after = scheduler.list()
         if not moves:
             _told(before, after)
-        leave.is_over = True
+        cut_off = _cut_off(before, after)
+        if cut_off:
+            say(f"cancelled: {', '.join(cut_off)}{_still_running()}")
+        leave.done(by_signal=signals.number is not None, grace=grace)
     if clock.error is not None:
         raise clock.error
-    return FAILED if _were_cut_off(before, after) else 0
+    return FAILED if cut_off else 0
 
 
 class _Clock:
@@ -107,8 +117,17 @@ def _told(before: Sequence[FlowStatus], after: Sequence[FlowStatus]) -> Sequence
     return after
 
 
-def news(before: Sequence[FlowStatus], after: Sequence[FlowStatus]) -> Iterator[str]:
-    """What has changed between two looks, a line for each flow and kind of news."""
+def news(
+    before: Sequence[FlowStatus], after: Sequence[FlowStatus], now: datetime | None = None
+) -> Iterator[str]:
+    """What has changed between two looks, a line for each flow and kind of news.
+
+    Args:
+        before: the flows at the first look.
+        after: at the second.
+        now: when that was; None for the present.
+    """
+    now = datetime.now(UTC) if now is None else now
     known = {flow.id: flow for flow in before}
     for flow in after:
         old = known.pop(flow.id, None)
@@ -118,9 +137,11 @@ def news(before: Sequence[FlowStatus], after: Sequence[FlowStatus]) -> Iterator[
         if (flow.last_duration, flow.last_error) != (old.last_duration, old.last_error):
             yield f"{flow.id}: {ended(flow)}"
         if flow.skipped > old.skipped:
-            yield f"{flow.id}: skipped, for it is still running ({flow.skipped} times in all)"
-        if flow.state is not old.state and flow.state not in _USUAL:
-            yield f"{flow.id}: {flow.state}"
+            times = plural(flow.skipped, "time")
+            yield f"{flow.id}: skipped, for it is still running ({times} in all)"
+        is_new = (flow.state, flow.failures) != (old.state, old.failures)
+        if is_new and flow.state not in _USUAL:
+            yield f"{flow.id}: {flow.state}{_until(flow, now)}"
     for gone in known:
         yield f"{gone}: removed"
 
@@ -128,20 +149,38 @@ def news(before: Sequence[FlowStatus], after: Sequence[FlowStatus]) -> Iterator[
 _USUAL = (FlowState.IDLE, FlowState.RUNNING, FlowState.STOPPED)
 
 
+def _until(flow: FlowStatus, now: datetime) -> str:
+    """For how long it backs off, up to the time of its timetable that comes next."""
+    if flow.state is not FlowState.BACKING_OFF or flow.next_due is None:
+        return ""
+    return f", the next run comes in {short(max(0.0, (flow.next_due - now).total_seconds()))}"
+
+
 def ended(flow: FlowStatus) -> str:
     """How the last run of a flow has ended."""
     if flow.last_duration is None:
         return "has not run"
     if flow.last_error is not None:
-        row = f", {flow.failures} in a row" if flow.failures > 1 else ""
-        cause = describe(flow.last_error.__cause__ or flow.last_error)
-        return f"failed after {flow.last_duration:.3f} s{row}: {cause}"
+        verb, why = outcome_of(flow.last_error)
+        row = f", {flow.failures} in a row" if verb == "failed" and flow.failures > 1 else ""
+        return f"{verb} after {flow.last_duration:.3f} s{row}" + (f": {why}" if why else "")
     return f"{name_of(flow.last_result)} after {flow.last_duration:.3f} s"
 
 
-def _were_cut_off(before: Sequence[FlowStatus], after: Sequence[FlowStatus]) -> bool:
-    """Whether a run that was going on at the signal was cancelled."""
+def _cut_off(before: Sequence[FlowStatus], after: Sequence[FlowStatus]) -> list[str]:
+    """The flows whose runs were going on when it was to stop, and were cancelled."""
     running = {flow.id for flow in before if flow.state is FlowState.RUNNING}
-    return any(
-        flow.id in running and isinstance(flow.last_error, WorkflowCancelledError) for flow in after
-    )
+    return [
+        flow.id
+        for flow in after
+        if flow.id in running and flow.last_error and outcome_of(flow.last_error)[0] == "cancelled"
+    ]
+
+
+def _still_running() -> str:
+    """How many threads do not listen: who does is back in a moment."""
+    until = time.monotonic() + MOMENT
+    while abandoned_tasks() and time.monotonic() < until:
+        time.sleep(0.005)  # nothing tells when the last one comes back
+    left = abandoned_tasks()
+    return f"; {plural(left, 'thread')} still running" if left else ""

@@ -1,44 +1,43 @@
-"""What moves on the terminal while something runs, drawn by rich; plain lines elsewhere."""
+"""What moves on the terminal while a run goes on, drawn by rich; plain lines elsewhere."""
 
 from __future__ import annotations
 
 __all__ = (
     "Moving",
     "console_on_stderr",
-    "draw_flows",
     "draw_run",
     "has_colour",
     "is_moving",
+    "lines_of",
 )
 
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
 from types import TracebackType
 
-from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, OverflowMethod, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from ..errors import describe
-from ..scheduler import FlowStatus
-from .errors import one_line
-from .states import name_of
+from ..observe import Fate
+from ..observe.recording.timeline import MARKS
+from ..observe.recording.words import cells, one_line, plural
+from .columns import GAP, Want, widths
 from .watch import TaskSeen, Visit, Watch
 
-_LOOKS = {
-    "running": ("▶", ">", "cyan"),
-    "done": ("✔", "+", "green"),
-    "failed": ("✖", "x", "red"),
-    "cancelled": ("■", "-", "yellow"),
-    "left behind": ("■", "!", "magenta"),
+_COLOURS = {
+    Fate.RUNNING: "cyan",
+    Fate.SUCCEEDED: "green",
+    Fate.FAILED: "red",
+    Fate.CANCELLED: "yellow",
+    Fate.ABANDONED: "magenta",
+    Fate.NOT_STARTED: "dim",
 }
-"""The mark of each fate, that for terminals that have only ASCII, and the colour."""
+# For terminals that have only ASCII; the same as the timeline has there.
+_PLAIN_MARKS = {**MARKS, **dict(zip(MARKS, "~+x/>-", strict=True))}
 
 STATES_SHOWN = 8
 REFRESH = 12  # times a second
@@ -52,6 +51,11 @@ def console_on_stderr() -> Console:
 def is_moving(console: Console) -> bool:
     """Whether something can move there."""
     return console.is_terminal and not console.is_dumb_terminal
+
+
+def has_colour(console: Console) -> bool:
+    """Whether to write colours there."""
+    return console.is_terminal and not os.environ.get("NO_COLOR")
 
 
 class Moving(AbstractContextManager["Moving"]):
@@ -86,100 +90,107 @@ class Moving(AbstractContextManager["Moving"]):
         self._live.stop()
 
 
+def lines_of(
+    console: Console,
+    columns: Sequence[int],
+    rows: Iterable[Sequence[str | Text]],
+    numbers: Sequence[bool],
+) -> RenderableType:
+    """Rows in columns of these widths; what is longer is clipped.
+
+    Not by a table of rich's, which finds widths of its own, and other ones from version to version.
+
+    Args:
+        console: where they will be shown.
+        columns: how wide each is; 0 for one that is left out.
+        rows: a text for each column; the last ones may be missing.
+        numbers: which columns stand on the right.
+    """
+    overflow: OverflowMethod = "crop" if console.options.ascii_only else "ellipsis"
+    lines = Text(no_wrap=True, overflow=overflow)
+    for number, row in enumerate(rows):
+        cells: list[Text] = []
+        for said, width, is_number in zip(row, columns, numbers, strict=False):
+            if width:
+                cell = said.copy() if isinstance(said, Text) else Text(said)
+                cell.plain = one_line(cell.plain)  # a name may have a line break in it
+                cell.truncate(width, overflow=overflow)
+                cell.align("right" if is_number else "left", width)
+                cells.append(cell)
+        lines.append("\n" if number else "")
+        lines.append_text(Text(" " * GAP).join(cells))
+    return lines
+
+
+_Row = tuple[Text, str, Text]
+"""Of a state or a task: its name, how long it took, and what else there is to say."""
+
+
 def draw_run(watch: Watch, console: Console) -> RenderableType:
     """A run: the states that it came through, and in the last one the tasks."""
     now = time.monotonic()
     visits, entered = watch.visits()
-    plain = console.options.ascii_only
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(no_wrap=True, overflow="ellipsis")
+    marks = _PLAIN_MARKS if console.options.ascii_only else MARKS
     shown = visits[-STATES_SHOWN:]
+    rows: list[_Row] = []
     if entered > len(shown):
-        table.add_row(Text(f"  {entered - len(shown)} states before", style="dim"), "", "")
+        rows.append(_dim(f"  {plural(entered - len(shown), 'state')} before"))
+    room = max(3, console.size.height - len(shown) - 4)
+    tasks = _tasks(shown[-1], now, room, marks) if shown else []
+    names = [cells(visit.state) + 2 for visit in shown]
+    names += [name.cell_len for name, _, _ in (*rows, *tasks)]
+    times = [_lasted(visit, now) for visit in shown] + [took for _, took, _ in tasks]
+    best = max(names, default=0)
+    name = Want(min(best, max(12, console.width * 2 // 5)), min(best, console.width // 2))
+    took = max(map(len, times), default=0)
+    # Whoever has little to say still gets the rest of the line.
+    columns = widths([name, Want(took, took), Want(10, console.width)], console.width)
     for visit in shown:
-        last = visit is shown[-1]
-        fate = "failed" if visit.note else "running" if visit.ended is None and last else "done"
-        state = Text(f"{_mark(fate, plain)} {visit.state}", style=f"bold {_LOOKS[fate][2]}")
-        table.add_row(state, f"{visit.lasted(now):.3f} s", _tally(visit) or visit.note)
-        if last:
-            room = max(3, console.size.height - len(shown) - 4)
-            _add_tasks(table, visit, now, room, plain)
-    return Group(table)
+        state = Text(f"{marks[visit.fate]} {visit.state}", style=f"bold {_COLOURS[visit.fate]}")
+        rows.append((state, _lasted(visit, now), Text(_told(visit, columns[-1], marks))))
+    return lines_of(console, columns, (*rows, *tasks), (False, True, False))
 
 
-def _add_tasks(table: Table, visit: Visit, now: float, room: int, plain: bool) -> None:
+def _dim(text: str) -> _Row:
+    return Text(text, style="dim"), "", Text()
+
+
+def _tasks(visit: Visit, now: float, room: int, marks: dict[Fate, str]) -> list[_Row]:
     """The branches, those that run first when not all fit."""
     tasks = [task for task in visit.tasks.values() if task.index is not None or task.note]
     if len(tasks) > room:
-        tasks.sort(key=lambda task: task.fate != "running")
-    for task in tasks[:room]:
-        mark, style = _mark(task.fate, plain), _LOOKS[task.fate][2]
-        table.add_row(
-            Text(f"  {mark} {task.name}", style=style), f"{task.lasted(now):.3f} s", _said(task)
+        tasks.sort(key=lambda task: task.fate is not Fate.RUNNING)
+    rows = [
+        (
+            Text(f"  {marks[task.fate]} {task.name}", style=_COLOURS[task.fate]),
+            _lasted(task, now),
+            Text(_said(task.fate, task.note)),
         )
-    if len(tasks) > room:
-        table.add_row(Text(f"    and {len(tasks) - room} more", style="dim"), "", "")
+        for task in tasks[:room]
+    ]
+    return [*rows, _dim(f"    and {len(tasks) - room} more")] if len(tasks) > room else rows
 
 
-def _said(task: TaskSeen) -> Text:
-    fate = "" if task.fate in ("running", "done") else task.fate
-    return Text(": ".join(filter(None, (fate, task.note))))
+def _lasted(seen: Visit | TaskSeen, now: float) -> str:
+    return "" if isinstance(seen, Visit) and seen.is_exit else f"{seen.lasted(now):.3f} s"
 
 
-def _tally(visit: Visit) -> str:
+def _said(fate: Fate, note: str) -> str:
+    word = "" if fate in (Fate.RUNNING, Fate.SUCCEEDED) else fate.value
+    return ": ".join(filter(None, (word, note)))
+
+
+def _told(visit: Visit, room: int, marks: dict[Fate, str]) -> str:
+    """What became of the branches: in words or, where these have no room, in marks."""
     if not visit.branches:
-        return ""
+        return _said(visit.fate, visit.note)
     fates = [task.fate for task in visit.tasks.values() if task.index is not None]
-    counts = [f"{fates.count(fate)} {fate}" for fate in _LOOKS if fate in fates]
-    waiting = visit.branches - len(fates)
-    waits = [f"{waiting} to come"] if waiting and visit.ended is None else []
-    return f"{visit.branches} branches: {', '.join([*counts, *waits])}"
-
-
-def _mark(fate: str, plain: bool) -> str:
-    return _LOOKS[fate][1 if plain else 0]
-
-
-def has_colour(console: Console) -> bool:
-    """Whether to write colours there."""
-    return console.is_terminal and not os.environ.get("NO_COLOR")
-
-
-_FLOW_STYLES = {"running": "cyan", "backing off": "yellow", "tripped": "red", "paused": "dim"}
-
-
-def draw_flows(flows: Callable[[], Iterable[FlowStatus]]) -> RenderableType:
-    """The flows of a scheduler, as a table."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for head in ("flow", "schedule", "state"):
-        table.add_column(head, no_wrap=True)
-    for head in ("runs", "failed", "skipped", "last", "took"):
-        table.add_column(head, justify="right", no_wrap=True, min_width=len(head))
-    table.add_column("result", no_wrap=True, max_width=40)
-    table.add_column("next", no_wrap=True)
-    for flow in flows():
-        counts = (str(flow.runs), str(flow.failures or ""), str(flow.skipped or ""))
-        state = Text(str(flow.state), style=_FLOW_STYLES.get(str(flow.state), ""))
-        took = "" if flow.last_duration is None else f"{flow.last_duration:.3f} s"
-        result = _flow_result(flow)
-        times = (_clock(flow.last_start), _clock(flow.next_due))
-        table.add_row(flow.id, flow.schedule, state, *counts, times[0], took, result, times[1])
-    return table
-
-
-def _flow_result(flow: FlowStatus) -> Text:
-    """What the last run came to."""
-    if flow.last_error is not None:
-        cause = flow.last_error.__cause__ or flow.last_error
-        return Text(one_line(describe(cause)), style="red")
-    return Text("" if flow.last_result is None else name_of(flow.last_result), style="green")
-
-
-def _clock(moment: datetime | None) -> str:
-    """A time of today, or a date and a time."""
-    if moment is None:
-        return ""
-    today = datetime.now(moment.tzinfo).date()
-    return moment.strftime("%H:%M:%S" if moment.date() == today else "%Y-%m-%d %H:%M")
+    counts = {fate: fates.count(fate) for fate in Fate}
+    counts[Fate.NOT_STARTED] = visit.not_started
+    waiting = visit.branches - len(fates) - visit.not_started
+    waits = [f"{waiting} to come"] if waiting else []
+    said = [f"{count} {fate.value}" for fate, count in counts.items() if count]
+    words = ", ".join([*said, *waits])
+    marked = [f"{marks[fate]} {count}" for fate, count in counts.items() if count]
+    forms = f"{plural(visit.branches, 'branch', 'es')}: {words}", words, "  ".join(marked + waits)
+    return next((form for form in forms if cells(form) <= room), forms[-1])

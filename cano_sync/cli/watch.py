@@ -14,6 +14,7 @@ from typing import Any
 from .._engine.pool import abandoned_tasks
 from ..errors import WorkflowCancelledError, describe
 from ..hooks import Observer
+from ..observe import Fate
 from .errors import one_line
 from .states import name_of
 
@@ -32,7 +33,7 @@ class TaskSeen:
         name: its name.
         index: of a branch; else None.
         began: on the clock of `time.monotonic()`.
-        fate: "running", "done", "failed", "cancelled", "left behind".
+        fate: what has become of it up to now.
         ended: when, on the same clock; None while it runs.
         note: what else there is to say.
         is_back: whether its thread was left behind, and has come back.
@@ -41,7 +42,7 @@ class TaskSeen:
     name: str
     index: int | None
     began: float
-    fate: str = "running"
+    fate: Fate = Fate.RUNNING
     ended: float | None = None
     note: str = ""
     is_back: bool = False
@@ -58,6 +59,8 @@ class Visit:
     Attributes:
         state: its name.
         began: when it was entered, on the clock of `time.monotonic()`.
+        is_exit: whether the run is over with it.
+        fate: what has become of it up to now.
         ended: when it was left; None if it was not.
         note: what else there is to say.
         branches: how many tasks its split has; 0 if it is none.
@@ -66,10 +69,19 @@ class Visit:
 
     state: str
     began: float
+    is_exit: bool = False
+    fate: Fate = Fate.RUNNING
     ended: float | None = None
     note: str = ""
     branches: int = 0
     tasks: dict[tuple[str, int | None], TaskSeen] = field(default_factory=dict)
+
+    @property
+    def not_started(self) -> int:
+        """How many branches had no turn, once the state was left."""
+        if self.ended is None:
+            return 0
+        return self.branches - sum(task.index is not None for task in self.tasks.values())
 
     def lasted(self, now: float) -> float:
         """Seconds until its end, or until now."""
@@ -121,13 +133,13 @@ class Watch(Observer):
             # was left behind may be told a moment after the run has ended.
             self._lock.wait_for(lambda: not (abandoned_tasks() or self._has_left()), MOMENT)
             tasks = list(self._visits[-1].tasks.values()) if self._visits else []
-        cancelled = [task.name for task in tasks if task.fate in ("cancelled", "left behind")]
-        return cancelled, [task.name for task in tasks if task.fate == "left behind"]
+        cancelled = [task.name for task in tasks if task.fate in (Fate.CANCELLED, Fate.ABANDONED)]
+        return cancelled, [task.name for task in tasks if task.fate is Fate.ABANDONED]
 
     def _has_left(self) -> bool:
         """Whether a task of the last state was left behind. The lock is held."""
         tasks = self._visits[-1].tasks.values() if self._visits else ()
-        return any(task.fate == "left behind" for task in tasks)
+        return any(task.fate is Fate.ABANDONED for task in tasks)
 
     # The hooks. Each changes what is known, and then tells it, without the lock.
 
@@ -135,25 +147,39 @@ class Watch(Observer):
         self.run_id, self.began = run_id, self._clock()
 
     def run_cancelled(self, *, state: Any, reason: str | None, **_: object) -> None:
+        with self._lock:
+            if self._visits:
+                self._visits[-1].fate = Fate.CANCELLED
         self._news(f"cancelled in {name_of(state)}" + (f": {reason}" if reason else ""))
 
     def run_finished(self, *, state: Any, error: BaseException | None, **_: object) -> None:
         if not isinstance(error, WorkflowCancelledError):  # that was told
             self._news(f"failed in {name_of(state)}" if error else f"finished in {name_of(state)}")
 
-    def state_entered(self, *, state: Any, **_: object) -> None:
+    def state_entered(self, *, state: Any, is_exit: bool, **_: object) -> None:
         self.state = state
+        now = self._clock()
+        visit = Visit(name_of(state), now)
+        if is_exit:
+            visit.is_exit, visit.fate, visit.ended = True, Fate.SUCCEEDED, now
         with self._lock:
             self._entered += 1
-            self._visits.append(Visit(name_of(state), self._clock()))
+            self._visits.append(visit)
         self._news(f"{name_of(state)}")
 
     def state_left(self, *, next_state: Any, error: BaseException | None, **_: object) -> None:
         with self._lock:
             visit = self._visits[-1]
             visit.ended = self._clock()
-            if error is not None:
-                visit.note = _short(error)
+            if error is None:
+                visit.fate = Fate.SUCCEEDED
+            elif isinstance(error, WorkflowCancelledError):
+                visit.fate = Fate.CANCELLED
+            elif visit.fate is Fate.RUNNING:
+                visit.fate, visit.note = Fate.FAILED, _short(error)
+            missing = visit.not_started
+        if missing:
+            self._news(f"  {missing} {Fate.NOT_STARTED.value}")
         if error is not None and next_state is not None:
             self._news(f"{visit.state} failed, on to {name_of(next_state)}: {visit.note}")
 
@@ -168,26 +194,27 @@ class Watch(Observer):
             self._visits[-1].tasks[task, index] = seen
 
     def task_succeeded(self, *, task: str, index: int | None, **_: object) -> None:
-        self._ended(task, index, "done")
+        self._ended(task, index, Fate.SUCCEEDED)
 
     def task_failed(
         self, *, task: str, index: int | None, error: BaseException, **_: object
     ) -> None:
-        self._ended(task, index, "failed", _short(error))
+        self._ended(task, index, Fate.FAILED, _short(error))
 
     def task_cancelled(
         self, *, task: str, index: int | None, reason: str | None, **_: object
     ) -> None:
-        self._ended(task, index, "cancelled", reason or "")
+        self._ended(task, index, Fate.CANCELLED, reason or "")
 
     def task_abandoned(self, *, task: str, index: int | None, **_: object) -> None:
-        self._ended(task, index, "left behind", "its thread still runs")
+        self._ended(task, index, Fate.ABANDONED, "its thread still runs")
 
     def task_returned(self, *, task: str, index: int | None, **_: object) -> None:
         with self._lock:
             seen = self._find(task, index)
             if seen is not None:
-                seen.fate, seen.note, seen.is_back = "cancelled", "its thread has come back", True
+                seen.fate, seen.note = Fate.CANCELLED, "its thread has come back"
+                seen.is_back = True
             self._lock.notify_all()
         self._news(f"  {task} has come back")
 
@@ -210,18 +237,18 @@ class Watch(Observer):
                 seen.note = note
         self._news(f"  {task}: {note}")
 
-    def _ended(self, task: str, index: int | None, fate: str, note: str = "") -> None:
+    def _ended(self, task: str, index: int | None, fate: Fate, note: str = "") -> None:
         with self._lock:
             seen = self._find(task, index)
             if seen is None:  # of a state that is long forgotten
                 return
-            # Threads tell of themselves, and so not in one order: who is back is not left behind
-            # any more, and who was left behind stays so, cancelled as it is.
-            if seen.is_back or (seen.fate, fate) == ("left behind", "cancelled"):
+            # Threads tell of themselves, and so not in one order: who is back is not abandoned
+            # any more, and who is abandoned stays so, cancelled as it is.
+            if seen.is_back or (seen.fate, fate) == (Fate.ABANDONED, Fate.CANCELLED):
                 return
             seen.fate, seen.note = fate, note or seen.note
             seen.ended = seen.ended or self._clock()
-        self._news(f"  {task} {fate}" + (f": {note}" if note else ""))
+        self._news(f"  {task} {fate.value}" + (f": {note}" if note else ""))
 
     def _find(self, task: str, index: int | None) -> TaskSeen | None:
         """Where a task is kept; it may be of an earlier state. The lock is held."""

@@ -285,6 +285,21 @@ class Flow:
                 return state
         return FlowState.IDLE
 
+    def hear(self, observer: Observer) -> bool:
+        """Tell one more observer, of its runs and of itself; before the scheduler starts.
+
+        One of its kind that is there already is enough: that of the scheduler serves the runs,
+        too.
+        """
+        kind, attached = type(observer), self._workflow.description.observers
+        told = [each for listeners in self._heard.values() for each, _ in listeners]
+        known = next((each for each in told if type(each) is kind), observer)
+        if not any(type(each) is kind for each in attached):
+            self._workflow = self._workflow.with_observer(known)
+            everybody = {_identity(each): each for each in (*told, *attached, known)}
+            self._heard = heard_by(everybody.values())
+        return False  # its next time is the same
+
 
 def _identity(observer: Observer) -> int:
     """Which object it is: observers may be equal, and not hashable."""

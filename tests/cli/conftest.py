@@ -14,6 +14,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from click.testing import CliRunner, Result
 
 from cano_sync import Workflow
 from cano_sync.cli.program import program
+from cano_sync.scheduler import FlowState, FlowStatus
 from tests.conftest import MEASURED
 
 ROOT = Path(__file__).parents[2]
@@ -323,3 +325,22 @@ def child(folder: Path, environment: dict[str, str]) -> Child:
         )
 
     return run
+
+
+# The flows of a scheduler, as it might tell them.
+
+NOW = datetime(2026, 11, 25, 5, 48, tzinfo=UTC)
+ZONE = timezone(timedelta(hours=1))
+
+
+def flow(name: str, state: FlowState = FlowState.IDLE, **facts: Any) -> FlowStatus:
+    """A flow that nothing is said of but these facts."""
+    nothing = dict.fromkeys(("last_start", "last_duration", "last_result", "last_error"))
+    counts = {"runs": 0, "failures": 0, "skipped": 0, "next_due": None}
+    what = {"schedule": "by hand", "tags": frozenset(), **nothing, **counts, **facts}
+    return FlowStatus(id=name, state=state, **what)
+
+
+def later(seconds: float) -> datetime:
+    """So many seconds after `NOW`, in the machine's time zone."""
+    return (NOW + timedelta(seconds=seconds)).astimezone(ZONE)

@@ -12,6 +12,7 @@ def test_a_valid_workflow_is_said_to_be_one(cli) -> None:
     done = cli("validate", "shop:workflow")
     assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout == "shop:workflow is valid: 2 states, 2 exits\n"
+    assert cli("validate", "shop:sleeping").stdout == "shop:sleeping is valid: 1 state, 1 exit\n"
 
 
 def test_every_problem_is_a_line(cli) -> None:

@@ -124,6 +124,33 @@ def test_an_invalid_workflow_is_not_run_and_all_its_problems_are_told(cli) -> No
     assert all(line.startswith("cano-sync: shop:invalid: ") for line in told.stderr.splitlines())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "problem"),
+    [
+        (("shop:worflow",), 2, "shop:worflow: the module 'shop' has no 'worflow'; did you mean"),
+        (("shop:workflow", "--start", "ASKED"), 2, "there is no state 'ASKED'"),
+        (("shop:workflow", "--timeout", "soon"), 2, "Invalid value for '--timeout': 'soon' is no"),
+        (("broken:workflow",), 1, "broken could not be imported: OSError: no database"),
+    ],
+)
+def test_with_json_a_run_that_cannot_begin_is_an_object_too(
+    cli, folder: Path, arguments: tuple[str, ...], code: int, problem: str
+) -> None:
+    (folder / "broken.py").write_text("raise OSError('no database')\n")
+    wrong = cli("run", *arguments, "--format", "json")
+    told = json.loads(wrong.stdout)
+    assert (wrong.exit_code, told["outcome"], len(told["problems"])) == (code, "invalid", 1)
+    assert told["problems"][0].startswith(problem)
+    assert wrong.stderr
+
+
+def test_with_json_all_problems_of_an_invalid_workflow_are_in_one_object(cli) -> None:
+    wrong = cli("run", "shop:invalid", "--format=json")
+    told = json.loads(wrong.stdout)
+    assert (wrong.exit_code, told["outcome"], told["target"]) == (1, "invalid", "shop:invalid")
+    assert len(told["problems"]) == 3
+
+
 # Wrong usage.
 
 
@@ -187,6 +214,6 @@ def test_where_nothing_can_move_lines_tell_what_happens(cli) -> None:
     assert done.stdout == "DONE\n"
     news = [line.split("s  ", 1)[1] for line in done.stderr.splitlines()]
     assert sorted(news) == sorted(
-        ["ASK", "  splits into 2", "  swift done", "  steady done", "CHOOSE", "  choose done"]
-        + ["DONE", "finished in DONE"]
+        ["ASK", "  splits into 2", "  swift succeeded", "  steady succeeded"]
+        + ["CHOOSE", "  choose succeeded", "DONE", "finished in DONE"]
     )

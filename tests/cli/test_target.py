@@ -48,18 +48,23 @@ def test_a_dataclass_in_a_file_knows_its_module(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "why"),
     [
-        ("shop", "'shop' does not say which workflow; shop has workflow, invalid, failing, "),
+        ("shop", "'shop' does not say which workflow; write shop:workflow or shop:invalid or "),
+        ("shop.py", "'shop.py' does not say which workflow; write shop.py:workflow or shop.py:inv"),
+        ("json", "'json' does not say which workflow; there is no workflow in json"),
         (":workflow", "':workflow' does not say where the workflow is; write module:workflow"),
         ("shap:workflow", "there is no module 'shap'; did you mean 'shop'?"),
         ("zzz:workflow", "there is no module 'zzz', here or among the installed packages"),
         ("shop.flows:workflow", "there is no module 'shop.flows', here or"),
         ("my-shop:workflow", "'my-shop' is neither a module's name nor the path of a .py file"),
         ("shap.py:workflow", "the file shap.py does not exist; did you mean 'shop.py'?"),
+        ("nope.py:workflow", "the file nope.py does not exist"),
         ("no/shop.py:workflow", "the file no/shop.py does not exist"),
         ("shop:worflow", "shop:worflow: the module 'shop' has no 'worflow'; did you mean 'work"),
-        ("shop:zzz", "shop:zzz: the module 'shop' has no 'zzz'; shop has workflow, invalid, "),
+        ("shop:zzz", "shop:zzz: the module 'shop' has no 'zzz'; write shop:workflow or shop"),
         ("json:zzz", "json:zzz: the module 'json' has no 'zzz'; there is no workflow in json"),
         ("shop:Quote.ASKED", "shop:Quote.ASKED: an EnumType has no 'ASKED'; did you mean 'ASK'?"),
+        ("shop:Quote", "shop:Quote is a class (Enum), not a workflow"),
+        ("shop:Path", "shop:Path is a class, not a workflow"),
         ("shop:prices", "shop:prices is a dict, neither a workflow nor a function that makes one"),
         ("shop:one", "shop:one needs work; a function that makes a workflow is called without"),
         ("shop:ready", "shop:ready() returned None, not a workflow"),
@@ -70,6 +75,36 @@ def test_what_is_not_there_is_told_in_one_line(folder: Path, target: str, why: s
         found(target)
     assert str(told.value).startswith(why)
     assert "\n" not in str(told.value)
+    assert told.value.exit_code == 2
+
+
+def test_only_names_that_are_close_are_suggested(folder: Path) -> None:
+    for name in ("syn.py", "lin.py", "one.py"):
+        (folder / name).touch()
+    with pytest.raises(CommandError) as told:
+        found("nope.py:workflow")
+    assert str(told.value) == "the file nope.py does not exist"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from shop import workflow\n",
+        "from shop import workflow as main, make\nagain = main\ndef make_other(): return main\n",
+        "import shop\ndef orders() -> shop.Workflow: return shop.workflow\n",
+        "from __future__ import annotations\nimport shop\n"
+        "def orders(n=1) -> shop.Workflow[str]: return shop.workflow\n",
+    ],
+)
+def test_where_there_is_only_one_it_need_not_be_named(folder: Path, source: str) -> None:
+    (folder / "alone.py").write_text(source)
+    assert found("alone.py") is found("alone")
+
+
+def test_a_function_is_not_called_for_its_name_only(folder: Path) -> None:
+    (folder / "named.py").write_text("def make_orders():\n    raise OSError\n")
+    with pytest.raises(CommandError, match=r"which workflow; write named\.py:make_orders$"):
+        found("named.py")
 
 
 def test_it_is_told_on_stderr_with_code_2(cli) -> None:
@@ -127,8 +162,9 @@ def test_a_syntax_error_is_shown_where_it_is(cli, folder) -> None:
 
 def test_a_script_that_ends_the_program_is_told_so(folder: Path) -> None:
     (folder / "script.py").write_text("import sys\nsys.exit(3)\n")
-    with pytest.raises(CommandError, match=r"ended the program, by SystemExit\(3\); put what"):
+    with pytest.raises(CommandError, match=r"ended the program, by SystemExit\(3\); put") as told:
         found("script:workflow")
+    assert told.value.exit_code == 1  # it is the module that fails
 
 
 def test_a_factory_that_raises_is_shown_too(folder: Path) -> None:

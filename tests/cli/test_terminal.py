@@ -23,7 +23,7 @@ def test_the_machine_is_seen_moving(terminal) -> None:
     assert HIDE_CURSOR in run.shown
     assert run.shown.rindex(SHOW_CURSOR) > run.shown.rindex(HIDE_CURSOR)
     assert "ASK" in run.shown
-    assert "left behind" in run.shown  # the last picture
+    assert "abandoned" in run.shown  # the last picture
 
 
 def test_what_moves_leaves_stdout_alone(terminal) -> None:
@@ -48,7 +48,7 @@ def test_there_are_none_for_who_wants_none(terminal) -> None:
 def test_a_terminal_that_cannot_move_gets_lines(terminal) -> None:
     run = terminal("run", "shop:workflow", "--live", settings={"TERM": "dumb"})
     assert run.ended()[0] == 0
-    assert "steady done" in run.shown
+    assert "steady succeeded" in run.shown
     assert "\x1b" not in run.shown
 
 
@@ -131,6 +131,12 @@ def bash(terminal, folder, environment):
     program = shutil.which("bash")
     if program is None:
         pytest.skip("there is no bash here")
+    (folder / "night.py").write_text(
+        "from cano_sync.scheduler import Scheduler\nfrom shop import workflow\n"
+        "every_night = Scheduler()\n"
+        "def nightly() -> Scheduler: raise OSError('it was called')\n"
+        "def not_one(): raise OSError('it was called')\n"
+    )
     script = folder / "bin" / "cano-sync"
     script.parent.mkdir()
     script.write_text(f'#!/bin/sh\nexec {sys.executable} -m cano_sync.cli "$@"\n')
@@ -156,6 +162,9 @@ def bash(terminal, folder, environment):
         ("cano-sync run shop:workflow --start=CH\t", "--start=CHOOSE "),
         ("cano-sync run shop:workflow --fail-on NO\t", "--fail-on NO_OFFER "),
         ("cano-sync run shop:workf\t", "shop:workflow "),
+        ("cano-sync run shop:mak\t", "shop:make "),
+        ("cano-sync schedule night:ev\t", "night:every_night "),
+        ("cano-sync schedule night:n\t", "night:nightly "),
         ("cano-sync run shop.py\t", "shop.py"),
         ("cano-sync graph shop:workflow --format me\t", "--format mermaid "),
     ],

@@ -8,10 +8,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from .conftest import COMMAND, PATIENCE
+from cano_sync import WorkflowCancelledError
+from cano_sync.cli.leave import GRACE, SHORT_GRACE, Leave
+from cano_sync.cli.timetable import news
+from cano_sync.scheduler import FlowState
+
+from .conftest import COMMAND, NOW, PATIENCE, flow, later
 
 NIGHT = """
 import os
+import time
 from pathlib import Path
 
 from cano_sync import CancellationToken, Workflow
@@ -42,6 +48,15 @@ scheduler.every("sweep", flow("SWEEP", sweep), "SWEEP", 0.2)
 scheduler.every("fail", flow("FAIL", fail), "FAIL", 0.3)
 scheduler.every("count", flow("COUNT", count), "COUNT", 0.1)
 workflow = flow("SWEEP", sweep)
+
+
+def not_listening():
+    os.write(2, b"READY\\n")
+    time.sleep(60)
+
+
+deaf = Scheduler()
+deaf.every("deaf", flow("SWEEP", not_listening), "SWEEP", 0.1)
 
 
 def started():
@@ -98,6 +113,32 @@ def test_a_second_signal_cancels_them(process) -> None:
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "Traceback" not in err
+    assert "count: cancelled after " in err
+    assert "count: failed" not in err
+    assert err.endswith("cano-sync: cancelled: count\n")
+
+
+def test_who_does_not_listen_is_told_and_holds_the_process_for_the_grace_only(
+    terminal, night
+) -> None:
+    run = terminal("schedule", "night:deaf", "--grace", "1h")
+    run.until("READY")
+    run.press("\x03")
+    run.until("deaf may finish")
+    run.press("\x03")
+    run.until("cancelled: deaf; 1 thread still running")
+    run.press("\x03")
+    assert run.ended()[0] == 130
+
+
+@pytest.mark.parametrize(
+    ("by_signal", "grace", "seconds"),
+    [(False, None, GRACE), (True, None, SHORT_GRACE), (True, 5.0, 5.0)],
+)
+def test_the_grace_is_short_after_a_signal(by_signal, grace, seconds) -> None:
+    leave = Leave()
+    leave.done(by_signal=by_signal, grace=grace)
+    assert (leave.grace, leave.is_over) == (seconds, True)
 
 
 def test_lines_tell_what_becomes_of_the_flows(process) -> None:
@@ -145,3 +186,34 @@ def test_one_that_was_started_before_is_told_in_one_line(cli, night) -> None:
     assert wrong.exit_code == 1
     (line,) = wrong.stderr.splitlines()
     assert line.startswith("cano-sync: ")
+
+
+# Lines that tell what has changed.
+
+
+def test_who_backs_off_is_said_for_how_long_each_time_it_fails() -> None:
+    once = flow("ftp", FlowState.BACKING_OFF, failures=1, next_due=later(30))
+    again = flow("ftp", FlowState.BACKING_OFF, failures=2, next_due=later(60))
+    assert list(news([flow("ftp")], [once], NOW)) == [
+        "ftp: backing off, the next run comes in 30 s"
+    ]
+    assert list(news([once], [again], NOW)) == ["ftp: backing off, the next run comes in 1m 00s"]
+    assert list(news([again], [again], NOW)) == []
+
+
+def test_what_the_scheduler_cancelled_did_not_fail_and_what_a_task_did_has() -> None:
+    error = WorkflowCancelledError("the run was cancelled", reason="the scheduler was stopped")
+    ended = flow("a", last_duration=1.5, last_error=error)
+    assert list(news([flow("a")], [ended], NOW)) == [
+        "a: cancelled after 1.500 s: the scheduler was stopped"
+    ]
+    error = WorkflowCancelledError("enough", run_id="r")
+    ended = flow("a", last_duration=1.5, last_error=error)
+    (line,) = news([flow("a")], [ended], NOW)
+    assert line.startswith("a: failed after 1.500 s: ")
+
+
+@pytest.mark.parametrize(("skipped", "times"), [(1, "1 time"), (2, "2 times")])
+def test_times_are_counted_in_good_english(skipped: int, times: str) -> None:
+    (line,) = news([flow("a")], [flow("a", skipped=skipped)], NOW)
+    assert line == f"a: skipped, for it is still running ({times} in all)"
