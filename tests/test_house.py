@@ -24,8 +24,8 @@ CORE = (
     "lazy", "errors", "value", "duration", "callbacks", "cancellation", "ambient", "store", "fence",
     "outcome", "strategy", "join", "hooks", "retry", "config", "signature", "task", "node",
     "description",
-    "_engine", "_engine.tokens", "_engine.pool", "_engine.news", "_engine.away", "_engine.attempts",
-    "_engine.retrying", "_engine.perform", "_engine.listing", "_engine.ledger",
+    "_engine", "_engine.tokens", "_engine.place", "_engine.pool", "_engine.news", "_engine.away",
+    "_engine.attempts", "_engine.retrying", "_engine.perform", "_engine.listing", "_engine.ledger",
     "_engine.split", "_engine.machine", "_engine.run",
     "arguments", "validation", "workflow",
     "",  # the front door

@@ -16,7 +16,8 @@ from ..duration import slice_of
 from ..errors import WorkflowError
 from ..fence import fence
 from ..store import Store
-from .pool import Errand, Place, enter, here, process_pool
+from .place import Place, enter, here
+from .pool import Errand, process_pool
 from .tokens import EngineToken
 
 T = TypeVar("T")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = (
-    "Errand", "Place", "Pool", "abandoned_tasks", "enter", "here", "occupancy", "process_pool",
-)  # fmt: skip
+__all__ = ("Errand", "Pool", "abandoned_tasks", "occupancy", "process_pool")
 
 import _thread
 import logging
@@ -14,13 +12,10 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import thread as _threads_of_futures
 from contextlib import suppress
-from contextvars import ContextVar
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
-from ..ambient import enter_token
 from ..callbacks import interruptible_wait
-from ..cancellation import CancellationToken
-from ..fence import Gate
 
 T = TypeVar("T")
 
@@ -34,32 +29,6 @@ CEILING = 512
 _DAEMONIC: bool = getattr(_thread, "daemon_threads_allowed", lambda: True)()
 # Whom the standard library joins at the interpreter's exit. (typeshed shows it read-only.)
 _joined_at_exit: Any = _threads_of_futures._threads_queues
-
-
-class Place:
-    """Where a task runs: how deep, whether below a user's executor, behind which gate."""
-
-    __slots__ = ("borrowed", "depth", "gate")
-
-    def __init__(self, depth: int = 0, *, borrowed: bool = False, gate: Gate | None = None) -> None:
-        self.depth = depth
-        self.borrowed = borrowed
-        self.gate = gate
-
-
-_OUTSIDE = Place()
-_place: ContextVar[Place] = ContextVar("cano_sync.place", default=_OUTSIDE)
-
-
-def here() -> Place:
-    """The place of the code that calls."""
-    return _place.get()
-
-
-def enter(place: Place, token: CancellationToken | None) -> None:
-    """Make them the current ones, in the context that this is called in."""
-    _place.set(place)
-    enter_token(token)
 
 
 class _Call:
@@ -132,6 +101,7 @@ class Pool(ThreadPoolExecutor):
         self._unclaimed = 0
         self._lent = 0  # threads that are with abandoned tasks
         self._workers: dict[int, _Worker] = {}  # by identity
+        _all[id(self)] = self
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run `fn` with these arguments; see `concurrent.futures.Executor.submit`."""
@@ -220,11 +190,12 @@ class Pool(ThreadPoolExecutor):
             self._lent -= 1
 
 
-# The one mutable state of the module: the pools of this process, and the errands left behind.
-# The lock guards both.
+# The mutable state of the module: the pools of this process, and the errands left behind, which
+# the lock guards; and whatever pools there are (each step on them is atomic).
 _lock = threading.Lock()
 _pools: dict[int, Pool] = {}
 _abandoned: set[Errand] = set()
+_all: WeakValueDictionary[int, Pool] = WeakValueDictionary()
 
 
 def process_pool(depth: int) -> Pool:
@@ -255,11 +226,12 @@ def abandoned_tasks() -> int:
 
 
 def occupancy() -> tuple[int, int, int]:
-    """How many threads of this process's pools are busy, how many idle, and how many jobs wait.
+    """How many threads of all pools are busy, how many idle, and how many jobs wait.
 
-    Threads with abandoned tasks do not count. No lock: a signal handler may ask.
+    Those of schedulers count, too; threads with abandoned tasks do not. No lock: a signal handler
+    may ask.
     """
-    pools = list(_pools.values())
+    pools = [pool for ref in _all.valuerefs() if (pool := ref()) and not pool._shutdown]
     idle = sum(pool._idle for pool in pools)
     ours = sum(len(pool._threads) - pool._lent for pool in pools)
     return max(0, ours - idle), idle, sum(pool._unclaimed for pool in pools)
@@ -333,6 +305,7 @@ def _forget() -> None:
         if isinstance(thread, _Worker):  # of whatever pool: a scheduler has one of its own
             del _joined_at_exit[thread]
     _pools.clear()
+    _all.clear()
     _abandoned.clear()
 
 

@@ -28,7 +28,8 @@ from .listing import listed
 from .machine import Entry, Machine
 from .news import News
 from .perform import perform
-from .pool import Errand, Place, enter, here, process_pool
+from .place import Place, enter, here
+from .pool import Errand, process_pool
 from .split import Split
 from .tokens import EngineToken
 

@@ -25,7 +25,8 @@ from .attempts import NEVER_RUN, Site, failure
 from .away import PATIENCE, Bell, wait_first
 from .ledger import Ledger
 from .perform import perform
-from .pool import Errand, Place, Pool, enter, here, process_pool
+from .place import Place, enter, here
+from .pool import Errand, Pool, process_pool
 from .tokens import EngineToken
 
 

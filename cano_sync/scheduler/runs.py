@@ -11,7 +11,8 @@ from contextvars import copy_context
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from .._engine.away import PATIENCE
-from .._engine.pool import Errand, Place, Pool, enter, here
+from .._engine.place import Place, enter, here
+from .._engine.pool import Errand, Pool
 from .._engine.tokens import EngineToken
 from ..callbacks import interruptible_wait
 from ..cancellation import CancellationToken, Cancelled

@@ -22,7 +22,7 @@ from cano_sync import (
 )
 from cano_sync._engine import away as away_room
 from cano_sync._engine.away import Left, away, wait_first
-from cano_sync._engine.pool import here
+from cano_sync._engine.place import here
 
 SOON = 20.0
 """Seconds after which a test gives up on what should take milliseconds."""

@@ -13,6 +13,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import pytest
 
@@ -32,7 +33,9 @@ from cano_sync import (
     abandoned_tasks,
 )
 from cano_sync._engine import pool as pool_room
-from cano_sync._engine.pool import Errand, Pool, here, process_pool
+from cano_sync._engine.place import here
+from cano_sync._engine.pool import Errand, Pool, occupancy, process_pool
+from tests.conftest import Eventually
 
 SOON = 20.0
 """Seconds after which a test gives up on what should take milliseconds."""
@@ -368,6 +371,7 @@ def test_a_forked_child_forgets_pools_tasks_and_a_lock_that_was_held(
     monkeypatch.setattr(pool_room, "_lock", held)
     monkeypatch.setattr(pool_room, "_pools", {1: Pool(1)})
     monkeypatch.setattr(pool_room, "_abandoned", {object()})
+    monkeypatch.setattr(pool_room, "_all", WeakValueDictionary())
     assert abandoned_tasks() == 1
     pool_room._forget()
     assert abandoned_tasks() == 0
@@ -687,3 +691,21 @@ def test_without_a_thread_but_abandoned_ones_a_run_says_so(
     monkeypatch.setattr(threading.Thread, "start", start)
     with pytest.raises(WorkflowError, match="there is no thread"):
         of_branches(done).orchestrate(Step.START)
+
+
+def test_the_threads_of_all_pools_are_told_until_they_are_shut_down(
+    gate: threading.Event, eventually: Eventually
+) -> None:
+    """A scheduler's, too, which is nobody else's."""
+    eventually(lambda: occupancy()[0] == 0)  # what other tests have left is home
+    before = occupancy()
+    pool = Pool(1, "tests-other")
+    jobs = [pool.submit(gate.wait, 20) for _ in range(3)]
+    busy, _, waiting = occupancy()
+    assert (busy - before[0], waiting - before[2]) == (1, 2)
+    gate.set()
+    assert all(job.result(20) for job in jobs)
+    eventually(lambda: occupancy()[0] == before[0])
+    assert occupancy()[1] >= 1
+    pool.shutdown()
+    assert occupancy() == before

@@ -29,7 +29,7 @@ from cano_sync import (
     WorkflowTimeoutError,
     abandoned_tasks,
 )
-from cano_sync._engine.pool import Pool, _pools
+from cano_sync._engine.pool import Pool
 from cano_sync.observe import OpenTelemetryObserver
 from tests.conftest import Eventually
 
@@ -251,10 +251,9 @@ def test_the_gauges_tell_of_threads_and_abandoned_tasks(
 
 
 def test_jobs_that_wait_at_a_pools_ceiling_are_told(
-    figures: Figures, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+    figures: Figures, gate: threading.Event
 ) -> None:
     with Pool(1, "tests-narrow") as pool:
-        monkeypatch.setitem(_pools, 99, pool)
         jobs = [pool.submit(gate.wait, 20) for _ in range(3)]
         assert figures.values("cano.pool.jobs_waiting") == {frozenset(): 2}
         gate.set()
