@@ -45,7 +45,7 @@ class Dispatcher:
     """The machinery of a scheduler: one clock thread that turns, and the threads of its runs.
 
     `_lock` guards the roster with its flows, `_running` and `_phase`. No user code runs under it
-    (but the clock, if that is a user's), nothing is logged and nobody waits.
+    (but a user's own clock or time zone, where there is one), nothing is logged and nobody waits.
 
     The clock thread waits in one place, for its mailbox: for the next due time, the end of a run
     while it is stopping, or whoever puts something there. `stop` takes no lock, for a signal
