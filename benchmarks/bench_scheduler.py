@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from cano_sync import Workflow
-from cano_sync.hooks import Observer
+from cano_sync._model.hooks import Observer
 from cano_sync.scheduler import HandClock, Scheduler
 
 from .harness import Row, count, percentile, time_text

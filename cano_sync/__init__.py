@@ -1,9 +1,15 @@
 """A workflow engine for synchronous Python: states, tasks, splits and joins on threads."""
 
+from ._base.cancellation import CancellationToken, Cancelled, Registration
+from ._base.current import current_token
+from ._base.store import MemoryStore, Store
 from ._engine.pool import abandoned_tasks
-from .ambient import current_token
-from .cancellation import CancellationToken, Cancelled, Registration
-from .config import TaskConfig
+from ._model.config import TaskConfig
+from ._model.join import JoinConfig
+from ._model.node import Node
+from ._model.outcome import Outcome, SplitResult
+from ._model.strategy import JoinStrategy, Tally, Verdict
+from ._model.task import Task, TaskContext, TaskResult, task
 from .errors import (
     AttemptTimeoutError,
     CanoError,
@@ -22,12 +28,6 @@ from .errors import (
     WorkflowError,
     WorkflowTimeoutError,
 )
-from .join import JoinConfig
-from .node import Node
-from .outcome import Outcome, SplitResult
-from .store import MemoryStore, Store
-from .strategy import JoinStrategy, Tally, Verdict
-from .task import Task, TaskContext, TaskResult, task
 from .workflow import Workflow
 
 __all__ = (

@@ -48,7 +48,7 @@ __all__ = (
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the tree is the ground floor: a failed join only carries the result of one
-    from .outcome import SplitResult
+    from ._model.outcome import SplitResult
 
 
 class CanoError(Exception):

@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar, overload
 
+from ._base.cancellation import CancellationToken
+from ._base.durations import Duration, limit
+from ._base.store import MemoryStore, Store
 from ._engine.machine import Machine
-from ._engine.run import perform_in_background, perform_run
-from .arguments import (
+from ._engine.run import execute_run, submit_run
+from ._model.arguments import (
     bound,
     check_executor,
     check_exit,
@@ -24,16 +27,13 @@ from .arguments import (
     is_collection,
     split_state,
 )
-from .cancellation import CancellationToken
-from .config import TaskConfig
-from .description import Description, SingleState, SplitState, show
-from .duration import Duration, limit
+from ._model.config import TaskConfig
+from ._model.description import Description, SingleState, SplitState, show
+from ._model.hooks import Observer
+from ._model.join import JoinConfig
+from ._model.task import Task, TaskResult
+from ._model.validation import problems_of
 from .errors import ConfigurationError, DiscardedWorkflowWarning
-from .hooks import Observer
-from .join import JoinConfig
-from .store import MemoryStore, Store
-from .task import Task, TaskResult
-from .validation import problems_of
 
 if TYPE_CHECKING:  # a type variable with a default: `Workflow()` has no states yet
     from typing_extensions import TypeVar as TypeVarWithDefault
@@ -278,7 +278,7 @@ class Workflow(Generic[S]):
                 passes as it is, with its state and task filled in; see `cano_sync.errors`.
         """
         machine, run_store = self._prepare(initial_state, store, cancel)
-        state: S = perform_run(machine, initial_state, run_store, cancel)
+        state: S = execute_run(machine, initial_state, run_store, cancel)
         return state
 
     def submit(
@@ -296,7 +296,7 @@ class Workflow(Generic[S]):
         unless its token is cancelled: `except KeyboardInterrupt: token.cancel(); raise`.
         """
         machine, run_store = self._prepare(initial_state, store, cancel)
-        return perform_in_background(machine, initial_state, run_store, cancel)
+        return submit_run(machine, initial_state, run_store, cancel)
 
     def _prepare(
         self, initial_state: S, store: Store | None, cancel: CancellationToken | None

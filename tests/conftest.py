@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import FunctionType
 
 import pytest
 from hypothesis import settings
@@ -26,6 +27,14 @@ MEASURED = {
 collect_ignore = ["typing/gaps.py", "typing/mistakes.py", "typing/workflow.py"]
 
 Eventually = Callable[[Callable[[], bool]], None]
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """A name without an address, so that each process of pytest-xdist collects the same tests."""
+    if isinstance(val, FunctionType):
+        return val.__qualname__.replace("<locals>.", "")
+    return None
+
 
 PATIENCE = 20.0
 """Seconds after which a test gives up on what should take milliseconds."""

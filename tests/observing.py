@@ -6,16 +6,16 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from cano_sync.hooks import HOOKS, Observer
+from cano_sync._model.hooks import HOOKS, Observer
 
-News = tuple[str, dict[str, Any]]
+RunEvents = tuple[str, dict[str, Any]]
 
 
 class Notes(Observer):
     """Notes each hook with what it was told, and `thread`: the name of the one it came on."""
 
     def __init__(self) -> None:
-        self.all: list[News] = []  # append() is atomic
+        self.all: list[RunEvents] = []  # append() is atomic
 
     def names(self, *only: str) -> list[str]:
         """The hooks in the order in which they came, or only some of them."""

@@ -392,7 +392,7 @@ def test_an_impossible_number_of_retries(make: Callable[..., Any], retries: Any)
     refused(lambda: make(retries, 0.1), "retries", repr(retries), "whole number from 0")
 
 
-@pytest.mark.parametrize("retry", [3, "fixed", done, Exception], ids=repr)
+@pytest.mark.parametrize("retry", [3, "fixed", done, Exception])
 def test_a_retry_that_is_no_retrying_object(retry: Any) -> None:
     refused(lambda: TaskConfig(retry), "tenacity.Retrying", "with_fixed_retry")
 
@@ -513,7 +513,7 @@ def test_equal_states_are_one_state() -> None:
 # Executors, stores, tokens.
 
 
-@pytest.mark.parametrize("executor", ["pool", 4, ThreadPoolExecutor, done], ids=repr)
+@pytest.mark.parametrize("executor", ["pool", 4, ThreadPoolExecutor, done])
 def test_what_is_no_executor(executor: Any) -> None:
     refused(lambda: Workflow().with_executor(executor), "with_executor()", "ThreadPoolExecutor(8)")
 

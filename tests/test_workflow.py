@@ -188,7 +188,7 @@ def test_naming_an_exit_twice_changes_nothing() -> None:
 # Workflows that were lost.
 
 
-def here() -> int:
+def current() -> int:
     """The line of the caller."""
     frame = inspect.currentframe()
     assert frame is not None and frame.f_back is not None
@@ -205,14 +205,14 @@ def test_a_dropped_workflow_warns(call: Callable[[Workflow[Any]], Workflow[Any]]
 def test_the_warning_points_at_the_line_that_lost_it() -> None:
     workflow: Workflow[Any] = Workflow()
     with pytest.warns(DiscardedWorkflowWarning) as caught:
-        workflow.register(Step.START, done); line = here()  # fmt: skip  # noqa: E702
+        workflow.register(Step.START, done); line = current()  # fmt: skip  # noqa: E702
     assert [(warning.filename, warning.lineno) for warning in caught] == [(__file__, line)]
 
 
 def test_the_warning_points_at_the_line_that_overwrote_it() -> None:
     workflow: Any = Workflow().register(Step.START, done)
     with pytest.warns(DiscardedWorkflowWarning) as caught:
-        workflow = None; line = here()  # fmt: skip  # noqa: E702
+        workflow = None; line = current()  # fmt: skip  # noqa: E702
     assert workflow is None
     assert [(warning.filename, warning.lineno) for warning in caught] == [(__file__, line)]
 
@@ -735,7 +735,7 @@ def test_a_run_submitted_with_the_tasks_own_token_ends_with_it(gate: threading.E
 REQUEST: contextvars.ContextVar[str] = contextvars.ContextVar("request")
 
 
-@pytest.mark.parametrize("how", ["here", "timeout", "submit", "branch"])
+@pytest.mark.parametrize("how", ["current", "timeout", "submit", "branch"])
 def test_every_task_runs_in_a_copy_of_the_callers_context(how: str) -> None:
     seen: list[str] = []
 

@@ -6,13 +6,13 @@ __all__ = ("Site", "attempt", "failure")
 
 from typing import Any
 
-from ..cancellation import CancellationToken, Cancelled
-from ..description import show
+from .._base.cancellation import CancellationToken, Cancelled
+from .._base.store import Store
+from .._model.description import show
+from .._model.task import BoundTask, TaskContext
 from ..errors import AttemptTimeoutError, CanoError, TaskExecutionError, describe
-from ..store import Store
-from ..task import BoundTask, TaskContext
-from .away import Left, abandon, away
-from .news import News, TaskNews
+from .events import RunEvents, TaskEvents
+from .offload import Abandoned, abandon, run_on_pool
 
 NEVER_RUN = "a coroutine that nobody has run: call the asynchronous function by asyncio.run(...)"
 
@@ -21,11 +21,11 @@ class Site:
     """Where a task is performed, for its context and its errors.
 
     Attributes:
-        news: where the run's observers hear of it; None if they do not.
+        events: where the run's observers hear of it; None if they do not.
         told: what they are told of this task, while it is performed.
     """
 
-    __slots__ = ("error", "index", "news", "run_id", "state", "told")
+    __slots__ = ("error", "events", "index", "run_id", "state", "told")
 
     def __init__(
         self,
@@ -33,14 +33,14 @@ class Site:
         state: Any,
         index: int | None = None,
         error: CanoError | None = None,
-        news: News | None = None,
+        events: RunEvents | None = None,
     ) -> None:
         self.run_id = run_id
         self.state = state
         self.index = index
         self.error = error
-        self.news = news
-        self.told: TaskNews | None = None
+        self.events = events
+        self.told: TaskEvents | None = None
 
 
 def failure(error: Exception | Cancelled, task: str | None, site: Site) -> CanoError:
@@ -69,17 +69,17 @@ def attempt(
         return task.call(store, token, context)
     told = site.told
     if told is not None:
-        told.is_away = True
+        told.is_offloaded = True
     try:
-        return away(
+        return run_on_pool(
             lambda fenced, inner: task.call(fenced, inner, context),
             store,
             token,
             limit=limit,
             what=f"task {task.name!r}",
-            leave=abandon if told is None else lambda errand, reason: told.leave(errand),
+            on_abandon=abandon if told is None else lambda job, reason: told.leave(job),
         )
-    except Left as left:
+    except Abandoned as left:
         if left.told:
             token.cancel(left.reason)  # the task may have cancelled the token that it was given
         if not left.timed_out:
@@ -93,4 +93,4 @@ def attempt(
         ) from left.error
     finally:
         if told is not None:
-            told.is_away = False
+            told.is_offloaded = False

@@ -7,13 +7,13 @@ __all__ = ("listed",)
 from collections.abc import Iterable
 from typing import NoReturn
 
-from ..cancellation import CancellationToken, Cancelled
-from ..description import show
+from .._base.cancellation import CancellationToken, Cancelled
+from .._base.store import Store
+from .._model.description import show
+from .._model.task import BoundTask, bind
 from ..errors import ConfigurationError, WorkflowError
-from ..store import Store
-from ..task import BoundTask, bind
 from .attempts import Site, failure
-from .perform import perform
+from .execute import execute
 
 
 def listed(
@@ -27,7 +27,7 @@ def listed(
         Cancelled: the run was cancelled, or its time was up, meanwhile.
     """
     try:
-        given = perform(factory, store, token, site)
+        given = execute(factory, store, token, site)
     except (Exception, Cancelled) as error:
         _fail(error, factory, token, site)
     if not isinstance(given, Iterable) or isinstance(given, str | bytes):

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import Any
 
-from ..description import Description, SingleState, SplitState, show
+from .._base.store import Store
+from .._model.description import Description, SingleState, SplitState, show
+from .._model.hooks import Listeners, listeners_of
+from .._model.task import TaskResult
 from ..errors import WorkflowError
-from ..hooks import Heard, heard_by
-from ..store import Store
-from ..task import TaskResult
 from .attempts import NEVER_RUN
 
 
@@ -91,17 +91,17 @@ class Machine:
 
     Attributes:
         description: what it was made from.
-        heard: which hook which observers hear.
+        listeners: which hook which observers hear.
         is_watched: whether they hear of more than whole runs: of states, at least.
         is_watched_closely: whether they hear of tasks, attempts and splits, too.
     """
 
-    __slots__ = ("_entries", "description", "heard", "is_watched", "is_watched_closely")
+    __slots__ = ("_entries", "description", "is_watched", "is_watched_closely", "listeners")
 
     def __init__(self, description: Description) -> None:
         self.description = description
-        self.heard: Heard = heard_by(description.observers)
-        of_a_run = {hook for hook in self.heard if not hook.startswith(("run_", "flow_"))}
+        self.listeners: Listeners = listeners_of(description.observers)
+        of_a_run = {hook for hook in self.listeners if not hook.startswith(("run_", "flow_"))}
         self.is_watched = bool(of_a_run)
         self.is_watched_closely = not of_a_run <= {"state_entered", "state_left"}
         self._entries: dict[Any, Entry] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("Errand", "Pool", "abandoned_tasks", "occupancy", "process_pool")
+__all__ = ("DAEMON_THREADS", "Job", "Pool", "abandoned_tasks", "occupancy", "process_pool")
 
 import _thread
 import logging
@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
-from ..callbacks import interruptible_wait
+from .._base.waiting import interruptible_wait
 
 T = TypeVar("T")
 
@@ -26,12 +26,12 @@ CEILING = 512
 
 
 # Python 3.12 and later forbid daemon threads in some sub-interpreters (as under mod_wsgi).
-_DAEMONIC: bool = getattr(_thread, "daemon_threads_allowed", lambda: True)()
+DAEMON_THREADS: bool = getattr(_thread, "daemon_threads_allowed", lambda: True)()
 # Whom the standard library joins at the interpreter's exit. (typeshed shows it read-only.)
 _joined_at_exit: Any = _threads_of_futures._threads_queues
 
 
-class _Call:
+class FutureJob:
     """A job whose result somebody waits for."""
 
     __slots__ = ("_future", "_work")
@@ -62,22 +62,22 @@ class _Worker(threading.Thread):
     """A thread of a pool: whoever joins it waits until it ends or is with an abandoned task.
 
     At its exit the interpreter joins the threads that it found at work. One of them may become
-    abandoned only then, by a run that was left behind itself and has just heard of it.
+    abandoned only then, by a run that was left behind itself and has just listeners of it.
     """
 
     def __init__(self, name: str, pool: Pool) -> None:
-        super().__init__(name=name, daemon=_DAEMONIC)
-        self.let_go = threading.Event()
+        super().__init__(name=name, daemon=DAEMON_THREADS)
+        self.released = threading.Event()
         self._pool = pool
 
     def run(self) -> None:
         try:
             self._pool.serve(self)
         finally:
-            self.let_go.set()
+            self.released.set()
 
     def join(self, timeout: float | None = None) -> None:
-        self.let_go.wait(timeout)
+        self.released.wait(timeout)
 
 
 class Pool(ThreadPoolExecutor):
@@ -85,31 +85,31 @@ class Pool(ThreadPoolExecutor):
 
     Three things of it are our own, in terms of a few inner parts that are the same in Python 3.11
     to 3.13. A thread that will perhaps never come back neither counts against the ceiling nor
-    holds up the interpreter's exit. A job that nobody waits for (a seat of a split) needs no
+    holds up the interpreter's exit. A job that nobody waits for (a worker of a split) needs no
     future: `start`. And idle threads are counted exactly: the standard library's count may be too
     high, after jobs have waited at the ceiling; then a job waits for a thread that is not there,
     which is for ever where that thread is with an abandoned task.
 
-    `_shutdown_lock` guards `_idle`, `_unclaimed`, `_lent`, `_threads` and `_max_workers`. Each job
-    in the queue has been promised a thread (an idle one, or a new one), or is unclaimed: then the
-    next thread that comes back is for it.
+    `_shutdown_lock` guards `_idle`, `_unclaimed`, `_written_off`, `_threads` and `_max_workers`.
+    Each job in the queue has been promised a thread (an idle one, or a new one), or is unclaimed:
+    then the next thread that comes back is for it.
     """
 
     def __init__(self, max_workers: int, thread_name_prefix: str = "") -> None:
         super().__init__(max_workers, thread_name_prefix)
         self._idle = 0
         self._unclaimed = 0
-        self._lent = 0  # threads that are with abandoned tasks
+        self._written_off = 0  # threads that are with abandoned tasks
         self._workers: dict[int, _Worker] = {}  # by identity
         _all[id(self)] = self
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run `fn` with these arguments; see `concurrent.futures.Executor.submit`."""
         future: Future[T] = Future()
-        self.start((_Call(future, lambda: fn(*args, **kwargs)),))
+        self.start((FutureJob(future, lambda: fn(*args, **kwargs)),))
         return future
 
-    def start(self, jobs: Iterable[_Call | Errand]) -> None:
+    def start(self, jobs: Iterable[FutureJob | Job]) -> None:
         """Run jobs whose end nobody waits for, each by its `run()`, which raises nothing.
 
         Raises:
@@ -140,7 +140,7 @@ class Pool(ThreadPoolExecutor):
         try:
             thread.start()
         except RuntimeError:
-            if len(self._threads) <= self._lent:
+            if len(self._threads) <= self._written_off:
                 raise
             return False  # the system has no more: those that will come back do it
         # Idle and busy threads are joined at exit, daemons though they are. The abandoned are not.
@@ -170,31 +170,31 @@ class Pool(ThreadPoolExecutor):
                 else:
                     self._idle += 1
 
-    def lend(self, ident: int) -> None:
+    def write_off(self, ident: int) -> None:
         """Do without the thread of this identity: it is with an abandoned task."""
-        self._workers[ident].let_go.set()
+        self._workers[ident].released.set()
         with self._shutdown_lock, _threads_of_futures._global_shutdown_lock:
             self._max_workers += 1
-            self._lent += 1
+            self._written_off += 1
             # Not while the interpreter exits: it goes over the list of all threads. And where no
             # thread can be had, the job waits until one comes back.
             with suppress(RuntimeError):
                 if self._unclaimed and not self._is_closed and self._grow():
                     self._unclaimed -= 1
 
-    def take_back(self, ident: int) -> None:
+    def reclaim(self, ident: int) -> None:
         """The thread has come back after all."""
-        self._workers[ident].let_go.clear()
+        self._workers[ident].released.clear()
         with self._shutdown_lock:
             self._max_workers -= 1
-            self._lent -= 1
+            self._written_off -= 1
 
 
-# The mutable state of the module: the pools of this process, and the errands left behind, which
+# The mutable state of the module: the pools of this process, and the jobs left behind, which
 # the lock guards; and whatever pools there are (each step on them is atomic).
 _lock = threading.Lock()
 _pools: dict[int, Pool] = {}
-_abandoned: set[Errand] = set()
+_abandoned: set[Job] = set()
 _all: WeakValueDictionary[int, Pool] = WeakValueDictionary()
 
 
@@ -233,21 +233,21 @@ def occupancy() -> tuple[int, int, int]:
     """
     pools = [pool for ref in _all.valuerefs() if (pool := ref()) and not pool._shutdown]
     idle = sum(pool._idle for pool in pools)
-    ours = sum(len(pool._threads) - pool._lent for pool in pools)
+    ours = sum(len(pool._threads) - pool._written_off for pool in pools)
     return max(0, ours - idle), idle, sum(pool._unclaimed for pool in pools)
 
 
-class Errand:
+class Job:
     """A thread's time with one piece of work, which its owner may leave behind.
 
     Args:
         pool: whose thread it is; None for an executor of a user's.
-        work: gets the errand.
+        work: gets the job.
     """
 
     __slots__ = ("_back", "_ended", "_left", "_pool", "_thread", "_work")
 
-    def __init__(self, pool: Pool | None, work: Callable[[Errand], Any]) -> None:
+    def __init__(self, pool: Pool | None, work: Callable[[Job], Any]) -> None:
         self._pool = pool
         self._work = work
         self._thread = 0  # its identity, once the work has begun
@@ -272,7 +272,7 @@ class Errand:
                 return
             _abandoned.remove(self)
         if self._pool is not None:
-            self._pool.take_back(self._thread)
+            self._pool.reclaim(self._thread)
         if self._back is not None:
             self._back()
 
@@ -292,7 +292,7 @@ class Errand:
             self._back = back
             # Before the lock is free: _come_back() gives back only what was lent.
             if self._pool is not None:
-                self._pool.lend(self._thread)
+                self._pool.write_off(self._thread)
             _abandoned.add(self)
             return True
 

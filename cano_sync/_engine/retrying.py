@@ -9,11 +9,11 @@ from typing import Any
 
 import tenacity
 
-from ..cancellation import CancellationToken, Cancelled
-from ..description import show
+from .._base.cancellation import CancellationToken, Cancelled
+from .._base.store import Store
+from .._model.description import show
+from .._model.task import BoundTask
 from ..errors import NodeExecutionError, PreparationError, RetryExhaustedError, describe
-from ..store import Store
-from ..task import BoundTask
 from .attempts import Site, attempt
 
 
@@ -25,7 +25,7 @@ def with_retries(task: BoundTask, store: Store, token: CancellationToken, site: 
         RetryExhaustedError: from the error of the last of several attempts.
     """
     assert task.config.retry is not None
-    return _Performance(task, store, token, site).perform(task.config.retry)
+    return _Performance(task, store, token, site).execute(task.config.retry)
 
 
 class _Performance:
@@ -40,7 +40,7 @@ class _Performance:
         self._site = site
         self._last: Exception | None = None  # what the last attempt raised, as we report it
 
-    def perform(self, retry: tenacity.BaseRetrying) -> Any:
+    def execute(self, retry: tenacity.BaseRetrying) -> Any:
         if not getattr(retry, "enabled", True):
             return self._attempt(1)
         started = time.monotonic()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("perform_in_background", "perform_run")
+__all__ = ("execute_run", "submit_run")
 
 import os
 import time
@@ -10,9 +10,12 @@ from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any
 
-from ..ambient import ambient_token
-from ..cancellation import CancellationToken, Cancelled
-from ..description import SingleState, SplitState, show
+from .._base.cancellation import CancellationToken, Cancelled
+from .._base.current import current_token_or_none
+from .._base.engine_token import EngineToken
+from .._base.fence import fence
+from .._base.store import Store
+from .._model.description import SingleState, SplitState, show
 from ..errors import (
     CanoError,
     JoinError,
@@ -20,21 +23,18 @@ from ..errors import (
     WorkflowError,
     WorkflowTimeoutError,
 )
-from ..fence import fence
-from ..store import Store
 from .attempts import Site, failure
-from .away import Left, away
+from .events import RunEvents
+from .execute import execute
 from .listing import listed
 from .machine import Entry, Machine
-from .news import News
-from .perform import perform
-from .place import Place, enter, here
-from .pool import Errand, process_pool
+from .nesting import Nesting
+from .offload import Abandoned, run_on_pool
+from .pool import Job, process_pool
 from .split import Split
-from .tokens import EngineToken
 
 
-def perform_run(
+def execute_run(
     machine: Machine, initial: Any, store: Store, cancel: CancellationToken | None
 ) -> Any:
     """Run the machine until an exit state and return that.
@@ -42,12 +42,14 @@ def perform_run(
     Where nothing can end the wait, or only what ends the task that this run is nested in, it
     stays on this thread. With a time limit or a token of its own it moves to a pool thread.
     """
-    ambient = ambient_token()
+    ambient = current_token_or_none()
     entry = machine.find(initial)
     assert entry is not None  # Workflow.validate_initial_state has looked
     run = _Run(machine, entry)
-    if machine.heard:  # in a context of its own, that observers may set what the tasks shall see
-        return copy_context().run(_run_told, run, store, cancel, ambient)
+    if (
+        machine.listeners
+    ):  # in a context of its own, that observers may set what the tasks shall see
+        return copy_context().run(_run_observed, run, store, cancel, ambient)
     return _run(run, store, cancel, ambient)
 
 
@@ -59,36 +61,37 @@ def _run(
     return _run_here(run, store, ambient)
 
 
-def _run_told(
+def _run_observed(
     run: _Run, store: Store, cancel: CancellationToken | None, ambient: CancellationToken | None
 ) -> Any:
     """The same, and its observers hear how it begins and ends."""
-    news = News(run.id, run.machine.heard)
+    events = RunEvents(run.id, run.machine.listeners)
     if run.machine.is_watched:
-        run.news = news
+        run.events = events
     try:
-        news.started(run.state)
+        events.started(run.state)
         final = _run(run, store, cancel, ambient)
-        news.finished(final, None)
+        events.finished(final, None)
     except BaseException as error:
-        news.finished(run.state, error)  # unless Ctrl-C came while that was told
+        events.finished(run.state, error)  # unless Ctrl-C came while that was told
         raise
     return final
 
 
-def perform_in_background(
+def submit_run(
     machine: Machine, initial: Any, store: Store, cancel: CancellationToken | None
 ) -> Future[Any]:
     """The same on a pool thread, detached from the task that asks for it, if there is one.
 
     That task may wait for it on a user's executor: then none of those is used.
     """
-    place = here()
+    nesting = Nesting.current()
     context = copy_context()
-    context.run(enter, Place(place.depth + 1, borrowed=place.borrowed), None)
-    pool = process_pool(place.depth + 1)
+    inside = Nesting(nesting.depth + 1, on_user_executor=nesting.on_user_executor)
+    context.run(inside.enter, None)
+    pool = process_pool(nesting.depth + 1)
     try:
-        return pool.submit(context.run, perform_run, machine, initial, store, cancel)
+        return pool.submit(context.run, execute_run, machine, initial, store, cancel)
     except RuntimeError as error:
         raise WorkflowError(
             f"state {show(initial)}: there is no thread for the run: {error}", state=initial
@@ -96,12 +99,12 @@ def perform_in_background(
 
 
 def _run_here(run: _Run, store: Store, ambient: CancellationToken | None) -> Any:
-    place = here()
-    if place.gate is not None:  # nested: what ends the outer task closes this run's store too
-        store, _ = fence(store, place.gate)
+    nesting = Nesting.current()
+    if nesting.gate is not None:  # nested: what ends the outer task closes this run's store too
+        store, _ = fence(store, nesting.gate)
     token = EngineToken() if ambient is None else EngineToken(ambient)
     context = copy_context()
-    context.run(enter, place, token)
+    context.run(nesting.enter, token)
     try:
         return context.run(run.walk, store, token)
     except Cancelled as signal:
@@ -123,8 +126,10 @@ def _run_away(
     parents = {token: None for token in (cancel, ambient) if token is not None}
     limit = run.machine.description.timeout
     try:
-        return away(run.walk, store, *parents, limit=limit, what="the run", leave=run.leave)
-    except Left as left:
+        return run_on_pool(
+            run.walk, store, *parents, limit=limit, what="the run", on_abandon=run.leave
+        )
+    except Abandoned as left:
         cause = _consequence(left.error)
         if left.timed_out:
             raise run.timed_out(limit) from cause
@@ -144,14 +149,14 @@ def _consequence(error: BaseException | None) -> BaseException | None:
 class _Run:
     """What happens once: one walk through the machine. Used by one thread at a time."""
 
-    __slots__ = ("_entry", "_error", "_id", "_store", "_token", "machine", "news")
+    __slots__ = ("_entry", "_error", "_id", "_store", "_token", "events", "machine")
 
     def __init__(self, machine: Machine, entry: Entry) -> None:
         self.machine = machine
         self._entry = entry  # where it is: read by whoever reports its end, on another thread
         self._error: CanoError | None = None  # what led to the error state that comes next
         self._id: str | None = None
-        self.news: News | None = None  # where its observers hear of its states and tasks
+        self.events: RunEvents | None = None  # where its observers hear of its states and tasks
 
     @property
     def state(self) -> Any:
@@ -201,20 +206,20 @@ class _Run:
 
     def _visit(self, entry: Entry) -> Any:
         """Perform a state that takes more than one call; return what says where to go."""
-        if self.news is not None:
-            self.news.entered(entry.state, self._error, is_exit=False)
-        news = self.news if self.machine.is_watched_closely else None
-        site = Site(self.id, entry.state, None, self._error, news)
+        if self.events is not None:
+            self.events.entered(entry.state, self._error, is_exit=False)
+        events = self.events if self.machine.is_watched_closely else None
+        site = Site(self.id, entry.state, None, self._error, events)
         what = entry.what
         if isinstance(what, SingleState):
-            return perform(what.task, self._store, self._token, site)
+            return execute(what.task, self._store, self._token, site)
         assert what is not None
         return self._split(what, site)
 
     def _arrive(self, exit_: Entry) -> Any:
         """Return the exit state."""
-        if self.news is not None:
-            self.news.entered(exit_.state, self._error, is_exit=True)
+        if self.events is not None:
+            self.events.entered(exit_.state, self._error, is_exit=True)
         return exit_.state
 
     def _split(self, what: SplitState, site: Site) -> Any:
@@ -223,7 +228,7 @@ class _Run:
         tasks = what.tasks if what.factory is None else listed(what.factory, store, token, site)
         split = Split(tasks, join, store, token, site, self.machine.description.executor, entered)
         try:
-            split.perform()
+            split.execute()
         except JoinError as error:
             if join.store_partial_results and error.result is not None:
                 _store_result(store, error.result)
@@ -262,12 +267,12 @@ class _Run:
         self._error = known
         return entry.on_error
 
-    def leave(self, errand: Errand, reason: str | None) -> None:
+    def leave(self, job: Job, reason: str | None) -> None:
         """Abandon the thread that walks."""
-        if self.news is None:
-            errand.abandon()
+        if self.events is None:
+            job.abandon()
         else:
-            self.news.leave(None, errand, reason)
+            self.events.leave(None, job, reason)
 
     def locate(self, error: CanoError) -> None:
         """Tell an error that came from nowhere in the machine where the run was."""

@@ -12,7 +12,7 @@ import time
 from types import FrameType
 from typing import NoReturn, TextIO
 
-from .._engine.pool import abandoned_tasks
+from .. import abandoned_tasks
 from .errors import BROKEN_PIPE
 from .signals import end
 

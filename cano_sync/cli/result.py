@@ -15,7 +15,7 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-from ..description import show
+from .._model.description import show
 from ..errors import CanoError, JoinError, describe
 from .errors import one_line
 from .states import name_of

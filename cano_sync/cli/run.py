@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..cancellation import CancellationToken
+from .._base.cancellation import CancellationToken
+from .._base.store import MemoryStore, Store
 from ..errors import (
     CanoError,
     ConfigurationError,
@@ -21,7 +22,6 @@ from ..errors import (
     WorkflowTimeoutError,
 )
 from ..observe import Recorder
-from ..store import MemoryStore, Store
 from ..workflow import Workflow
 from .errors import (
     CANCELLED,

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 
-from ..description import Description
+from .._model.description import Description
 from .errors import CommandError, near
 
 

@@ -11,9 +11,9 @@ from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
 
-from .._engine.pool import abandoned_tasks
-from ..cancellation import CancellationToken
-from ..duration import slice_of
+from .. import abandoned_tasks
+from .._base.cancellation import CancellationToken
+from .._base.waiting import wait_slice
 from ..observe.recording.words import plural
 from ..scheduler import FlowState, FlowStatus, Scheduler
 from .errors import FAILED, say
@@ -92,7 +92,7 @@ class _Clock:
     def join(self) -> None:
         """Wait for its end; a signal is handled meanwhile."""
         while self._thread.is_alive():
-            self._thread.join(slice_of(None))
+            self._thread.join(wait_slice(None))
 
 
 def _watched(scheduler: Scheduler, clock: _Clock, look: float | None) -> Sequence[FlowStatus]:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .._engine.pool import abandoned_tasks
+from .. import abandoned_tasks
+from .._model.hooks import Observer
 from ..errors import WorkflowCancelledError, describe
-from ..hooks import Observer
 from ..observe import Fate
 from .errors import one_line
 from .states import name_of

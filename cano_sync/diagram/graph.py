@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from ..description import Description, SingleState, SplitState
+from .._model.description import Description, SingleState, SplitState
 from ..errors import ConfigurationError
 from ..observe.recording.record import Fate, Record, Visit
 from ..observe.recording.recorder import Recorder

@@ -7,7 +7,7 @@ it is first asked for.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ..hooks import Observer
+from .._model.hooks import Observer
 from .logs import LoggingObserver
 from .recording import Attempt, Fate, JoinRecord, Note, Record, Recorder, Span, Visit
 from .scope import RunFilter

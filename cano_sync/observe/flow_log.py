@@ -7,9 +7,9 @@ __all__ = ("FlowLog",)
 import logging
 from typing import Any
 
-from ..description import show
+from .._model.description import show
+from .._model.hooks import Observer
 from ..errors import describe
-from ..hooks import Observer
 from .labels import flow_ending
 from .tracebacks import Tracebacks
 

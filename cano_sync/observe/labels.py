@@ -7,7 +7,7 @@ __all__ = ("ending", "flow_ending", "state_label", "workflow_label")
 from enum import Enum
 from typing import Any
 
-from ..cancellation import Cancelled
+from .._base.cancellation import Cancelled
 from ..errors import WorkflowCancelledError, WorkflowTimeoutError
 
 

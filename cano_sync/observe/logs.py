@@ -10,12 +10,12 @@ from logging import DEBUG, ERROR, INFO, WARNING
 from typing import Any
 from weakref import WeakValueDictionary
 
-from ..description import show
-from ..duration import Duration, seconds
+from .._base.durations import Duration, seconds
+from .._model.description import show
+from .._model.join import JoinConfig
+from .._model.outcome import SplitResult
+from .._model.strategy import Verdict
 from ..errors import ConfigurationError, RetryExhaustedError, describe
-from ..join import JoinConfig
-from ..outcome import SplitResult
-from ..strategy import Verdict
 from .absences import Absences
 from .flow_log import FlowLog
 from .labels import ending

@@ -8,7 +8,7 @@ import logging
 from contextvars import ContextVar
 from typing import Any
 
-from ..description import show
+from .._model.description import show
 
 
 class Scope:

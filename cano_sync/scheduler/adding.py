@@ -9,9 +9,9 @@ from datetime import tzinfo
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
-from ..duration import Duration
-from ..hooks import Observer
-from ..lazy import Lazy
+from .._base.durations import Duration
+from .._base.lazy import Lazy
+from .._model.hooks import Observer
 from ..workflow import Workflow
 from .dispatcher import Dispatcher
 from .flow import Flow

@@ -7,9 +7,9 @@ __all__ = ("Backoff",)
 import math
 from random import Random
 
-from ..duration import Duration, seconds
+from .._base.durations import Duration, seconds
+from .._base.value import Value
 from ..errors import ConfigurationError
-from ..value import Value
 
 
 class Backoff(Value):

@@ -11,15 +11,15 @@ from datetime import UTC, datetime, timedelta
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, Protocol, TypeAlias
 
-from ..callbacks import interruptible_wait
-from ..duration import Duration, seconds, slice_of
+from .._base.durations import Duration, seconds
+from .._base.waiting import interruptible_wait, wait_slice
 from ..errors import ConfigurationError
 
 Mailbox: TypeAlias = "SimpleQueue[None]"
 """What wakes a waiting scheduler. Its `put` is re-entrant: a signal handler may call it."""
 
 
-LOOK_UP = 1.0
+SIGNAL_CHECK = 1.0
 """Seconds after which who waits for a time of day looks whether the clock was set meanwhile."""
 
 
@@ -82,9 +82,9 @@ class SystemClock:
         """Block; on the main thread no longer than it takes to notice a signal."""
         left = alarm.left(Moment(self.monotonic(), self.wall()))
         if alarm.wall is not None and left is not None:
-            left = min(left, LOOK_UP)
+            left = min(left, SIGNAL_CHECK)
         with interruptible_wait(), suppress(Empty):
-            mailbox.get(timeout=slice_of(left))
+            mailbox.get(timeout=wait_slice(left))
 
 
 class HandClock:
@@ -154,7 +154,7 @@ class HandClock:
             self._waiting.append(mailbox)
         try:
             with interruptible_wait(), suppress(Empty):
-                mailbox.get(timeout=slice_of(None))
+                mailbox.get(timeout=wait_slice(None))
         finally:
             with self._lock:
                 self._waiting.remove(mailbox)

@@ -14,9 +14,9 @@ from queue import SimpleQueue
 from random import Random
 from typing import Any
 
-from .._engine.pool import Pool
-from ..ambient import ambient_token
-from ..callbacks import interruptible_wait
+from .._base.current import current_token_or_none
+from .._base.waiting import interruptible_wait
+from .._engine import Pool
 from ..errors import ConfigurationError, WorkflowError
 from .clock import Alarm, Clock, Mailbox, Moment
 from .flow import Flow
@@ -312,7 +312,7 @@ class Dispatcher:
 
     def check_outside(self, call: str) -> None:
         """Refuse what waits for all runs, on the thread of one of them, or in a task of one."""
-        token = ambient_token()
+        token = current_token_or_none()
         with self._lock:
             is_inside = any(run.holds(token) for run in self._running)
         if is_inside or threading.current_thread() in self._pool._threads:

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any, TypeAlias
 
+from .._model.hooks import Observer, listeners_of
 from ..errors import WorkflowError
-from ..hooks import Observer, heard_by
 from ..workflow import Workflow
 from .agenda import Entry
 from .clock import Moment
@@ -23,7 +23,7 @@ from .timetable import Timetable
 
 _log = logging.getLogger("cano_sync")
 
-News: TypeAlias = tuple[str, dict[str, Any]]
+RunEvents: TypeAlias = tuple[str, dict[str, Any]]
 """A hook, and what it is told."""
 
 
@@ -55,7 +55,7 @@ class Flow:
         self._initial_state = initial_state
         # Each observer once, though it may be attached to the scheduler and to the workflow.
         everybody = (*observers, *workflow.description.observers)
-        self._heard = heard_by({_identity(each): each for each in everybody}.values())
+        self._heard = listeners_of({_identity(each): each for each in everybody}.values())
 
         self.entry: Entry[Flow] | None = None  # in the agenda
         self.run: Run[Flow] | None = None  # under way
@@ -87,7 +87,7 @@ class Flow:
             return None
         return WorkflowError(f"the run came to {text}, which fail_on names", state=result)
 
-    def tell(self, *news: News) -> None:
+    def tell(self, *news: RunEvents) -> None:
         """Tell whoever listens, whatever they do.
 
         Raises:
@@ -168,7 +168,9 @@ class Flow:
         self._runs += 1
         self._last_start = now.wall
 
-    def ended(self, run: Run[Flow], now: Moment, result: Any, error: BaseException | None) -> News:
+    def ended(
+        self, run: Run[Flow], now: Moment, result: Any, error: BaseException | None
+    ) -> RunEvents:
         """The run that is under way is over; returns the news of it."""
         self.run = None
         self._last_duration = duration = now.monotonic - run.began
@@ -177,7 +179,7 @@ class Flow:
 
     def fared(
         self, now: Moment, error: BaseException | None, random: Random
-    ) -> tuple[bool, Iterable[News]]:
+    ) -> tuple[bool, Iterable[RunEvents]]:
         """Count how a run went; returns whether the next time is another now, and the news."""
         is_due_anew = self.entry is None
         if error is None:
@@ -297,7 +299,7 @@ class Flow:
         if not any(type(each) is kind for each in attached):
             self._workflow = self._workflow.with_observer(known)
             everybody = {_identity(each): each for each in (*told, *attached, known)}
-            self._heard = heard_by(everybody.values())
+            self._heard = listeners_of(everybody.values())
         return False  # its next time is the same
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import schedule
 
-from ..duration import seconds
+from .._base.durations import seconds
 from ..errors import ConfigurationError
 from .timetable import SHORTEST, Gaps, Grid, Timetable, interval_text, zone_text
 

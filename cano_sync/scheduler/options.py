@@ -18,13 +18,13 @@ from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypedDict, TypeVar
 
-from ..arguments import check_observer, check_run, is_collection
-from ..description import show
-from ..duration import Duration, seconds
+from .._base.durations import Duration, seconds
+from .._base.store import Store
+from .._base.value import Value
+from .._model.arguments import check_observer, check_run, is_collection
+from .._model.description import show
+from .._model.hooks import Observer
 from ..errors import ConfigurationError
-from ..hooks import Observer
-from ..store import Store
-from ..value import Value
 from ..workflow import Workflow
 from .backoff import Backoff
 from .timetable import SHORTEST

@@ -10,14 +10,12 @@ from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
-from .._engine.away import PATIENCE
-from .._engine.place import Place, enter, here
-from .._engine.pool import Errand, Pool
-from .._engine.tokens import EngineToken
-from ..callbacks import interruptible_wait
-from ..cancellation import CancellationToken, Cancelled
+from .._base.cancellation import CancellationToken, Cancelled
+from .._base.engine_token import EngineToken
+from .._base.fence import Gate
+from .._base.waiting import interruptible_wait
+from .._engine import WRITE_GRACE, Job, Nesting, Pool
 from ..errors import WorkflowCancelledError
-from ..fence import Gate
 
 
 class Doer(Protocol):
@@ -43,7 +41,15 @@ class Run(Generic[F]):
     """
 
     __slots__ = (
-        "_claim", "_errand", "_gate", "_token", "began", "flow", "future", "is_back", "is_over",
+        "_claim",
+        "_gate",
+        "_job",
+        "_token",
+        "began",
+        "flow",
+        "future",
+        "is_back",
+        "is_over",
     )  # fmt: skip
 
     def __init__(self, flow: F, began: float) -> None:
@@ -56,7 +62,7 @@ class Run(Generic[F]):
         self._claim = threading.Lock()  # who takes it, for good, does the run or calls it off
         self._token = EngineToken()
         self._gate = Gate()
-        self._errand: Errand | None = None
+        self._job: Job | None = None
 
     def begin(self, pool: Pool, end: End[F]) -> None:
         """Begin on a thread of the pool, detached from the task that asks for it, if there is one.
@@ -67,19 +73,19 @@ class Run(Generic[F]):
         Raises:
             RuntimeError: there is no thread, as at the interpreter's exit.
         """
-        place = here()
+        nesting = Nesting.current()
         context = copy_context()
-        inside = Place(place.depth, borrowed=place.borrowed, gate=self._gate)
-        context.run(enter, inside, self._token)
+        inside = Nesting(nesting.depth, on_user_executor=nesting.on_user_executor, gate=self._gate)
+        context.run(inside.enter, self._token)
 
-        def work(errand: Errand) -> None:
+        def work(job: Job) -> None:
             try:
                 context.run(self._perform, end)
             finally:
-                self._errand = None  # it holds this function, and so this run
+                self._job = None  # it holds this function, and so this run
 
-        self._errand = Errand(pool, work)
-        pool.start((self._errand,))
+        self._job = Job(pool, work)
+        pool.start((self._job,))
 
     def _perform(self, end: End[F]) -> None:
         if self.is_over or not self.claim():  # left behind, or called off, before it had a thread
@@ -90,7 +96,7 @@ class Run(Generic[F]):
             end(self, None, self.cancelled(signal.reason, signal.__cause__))
         except BaseException as error:  # once it is cancelled, an error is a consequence of that
             reason = self._token.reason
-            end(self, None, self.cancelled(reason, error) if self._token.is_told else error)
+            end(self, None, self.cancelled(reason, error) if self._token.cancel_called else error)
         else:
             end(self, result, None)
 
@@ -112,7 +118,7 @@ class Run(Generic[F]):
 
     def cancel(self, reason: str) -> None:
         """Tell its tasks to stop. `leave` it a moment later, if it is not over by then."""
-        self._token.cancel_apart(reason)
+        self._token.cancel_nowait(reason)
 
     def holds(self, token: CancellationToken | None) -> bool:
         """Whether what has this token as the current one is part of it: the run waits for it.
@@ -129,10 +135,10 @@ class Run(Generic[F]):
 
     def leave(self) -> None:
         """Wait for it no longer: close its store, and do without its thread."""
-        self._gate.close(PATIENCE)
-        errand = self._errand
-        if errand is not None:
-            errand.abandon()
+        self._gate.close(WRITE_GRACE)
+        job = self._job
+        if job is not None:
+            job.abandon()
 
     def cancelled(
         self, reason: str | None, cause: BaseException | None = None

@@ -11,9 +11,9 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from ..duration import Duration, limit
+from .._base.durations import Duration, limit
+from .._model.hooks import Observer
 from ..errors import ConfigurationError
-from ..hooks import Observer
 from .adding import Adding
 from .clock import Clock, HandClock, SystemClock
 from .dispatcher import Dispatcher

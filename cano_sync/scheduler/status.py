@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from ..value import Value
+from .._base.value import Value
 
 
 class FlowState(Enum):

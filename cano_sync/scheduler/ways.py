@@ -8,8 +8,9 @@ import threading
 from contextvars import copy_context
 from typing import Self
 
-from .._engine.pool import _DAEMONIC
-from ..duration import Duration, limit, seconds, slice_of
+from .._base.durations import Duration, limit, seconds
+from .._base.waiting import wait_slice
+from .._engine import DAEMON_THREADS
 from .clock import HandClock, Moment
 from .dispatcher import Dispatcher
 
@@ -28,7 +29,7 @@ class Background:
         self._error: BaseException | None = None
         context = copy_context()
         self._thread = threading.Thread(
-            target=context.run, args=(self._live,), name="cano-clock", daemon=_DAEMONIC
+            target=context.run, args=(self._live,), name="cano-clock", daemon=DAEMON_THREADS
         )
         try:
             self._thread.start()
@@ -63,7 +64,7 @@ class Background:
 
     def _join(self) -> None:
         while self._thread.is_alive():
-            self._thread.join(slice_of(None))
+            self._thread.join(wait_slice(None))
 
     def __enter__(self) -> Self:
         return self

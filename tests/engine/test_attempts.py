@@ -533,7 +533,7 @@ def test_a_sleep_of_ones_own_is_called_as_it_is_and_followed_by_a_look_at_the_to
 
 @pytest.mark.parametrize("config", [TaskConfig.with_fixed_retry(5, delay=0), retrying(5)])
 def test_an_error_after_the_cancellation_is_not_retried(config: TaskConfig) -> None:
-    """It is a consequence, not news: the run reports the cancellation."""
+    """It is a consequence, not events: the run reports the cancellation."""
     tries: list[int] = []
 
     def start(store: Store, cancel: CancellationToken) -> Any:

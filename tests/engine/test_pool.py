@@ -33,8 +33,8 @@ from cano_sync import (
     abandoned_tasks,
 )
 from cano_sync._engine import pool as pool_room
-from cano_sync._engine.place import here
-from cano_sync._engine.pool import Errand, Pool, occupancy, process_pool
+from cano_sync._engine.nesting import Nesting
+from cano_sync._engine.pool import Job, Pool, occupancy, process_pool
 from tests.conftest import Eventually
 
 SOON = 20.0
@@ -293,7 +293,7 @@ def test_an_executor_that_takes_no_more_seats_keeps_those_that_it_took() -> None
     one.thread.join(SOON)
 
 
-@pytest.mark.parametrize("odd", [ValueError("no more seats"), RuntimeError("no more seats")])
+@pytest.mark.parametrize("odd", [ValueError("no more workers"), RuntimeError("no more workers")])
 def test_whatever_an_executor_raises_names_the_state_and_the_executor(odd: Exception) -> None:
     class Odd(Executor):
         def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -303,7 +303,7 @@ def test_whatever_an_executor_raises_names_the_state_and_the_executor(odd: Excep
         of_branches(done).with_executor(Odd()).orchestrate(Step.START)
     assert caught.value.__cause__ is odd
     assert caught.value.state is Step.START
-    assert "no more seats" in str(caught.value)
+    assert "no more workers" in str(caught.value)
 
 
 @pytest.fixture
@@ -392,9 +392,9 @@ def test_each_depth_of_nested_splits_has_a_pool_of_its_own() -> None:
     assert depths == [depths[0], depths[0] + 1, depths[0] + 2]
 
 
-def test_outside_a_run_the_place_is_the_ground() -> None:
-    for place in (here(), contextvars.Context().run(here)):
-        assert (place.depth, place.borrowed, place.gate) == (0, False, None)
+def test_outside_a_run_nesting_is_at_depth_0() -> None:
+    for nesting in (Nesting.current(), contextvars.Context().run(Nesting.current)):
+        assert (nesting.depth, nesting.on_user_executor, nesting.gate) == (0, False, None)
 
 
 def test_a_pools_threads_are_daemons_and_its_creator_stays_what_it_was() -> None:
@@ -405,20 +405,20 @@ def test_a_pools_threads_are_daemons_and_its_creator_stays_what_it_was() -> None
     assert me.daemon is False
 
 
-def nothing(errand: Errand) -> None:
-    """The work of an errand."""
+def nothing(job: Job) -> None:
+    """The work of an job."""
 
 
 class Abandoned:
-    """A job that waits on a gate, as an errand of a pool of one thread."""
+    """A job that waits on a gate, as an job of a pool of one thread."""
 
     def __init__(self, pool: Pool, gate: threading.Event) -> None:
-        self.errand = Errand(pool, self.work)
+        self.job = Job(pool, self.work)
         self.running = threading.Event()
         self.gate = gate
-        self.future = pool.submit(self.errand.run)
+        self.future = pool.submit(self.job.run)
 
-    def work(self, errand: Errand) -> None:
+    def work(self, job: Job) -> None:
         self.running.set()
         self.gate.wait(SOON)
 
@@ -429,7 +429,7 @@ def test_a_pool_does_without_the_threads_of_abandoned_tasks(gate: threading.Even
         assert job.running.wait(SOON)
         waiting = pool.submit(lambda: "served")  # the only thread is taken
         assert abandoned_tasks() == 0
-        job.errand.abandon()
+        job.job.abandon()
         assert abandoned_tasks() == 1
         assert waiting.result(SOON) == "served"
         gate.set()
@@ -443,7 +443,7 @@ def test_a_pool_is_as_large_as_before_once_an_abandoned_task_has_returned(
     with Pool(1) as pool:
         job = Abandoned(pool, gate)
         assert job.running.wait(SOON)
-        job.errand.abandon()
+        job.job.abandon()
         assert pool._max_workers == 2
         gate.set()
         job.future.result(SOON)
@@ -452,19 +452,19 @@ def test_a_pool_is_as_large_as_before_once_an_abandoned_task_has_returned(
 
 def test_a_task_that_never_began_is_not_counted_as_abandoned() -> None:
     with Pool(1) as pool:
-        errand = Errand(pool, nothing)
-        errand.abandon()
+        job = Job(pool, nothing)
+        job.abandon()
         assert abandoned_tasks() == 0
-        pool.submit(errand.run).result(SOON)
+        pool.submit(job.run).result(SOON)
         assert abandoned_tasks() == 0
         assert pool._max_workers == 1
 
 
 def test_a_task_that_has_ended_is_not_counted_as_abandoned() -> None:
     with Pool(1) as pool:
-        errand = Errand(pool, nothing)
-        pool.submit(errand.run).result(SOON)
-        errand.abandon()
+        job = Job(pool, nothing)
+        pool.submit(job.run).result(SOON)
+        job.abandon()
         assert abandoned_tasks() == 0
         assert pool._max_workers == 1
 
@@ -473,12 +473,12 @@ def test_an_abandoned_task_on_a_users_executor_is_counted_too() -> None:
     """Its thread is the user's affair: only the count is ours."""
     counts: list[int] = []
 
-    def work(errand: Errand) -> None:
-        errand.abandon()
+    def work(job: Job) -> None:
+        job.abandon()
         counts.append(abandoned_tasks())
 
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(Errand(None, work).run).result(SOON)
+        pool.submit(Job(None, work).run).result(SOON)
     assert counts == [1]
     assert abandoned_tasks() == 0
 

@@ -156,7 +156,7 @@ class Play:
         self.doors[index].set()
         self.verdicts.append(self.answers.get(timeout=SOON))
 
-    def perform(self, script: str) -> SplitResult:
+    def execute(self, script: str) -> SplitResult:
         """Land as scripted. Until the last one, the strategy must have waited."""
         for word in script.split():
             assert self.verdicts[-1] is Verdict.WAIT
@@ -214,7 +214,7 @@ def test_a_strategy_decides_at_the_landing_that_makes_it_certain(
 ) -> None:
     """And those that have not ended by then are cancelled."""
     play = Play(strategy, count, **join)
-    result = play.perform(script)
+    result = play.execute(script)
     assert play.end is (Step.JOINED if proceeds else Step.MENDED)
     assert play.verdicts[-1] is (Verdict.PROCEED if proceeds else Verdict.FAIL)
     landed = {int(word[1:]): word[0] for word in script.split()}
@@ -407,7 +407,7 @@ def test_all_that_fails_fast_takes_an_empty_list_too() -> None:
 
 def test_collect_puts_the_successes_values_in_task_order() -> None:
     play = Play(JoinStrategy.quorum(2), 3, collect="values")
-    play.perform("s2 e1 s0")
+    play.execute("s2 e1 s0")
     assert play.store.get("values") == ["value 0", "value 2"]
 
 

@@ -30,7 +30,7 @@ from cano_sync import (
     abandoned_tasks,
     cancellation,
 )
-from cano_sync._engine import away as away_room
+from cano_sync._engine import offload as offload_room
 
 SOON = 20.0
 """Seconds after which a test gives up on what should take milliseconds."""
@@ -183,7 +183,7 @@ PLACES: dict[str, Callable[[Deaf], Workflow[Any]]] = {
         [nested(one(nested(split([deaf]).with_timeout(60)), LIMITED).with_timeout(60))]
     ),
 }
-everywhere = pytest.mark.parametrize("place", PLACES)
+everywhere = pytest.mark.parametrize("nesting", PLACES)
 in_any_manner = pytest.mark.parametrize(
     "manner", ["blocked", "swallowing_errors", "swallowing_everything"]
 )
@@ -200,8 +200,8 @@ def ended(call: Callable[[], object]) -> float:
 
 
 @everywhere
-def test_a_workflows_deadline_is_kept(place: str, deaf: Deaf) -> None:
-    workflow = PLACES[place](deaf).with_timeout(LIMIT)
+def test_a_workflows_deadline_is_kept(nesting: str, deaf: Deaf) -> None:
+    workflow = PLACES[nesting](deaf).with_timeout(LIMIT)
     started = time.monotonic()
     with pytest.raises(WorkflowTimeoutError):
         workflow.orchestrate(Step.START)
@@ -209,8 +209,8 @@ def test_a_workflows_deadline_is_kept(place: str, deaf: Deaf) -> None:
 
 
 @everywhere
-def test_a_tokens_deadline_is_kept(place: str, deaf: Deaf) -> None:
-    workflow = PLACES[place](deaf)
+def test_a_tokens_deadline_is_kept(nesting: str, deaf: Deaf) -> None:
+    workflow = PLACES[nesting](deaf)
     started = time.monotonic()
     with pytest.raises(WorkflowCancelledError):
         workflow.orchestrate(Step.START, cancel=CancellationToken(timeout=LIMIT))
@@ -266,8 +266,8 @@ def test_a_verdict_does_not_wait_for_deaf_branches(
 
 
 @everywhere
-def test_a_cancellation_is_kept(place: str, deaf: Deaf, elsewhere: ThreadPoolExecutor) -> None:
-    workflow, token = PLACES[place](deaf), CancellationToken()
+def test_a_cancellation_is_kept(nesting: str, deaf: Deaf, elsewhere: ThreadPoolExecutor) -> None:
+    workflow, token = PLACES[nesting](deaf), CancellationToken()
     run = elsewhere.submit(workflow.orchestrate, Step.START, cancel=token)
     assert deaf.begun.wait(SOON)
     cancelled = time.monotonic()
@@ -530,7 +530,7 @@ def test_a_deadline_is_kept_though_no_thread_can_be_started(
         workflow.orchestrate(Step.START)
 
 
-# What comes after a cancellation is a consequence, not news.
+# What comes after a cancellation is a consequence, not events.
 
 
 class Closed(Exception):
@@ -545,7 +545,7 @@ def closed(store: Store, cancel: CancellationToken) -> Step:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cancelled task is given the time to say how it ended."""
-    monkeypatch.setattr(away_room, "GRACE", SOON)
+    monkeypatch.setattr(offload_room, "LAST_WORD_GRACE", SOON)
 
 
 @pytest.mark.usefixtures("patient")

@@ -20,7 +20,7 @@ from cano_sync import (
     TaskContext,
     Workflow,
 )
-from cano_sync._engine import away as away_room
+from cano_sync._engine import offload as offload_room
 
 SOON = 20.0
 """Seconds after which a test gives up on what should take milliseconds."""
@@ -82,13 +82,13 @@ def where() -> Where:
 def hops(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The depths at which runs and attempts have asked for a thread."""
     asked: list[int] = []
-    real: Callable[[int], Executor] = away_room.process_pool
+    real: Callable[[int], Executor] = offload_room.process_pool
 
     def spy(depth: int) -> Executor:
         asked.append(depth)
         return real(depth)
 
-    monkeypatch.setattr(away_room, "process_pool", spy)
+    monkeypatch.setattr(offload_room, "process_pool", spy)
     return asked
 
 

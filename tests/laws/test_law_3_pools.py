@@ -262,7 +262,18 @@ def test_no_thread_is_made_before_it_is_needed(run_script: RunScript) -> None:
         count("away")
         """
     )
-    assert said.split() == ["imported", "0", "plain", "0", "split", "3", "again", "3", "away", "3"]
+    assert said.split() == [
+        "imported",
+        "0",
+        "plain",
+        "0",
+        "split",
+        "3",
+        "again",
+        "3",
+        "away",
+        "3",
+    ]
 
 
 # Forks.

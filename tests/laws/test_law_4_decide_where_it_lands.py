@@ -20,7 +20,7 @@ from cano_sync import (
     Workflow,
     WorkflowCancelledError,
 )
-from cano_sync._engine import away as away_room
+from cano_sync._engine import offload as offload_room
 
 SOON = 20.0
 """Seconds after which a test gives up on what should take milliseconds."""
@@ -32,7 +32,7 @@ class Step(Enum):
 
 
 class Spy:
-    """In place of `concurrent.futures.wait`: how many things were waited for, and how often."""
+    """In nesting of `concurrent.futures.wait`: how many things were waited for, and how often."""
 
     def __init__(self, real: Callable[..., Any]) -> None:
         self.real = real
@@ -47,8 +47,8 @@ class Spy:
 
 @pytest.fixture
 def wait(monkeypatch: pytest.MonkeyPatch) -> Spy:
-    spy = Spy(away_room.wait)
-    monkeypatch.setattr(away_room, "wait", spy)
+    spy = Spy(offload_room.wait)
+    monkeypatch.setattr(offload_room, "wait", spy)
     return spy
 
 

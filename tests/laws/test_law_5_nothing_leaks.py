@@ -22,7 +22,7 @@ from cano_sync import (
     Workflow,
 )
 from cano_sync import task as task_with
-from cano_sync._engine import away as away_room
+from cano_sync._engine import offload as offload_room
 from cano_sync._engine import split as split_room
 from tests.backends import Plain
 
@@ -454,8 +454,8 @@ def test_the_join_waits_a_moment_for_a_write_that_a_backend_is_busy_with(
     how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that the join state finds it. (It is five milliseconds; here we have patience.)"""
-    monkeypatch.setattr(split_room, "PATIENCE", SOON)
-    monkeypatch.setattr(away_room, "PATIENCE", SOON)
+    monkeypatch.setattr(split_room, "WRITE_GRACE", SOON)
+    monkeypatch.setattr(offload_room, "WRITE_GRACE", SOON)
     store, seen = Slow(), []
     branch = put_slowly
     if how != "a branch":

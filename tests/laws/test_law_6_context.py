@@ -148,7 +148,7 @@ PLACES: dict[str, Callable[[Work], Workflow[Any]]] = {
         [nested(one(nested(split([work]).with_timeout(60)), LIMITED))]
     ),
 }
-everywhere = pytest.mark.parametrize("place", PLACES)
+everywhere = pytest.mark.parametrize("nesting", PLACES)
 
 
 def here(workflow: Workflow[Any]) -> None:
@@ -178,9 +178,9 @@ anyhow = pytest.mark.parametrize("run", RUNS, ids=[run.__name__ for run in RUNS]
 
 @anyhow
 @everywhere
-def test_the_callers_context_is_there(place: str, run: Callable[[Workflow[Any]], None]) -> None:
+def test_the_callers_context_is_there(nesting: str, run: Callable[[Workflow[Any]], None]) -> None:
     seen: list[str] = []
-    workflow = PLACES[place](lambda: seen.append(request.get()))
+    workflow = PLACES[nesting](lambda: seen.append(request.get()))
     with handling("mine"):
         run(workflow)
     assert seen == ["mine"]
@@ -189,9 +189,9 @@ def test_the_callers_context_is_there(place: str, run: Callable[[Workflow[Any]],
 @anyhow
 @everywhere
 def test_a_tasks_change_does_not_reach_the_caller(
-    place: str, run: Callable[[Workflow[Any]], None]
+    nesting: str, run: Callable[[Workflow[Any]], None]
 ) -> None:
-    workflow = PLACES[place](lambda: request.set("changed"))
+    workflow = PLACES[nesting](lambda: request.set("changed"))
     with handling("mine"):
         run(workflow)
         assert request.get() == "mine"
@@ -281,23 +281,23 @@ def test_the_current_token_far_below_is_the_one_that_the_task_takes(
 
 
 @everywhere
-def test_the_current_token_hears_of_the_runs_cancellation(place: str) -> None:
-    begun, heard = threading.Event(), threading.Event()
+def test_the_current_token_hears_of_the_runs_cancellation(nesting: str) -> None:
+    begun, listeners = threading.Event(), threading.Event()
 
     def work() -> None:
         begun.set()
         try:
             far_below().sleep(SOON)
         except Cancelled:
-            heard.set()
+            listeners.set()
             raise
 
     token = CancellationToken()
-    run = PLACES[place](work).submit(Step.START, cancel=token)
+    run = PLACES[nesting](work).submit(Step.START, cancel=token)
     assert begun.wait(SOON)
     token.cancel()
     assert isinstance(run.exception(SOON), WorkflowCancelledError)
-    assert heard.wait(SOON)
+    assert listeners.wait(SOON)
 
 
 @anyhow

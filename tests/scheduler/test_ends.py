@@ -23,7 +23,7 @@ from cano_sync import (
     WorkflowCancelledError,
     abandoned_tasks,
 )
-from cano_sync.hooks import Observer
+from cano_sync._model.hooks import Observer
 from cano_sync.scheduler import Backoff, Scheduler, SystemClock
 from tests.conftest import Eventually
 from tests.scheduler.conftest import Fails, Held, one

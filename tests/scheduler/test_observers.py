@@ -17,7 +17,7 @@ from cano_sync import (
     current_token,
 )
 from cano_sync._engine.pool import Pool
-from cano_sync.hooks import Observer
+from cano_sync._model.hooks import Observer
 from cano_sync.scheduler import Backoff, HandClock, Scheduler
 from tests.conftest import Eventually
 from tests.observing import Notes

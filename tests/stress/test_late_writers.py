@@ -30,8 +30,8 @@ from cano_sync import (
     Workflow,
     abandoned_tasks,
 )
-from cano_sync import fence as fence_room
-from cano_sync._engine import away as away_room
+from cano_sync._base import fence as fence_room
+from cano_sync._engine import offload as offload_room
 from cano_sync._engine import split as split_room
 from tests.backends import Plain
 
@@ -256,8 +256,8 @@ def test_no_write_is_seen_after(what: str) -> None:
 
 def test_no_write_of_a_users_backend_is_seen_after_a_join(monkeypatch: pytest.MonkeyPatch) -> None:
     """The join waits a moment for a write under way; here that moment is as long as it takes."""
-    monkeypatch.setattr(split_room, "PATIENCE", SOON)
-    monkeypatch.setattr(away_room, "PATIENCE", SOON)
+    monkeypatch.setattr(split_room, "WRITE_GRACE", SOON)
+    monkeypatch.setattr(offload_room, "WRITE_GRACE", SOON)
     refused, prey = hunts(join, 400, Plain)
     assert prey == 0
     assert refused > 100

@@ -25,7 +25,7 @@ from cano_sync import (
     WorkflowCancelledError,
     abandoned_tasks,
 )
-from cano_sync.hooks import Observer
+from cano_sync._model.hooks import Observer
 from cano_sync.scheduler import Backoff, FlowState, Scheduler
 
 SEED = 20_261

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...join import JoinConfig
-from ...strategy import Verdict
+from ..._model.join import JoinConfig
+from ..._model.strategy import Verdict
 from .record import Attempt, Fate, JoinRecord, Span, Visit
 
 

@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from ..._model.join import JoinConfig
+from ..._model.outcome import Outcome
+from ..._model.strategy import Verdict
 from ...errors import WorkflowCancelledError
-from ...join import JoinConfig
-from ...outcome import Outcome
-from ...strategy import Verdict
 from .draft import TaskDraft, TrialDraft, VisitDraft
 from .record import Fate, Record
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from ...join import JoinConfig
-from ...strategy import Verdict
+from ..._model.join import JoinConfig
+from ..._model.strategy import Verdict
 
 
 class Fate(Enum):

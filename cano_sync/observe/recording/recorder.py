@@ -10,9 +10,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ...duration import Duration, seconds, slice_of
+from ..._base.durations import Duration, seconds
+from ..._base.waiting import wait_slice
+from ..._model.hooks import Observer
 from ...errors import ConfigurationError
-from ...hooks import Observer
 from .export import to_dict
 from .history import Event, history
 from .page import page
@@ -149,7 +150,7 @@ class Recorder(Observer):
                 left = limit - time.monotonic()
                 if left <= 0:
                     return False
-                self._back.wait(slice_of(left))
+                self._back.wait(wait_slice(left))
             return True
 
     # The hooks: see `Observer`.

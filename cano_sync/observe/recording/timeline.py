@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TypeAlias
 
+from ..._base.lazy import Lazy
 from ...errors import ConfigurationError, root_of
-from ...lazy import Lazy
 from .record import Fate, Record
 from .remarks import Note, check_note
 from .rows import Look, Piece, Row, rows_of

@@ -16,7 +16,8 @@ from opentelemetry.metrics import (
 )
 
 # How many threads of the process's pools are at work: nobody but the engine knows.
-from ..._engine.pool import abandoned_tasks, occupancy
+from ... import abandoned_tasks
+from ..._engine import occupancy
 from ..labels import state_label
 
 BUCKETS = (

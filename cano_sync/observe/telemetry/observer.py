@@ -10,11 +10,11 @@ from typing import Any
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
+from ..._model.hooks import Observer
+from ..._model.join import JoinConfig
+from ..._model.outcome import SplitResult
+from ..._model.strategy import Verdict
 from ...errors import ConfigurationError
-from ...hooks import Observer
-from ...join import JoinConfig
-from ...outcome import SplitResult
-from ...strategy import Verdict
 from ..labels import ending, flow_ending, workflow_label
 from .metrics import Metrics
 from .tracing import Tracing

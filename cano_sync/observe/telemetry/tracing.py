@@ -12,10 +12,10 @@ from weakref import WeakValueDictionary
 from opentelemetry.trace import Link, Span, TracerProvider, get_tracer, set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
+from ..._model.join import JoinConfig
+from ..._model.outcome import SplitResult
+from ..._model.strategy import Verdict
 from ...errors import describe
-from ...join import JoinConfig
-from ...outcome import SplitResult
-from ...strategy import Verdict
 from ..labels import ending, state_label
 from .spans import OpenSpan, record_failure
 

@@ -28,7 +28,7 @@ from cano_sync import (
     WorkflowTimeoutError,
     task,
 )
-from cano_sync.hooks import HOOKS, overridden
+from cano_sync._model.hooks import HOOKS, overridden
 from cano_sync.observe import Fate, Record, Recorder
 from cano_sync.observe.recording import recorder as room
 

@@ -1,0 +1,258 @@
+"""What builder methods and runs are given, checked and made ready, before anything happens."""
+
+from __future__ import annotations
+
+__all__ = (
+    "bound",
+    "check_executor",
+    "check_exit",
+    "check_free",
+    "check_initial",
+    "check_observer",
+    "check_open",
+    "check_run",
+    "is_collection",
+    "split_state",
+)
+
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import suppress
+from enum import Enum
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+from .._base.cancellation import CancellationToken
+from .._base.lazy import Lazy
+from .._base.store import MemoryStore
+from ..errors import ConfigurationError
+from .config import TaskConfig
+from .description import Description, SplitState, show
+from .hooks import HOOKS, Observer, overridden
+from .join import JoinConfig
+from .task import BoundTask, bind
+
+if TYPE_CHECKING:
+    import difflib
+    import inspect
+else:
+    difflib = Lazy("difflib")
+    inspect = Lazy("inspect")
+
+
+def bound(
+    state: Any,
+    task: Any,
+    config: TaskConfig | None = None,
+    *,
+    generator: bool = False,
+    branch: bool = False,
+) -> BoundTask:
+    """Bind a task; its errors say for which state."""
+    try:
+        return bind(task, config, generator=generator, branch=branch)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"state {show(state)}: {error}", state=state, task=error.task
+        ) from None
+
+
+def split_state(state: Any, tasks: Any, join: Any) -> SplitState:
+    """What `register_split` was given, checked and bound."""
+    where = f"state {show(state)}: "
+    if not isinstance(join, JoinConfig):
+        raise ConfigurationError(
+            f"{where}register_split() needs a JoinConfig, not {join!r}; such as "
+            "JoinConfig(JoinStrategy.ALL, next_state)",
+            state=state,
+        )
+    if callable(tasks):
+        return SplitState(join, factory=bound(state, tasks, generator=True, branch=True))
+    if not isinstance(tasks, Iterable) or isinstance(tasks, str | bytes):
+        raise ConfigurationError(
+            f"{where}register_split() takes a list of tasks, or a callable (store) -> list of "
+            f"tasks, not {tasks!r}",
+            state=state,
+        )
+    branches = tuple(bound(state, task, branch=True) for task in tasks)
+    problem = join.effective.problem_with(total=len(branches), timeout=join.timeout)
+    if problem is not None:
+        raise ConfigurationError(where + problem, state=state)
+    return SplitState(join, tasks=branches)
+
+
+def check_free(description: Description, state: Any) -> None:
+    """A state can get a task: it has none, and is no exit."""
+    _check_state(state)
+    if state in description.states:
+        raise ConfigurationError(
+            f"state {show(state)} has a task already; a state is registered once", state=state
+        )
+    if state in description.exits:
+        raise ConfigurationError(_torn(state), state=state)
+
+
+def check_exit(description: Description, state: Any) -> None:
+    """A state can be an exit: it has no task."""
+    _check_state(state)
+    if state in description.states:
+        raise ConfigurationError(_torn(state), state=state)
+
+
+def _check_state(state: Any) -> None:
+    if state is None:
+        raise ConfigurationError("None cannot be a state: it is what a task without a return gives")
+    if not _hashable(state):
+        raise ConfigurationError(
+            f"{state!r} of type {type(state).__name__} cannot be a state: it cannot be hashed; "
+            "use an enum member, a string or a tuple",
+            state=state,
+        )
+
+
+def _hashable(value: Any) -> bool:
+    if not isinstance(value, Hashable):
+        return False
+    try:
+        hash(value)
+    except TypeError:  # a tuple with a list in it
+        return False
+    return True
+
+
+def _torn(state: Any) -> str:
+    return (
+        f"state {show(state)} cannot both have a task and be an exit: a run that came there would "
+        "not know whether to end; use two states"
+    )
+
+
+def is_collection(value: Any) -> bool:
+    """Whether it is several states rather than one."""
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes | Enum)
+
+
+def check_observer(observer: Any, where: str = "with_observer()") -> None:
+    """An observer that hears something, and whose hooks take all that they are told."""
+    if isinstance(observer, type):
+        raise ConfigurationError(
+            f"{where}: {observer.__qualname__} is a class; give an object of it: "
+            f"{observer.__qualname__}(...)"
+        )
+    if not isinstance(observer, Observer):
+        raise ConfigurationError(
+            f"{where}: {observer!r} of type {type(observer).__name__} is no observer; "
+            "derive its class from cano_sync.observe.Observer"
+        )
+    name = type(observer).__qualname__
+    hooks = overridden(observer)
+    for wrong, hook in _misspelt_hooks(observer, hooks):
+        raise ConfigurationError(
+            f"{where}: {name}.{wrong}() is no hook, and would never be called; did you mean "
+            f"{hook}()? If it is a helper of yours, begin its name with an underscore"
+        )
+    if not hooks and type(observer) is not Observer:
+        raise ConfigurationError(
+            f"{where}: {name} overrides no hook, so it would hear nothing; there are "
+            f"{', '.join(HOOKS)}"
+        )
+    for hook in hooks:
+        told = inspect.signature(getattr(Observer(), hook)).parameters
+        try:
+            inspect.signature(getattr(observer, hook)).bind(**dict.fromkeys(told))
+        except TypeError as error:
+            raise ConfigurationError(
+                f"{where}: {name}.{hook}() does not take what it is told ({error}); it is "
+                f"called with {', '.join(told)} by name: take those you need, and end with **_"
+            ) from None
+
+
+def _misspelt_hooks(observer: Observer, hooks: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The methods that were meant to be hooks, with the hooks that they were meant to be.
+
+    A helper may have any name: one is taken for a hook only where its name is nearly one that the
+    observer does not have, and it takes all that this hook is told.
+    """
+    free = {_squeezed(hook): hook for hook in HOOKS if hook not in hooks}
+    kinds = reversed(type(observer).__mro__)
+    own = {name: thing for kind in kinds for name, thing in vars(kind).items()}
+    for name, thing in own.items():
+        if name.startswith("_") or name in HOOKS or not isinstance(thing, FunctionType):
+            continue
+        for near in difflib.get_close_matches(_squeezed(name), free, n=1, cutoff=0.86):
+            told = inspect.signature(getattr(Observer, free[near])).parameters
+            with suppress(TypeError):
+                inspect.signature(thing).bind(observer, **dict.fromkeys([*told][1:]))
+                yield name, free[near]
+
+
+def _squeezed(name: str) -> str:
+    """A hook's name as it is said: other libraries would write `onRunStarted`."""
+    return name.lower().replace("_", "").removeprefix("on")
+
+
+def check_executor(executor: Any) -> None:
+    """An executor that branches can run on, or None."""
+    problem = None
+    if executor is None:
+        return
+    if not isinstance(executor, Executor):
+        problem = "is no concurrent.futures.Executor; such as ThreadPoolExecutor(8)"
+    elif any(base.__name__ == "ProcessPoolExecutor" for base in type(executor).__mro__):
+        # By name: importing the class would load multiprocessing with every import of ours.
+        problem = "runs in other processes, where no store can be shared; use threads"
+    if problem is not None:
+        raise ConfigurationError(f"with_executor(): {executor!r} {problem}")
+    check_open(executor)
+
+
+def check_open(executor: Executor | None) -> None:
+    """An executor that is not shut down, as far as it can be known, or None."""
+    if executor is not None and getattr(executor, "_shutdown", False):
+        raise ConfigurationError(
+            f"with_executor(): {executor!r} is shut down; give one that is open, and keep it open "
+            "while runs last"
+        )
+
+
+_STORE_METHODS = (
+    "get", "put", "append", "update", "remove", "contains_key", "keys", "clear", "snapshot",
+)  # fmt: skip
+
+
+def check_run(store: Any, cancel: Any) -> None:
+    """The store and the token that a run was given."""
+    if cancel is not None and not isinstance(cancel, CancellationToken):
+        raise ConfigurationError(f"cancel must be a CancellationToken, not {cancel!r}")
+    if store is None or type(store) is MemoryStore:
+        return
+    if isinstance(store, type):
+        raise ConfigurationError(
+            f"{store.__qualname__} is a class, not a store; give an object: {store.__qualname__}()"
+        )
+    missing = [name for name in _STORE_METHODS if not callable(getattr(store, name, None))]
+    if isinstance(store, dict):
+        raise ConfigurationError(
+            "a dict is not a store, for no lock protects it; give MemoryStore(the_dict), which "
+            "begins with a copy of it"
+        )
+    if missing:
+        raise ConfigurationError(
+            f"{store!r} of type {type(store).__name__} is not a store: it has no "
+            f"{', '.join(missing)}; derive from cano_sync.Store, or give a MemoryStore"
+        )
+
+
+def check_initial(description: Description, state: Any) -> None:
+    """A state in which a run can begin."""
+    if not description.knows(state):
+        known = [*description.states, *description.exits]
+        # The name of a member, as it is typed on a command line or comes out of a file.
+        meant = [each for each in known if isinstance(each, Enum) and each.name == state]
+        mend = f"the states are {', '.join(map(show, known)) or 'none'}"
+        if meant:
+            mend = f"that is the name of the state {show(meant[0])}: give the state itself"
+        raise ConfigurationError(
+            f"a run cannot begin in {show(state)}, which has neither a task nor is an exit; {mend}",
+            state=state,
+        )

@@ -1,0 +1,93 @@
+"""`TaskConfig`: how often a task is tried, and for how long."""
+
+from __future__ import annotations
+
+__all__ = ("TaskConfig",)
+
+from typing import TYPE_CHECKING
+
+from .._base.durations import Duration, limit, seconds
+from .._base.lazy import Lazy
+from .._base.value import Value
+
+if TYPE_CHECKING:
+    import tenacity
+
+    from . import retry as retries_room
+else:
+    # It brings tenacity along: a third of what importing this library would cost.
+    retries_room = Lazy(".retry", __package__)
+
+
+class TaskConfig(Value):
+    """How a task is tried. Immutable; one object may serve any number of tasks.
+
+    Args:
+        retry: a `tenacity.Retrying`, whose `stop`, `wait`, `retry` and callbacks are honoured;
+            None to run once.
+        attempt_timeout: seconds (or a `timedelta`) for each attempt; None for no limit. An
+            attempt that takes longer is abandoned and counts as failed.
+
+    Raises:
+        ConfigurationError: a setting is impossible.
+
+    >>> TaskConfig.with_fixed_retry(3, delay=0.5).with_attempt_timeout(2).attempt_timeout
+    2.0
+    """
+
+    __slots__ = ("retry", "attempt_timeout")  # noqa: RUF023
+
+    retry: tenacity.BaseRetrying | None
+    attempt_timeout: float | None
+
+    def __init__(
+        self,
+        retry: tenacity.BaseRetrying | None = None,
+        *,
+        attempt_timeout: Duration | None = None,
+    ) -> None:
+        if retry is not None:
+            retries_room.check_retry(retry)
+        length = limit(attempt_timeout, "attempt_timeout")
+        self._fill(retry, length)
+
+    @property
+    def is_minimal(self) -> bool:
+        """Whether the task simply runs, once and without a limit."""
+        return self.retry is None and self.attempt_timeout is None
+
+    @classmethod
+    def minimal(cls) -> TaskConfig:
+        """Runs once, without a time limit: what a task without a config gets."""
+        return cls()
+
+    @classmethod
+    def with_fixed_retry(cls, retries: int, delay: Duration) -> TaskConfig:
+        """Try again up to `retries` times after the first attempt, `delay` seconds apart."""
+        return cls(retries_room.fixed(retries, seconds(delay, "delay")))
+
+    @classmethod
+    def with_exponential_retry(
+        cls,
+        retries: int,
+        base_delay: Duration = 0.1,
+        multiplier: float = 2.0,
+        max_delay: Duration = 30.0,
+        jitter: float = 0.1,
+    ) -> TaskConfig:
+        """Try again up to `retries` times, waiting longer each time.
+
+        Args:
+            retries: attempts after the first.
+            base_delay: seconds before the second attempt.
+            multiplier: how many times longer each delay is than the one before, 1 or more.
+            max_delay: seconds that no delay exceeds, before the jitter.
+            jitter: the share of the delay, 0 to 1, by which it varies at random up or down,
+                so that many clients do not come back all at once.
+        """
+        base, longest = seconds(base_delay, "base_delay"), seconds(max_delay, "max_delay")
+        return cls(retries_room.exponential(retries, base, multiplier, longest, jitter))
+
+    def with_attempt_timeout(self, timeout: Duration | None) -> TaskConfig:
+        """The same with another limit for each attempt, in seconds; None for none."""
+        return self.replace(attempt_timeout=timeout)

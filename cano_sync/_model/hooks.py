@@ -1,0 +1,235 @@
+"""What an observer can hear of, and who hears it."""
+
+from __future__ import annotations
+
+__all__ = ("HOOKS", "Listeners", "Observer", "listeners_of", "overridden")
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+from .join import JoinConfig
+from .outcome import Outcome, SplitResult
+from .strategy import Verdict
+
+
+class Observer:
+    """Base class of observers: override the hooks that you want to hear.
+
+    Attach one by `workflow.with_observer(observer)`, as many as you like. One object hears all
+    runs of its workflows, from several threads at once: keep what you keep by `run_id`, and under
+    a lock if it is more than one step.
+
+    All arguments come by name. Take those that you need, and end with `**_`: a hook may tell more
+    in a later version. Every hook gets `run_id`; durations are seconds.
+
+    - **A run is told in order.** `run_started` is first, `run_finished` last. In between come, for
+      each state, `state_entered` and `state_left`; for each task that was started exactly one of
+      `task_succeeded`, `task_failed` and `task_cancelled`. Only of a thread that was left behind,
+      one thing may still be listeners after `run_finished`: `task_abandoned`, `task_returned`, or a
+      hook that was already on its way there.
+    - **Threads.** The run's hooks come on the thread that called `orchestrate` (of `submit`: on a
+      thread of the pool), those of states, splits and single tasks on the run's own thread, which
+      is the same unless there is a time limit or a token; those of a branch on the branch's
+      thread. What is left behind is told by who leaves it. A hook that blocks holds up that
+      thread, and with it the run's promises about time.
+    - **Context.** A hook is called in the `contextvars` context of what it tells about: what
+      `run_started` sets, all tasks of the run see; what `task_started` or `attempt_started` sets,
+      the task sees; nobody outside sees either.
+    - **A hook can hurt nobody.** One that raises is logged once (logger `cano_sync`), and its
+      observer hears no more of that run.
+
+    >>> from cano_sync import Workflow
+    >>> class Path(Observer):
+    ...     def state_entered(self, *, state: object, **_: object) -> None:
+    ...         print("->", state)
+    >>> workflow = Workflow().register("START", lambda: "END").add_exit_state("END")
+    >>> workflow.with_observer(Path()).orchestrate("START")
+    -> START
+    -> END
+    'END'
+    """
+
+    # A run.
+
+    def run_started(self, *, run_id: str, state: Any) -> None:
+        """A run begins, in this state."""
+
+    def run_cancelled(self, *, run_id: str, state: Any, reason: str | None) -> None:
+        """The run was cancelled in this state, or interrupted by Ctrl-C; it finishes next."""
+
+    def run_finished(
+        self, *, run_id: str, state: Any, duration: float, error: BaseException | None
+    ) -> None:
+        """The run is over: in this exit state, or in this state with an error."""
+
+    # A state.
+
+    def state_entered(self, *, run_id: str, state: Any, is_exit: bool) -> None:
+        """The machine is in this state now. An exit state is entered, and never left."""
+
+    def state_left(
+        self,
+        *,
+        run_id: str,
+        state: Any,
+        next_state: Any,
+        duration: float,
+        error: BaseException | None,
+    ) -> None:
+        """The machine leaves this state.
+
+        With an `error` and a `next_state` it goes to its error state. Where the run ends here,
+        there is no next state (None).
+        """
+
+    # A task: that of a state (index None), or a branch of a split.
+
+    def task_started(self, *, run_id: str, state: Any, task: str, index: int | None) -> None:
+        """A task begins: a state's (index None), or the branch of this index, from 0.
+
+        What lists the branches of a split is a task of that state, too.
+        """
+
+    def task_succeeded(
+        self, *, run_id: str, state: Any, task: str, index: int | None, duration: float
+    ) -> None:
+        """The task returned, after all its attempts."""
+
+    def task_failed(
+        self,
+        *,
+        run_id: str,
+        state: Any,
+        task: str,
+        index: int | None,
+        duration: float,
+        error: BaseException,
+    ) -> None:
+        """The task raised, in its last attempt or for good; what it raised is the cause."""
+
+    def task_cancelled(
+        self,
+        *,
+        run_id: str,
+        state: Any,
+        task: str,
+        index: int | None,
+        duration: float,
+        reason: str | None,
+    ) -> None:
+        """The task was stopped, or the run goes on without it, which has cancelled its token."""
+
+    def task_abandoned(
+        self, *, run_id: str, state: Any, task: str, index: int | None, attempt: int
+    ) -> None:
+        """The run has gone on while the task (this attempt at it) still has its thread.
+
+        A task that listens to its token comes back soon, see `task_returned`.
+        """
+
+    def task_returned(
+        self, *, run_id: str, state: Any, task: str, index: int | None, attempt: int, late: float
+    ) -> None:
+        """An abandoned task has given its thread back, so many seconds later; on that thread."""
+
+    # An attempt; told only of tasks that have retries.
+
+    def attempt_started(
+        self, *, run_id: str, state: Any, task: str, index: int | None, attempt: int
+    ) -> None:
+        """An attempt begins, from 1."""
+
+    def attempt_failed(
+        self,
+        *,
+        run_id: str,
+        state: Any,
+        task: str,
+        index: int | None,
+        attempt: int,
+        duration: float,
+        error: BaseException | None,
+        delay: float | None,
+    ) -> None:
+        """The attempt failed, and the next begins in `delay` seconds; None: it was the last.
+
+        There is no `error` where the task returned what its config retries on.
+        """
+
+    # A split.
+
+    def split_started(
+        self, *, run_id: str, state: Any, tasks: Sequence[str], join: JoinConfig[Any]
+    ) -> None:
+        """A split begins, with branches of these names, to be joined as `join` says."""
+
+    def branch_landed(self, *, run_id: str, state: Any, outcome: Outcome) -> None:
+        """A branch has ended before the join was decided, well or not; on its thread."""
+
+    def join_decided(
+        self,
+        *,
+        run_id: str,
+        state: Any,
+        verdict: Verdict,
+        result: SplitResult,
+        timed_out: bool,
+        duration: float,
+    ) -> None:
+        """The join proceeds or fails, `timed_out` if its deadline has decided it.
+
+        A split that a cancellation ends is never decided.
+        """
+
+    # A scheduler's flow, without `run_id`. The first two come on the clock's thread (or that of
+    # `trigger`), which is held up by what blocks there; the others on the run's. Only the end of
+    # a run that the scheduler has left behind is told on the clock's thread, too.
+
+    def flow_started(self, *, flow: str, lag: float) -> None:
+        """A flow begins a run, so many seconds after it was due (0 when triggered by hand)."""
+
+    def flow_skipped(self, *, flow: str, running_for: float) -> None:
+        """A flow was due and is still running, since so many seconds: this time is left out."""
+
+    def flow_finished(
+        self, *, flow: str, state: Any, duration: float, error: BaseException | None
+    ) -> None:
+        """A run of a flow is over: each that was told as started, once.
+
+        It has come to this exit `state`, or to none (None) with what it raised as the `error`. A
+        state that the flow's `fail_on` names comes with an error, too: a `WorkflowError`. A run
+        that the scheduler itself has cancelled has a `WorkflowCancelledError` without a `run_id`.
+        It is told at once, though a task that does not listen may keep its thread for longer; the
+        observers of that workflow hear `run_finished` when the thread comes back.
+        """
+
+    def flow_backed_off(
+        self, *, flow: str, failures: int, delay: float, error: BaseException
+    ) -> None:
+        """A flow has failed so many times in a row, and waits this long before the next run."""
+
+    def flow_tripped(self, *, flow: str, failures: int, error: BaseException) -> None:
+        """A flow has failed too often in a row: it runs no more until it is reset."""
+
+
+HOOKS = tuple(name for name in vars(Observer) if not name.startswith("_"))
+"""The names of all hooks."""
+
+Listeners: TypeAlias = Mapping[str, tuple[tuple[Observer, Callable[..., object]], ...]]
+"""Who hears which hook: its observers, each with the method to call. Only hooks with any."""
+
+
+def overridden(observer: Observer) -> tuple[str, ...]:
+    """The hooks that this observer does something in."""
+    kind = type(observer)
+    return tuple(name for name in HOOKS if getattr(kind, name) is not getattr(Observer, name))
+
+
+def listeners_of(observers: Iterable[Observer]) -> Listeners:
+    """Sort the observers by hook, once, so that a hook that nobody hears costs one look-up."""
+    listeners: dict[str, tuple[tuple[Observer, Callable[..., object]], ...]] = {}
+    for observer in observers:
+        for name in overridden(observer):
+            listeners[name] = (*listeners.get(name, ()), (observer, getattr(observer, name)))
+    return MappingProxyType(listeners)

@@ -1,0 +1,272 @@
+"""The tracker of a split, driven by hand: nothing here starts a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cano_sync import (
+    Cancelled,
+    JoinStrategy,
+    MemoryStore,
+    Tally,
+    TaskExecutionError,
+    Verdict,
+    WorkflowError,
+)
+from cano_sync._base.fence import Gate, fence
+from cano_sync._engine import tracker as tracker_room
+from cano_sync._engine.attempts import Site
+from cano_sync._engine.pool import Job
+from cano_sync._engine.tracker import Tracker
+from cano_sync._model.task import bind
+
+
+def nothing() -> None:
+    """A branch that nobody performs here."""
+
+
+def ledger_of(
+    count: int, strategy: JoinStrategy = JoinStrategy.ALL, gate: Gate | None = None
+) -> Tracker:
+    return Tracker([bind(nothing)] * count, strategy, Site("run", "SPLIT"), gate or Gate())
+
+
+def failed() -> TaskExecutionError:
+    return TaskExecutionError("it broke")
+
+
+def job() -> Job:
+    return Job(None, lambda job: None)
+
+
+class Own(JoinStrategy):
+    def __init__(self, answer: Callable[[Tally], Any]) -> None:
+        self.answer = answer
+
+    def decide(self, tally: Tally) -> Any:
+        return self.answer(tally)
+
+    def at_deadline(self, tally: Tally) -> Any:
+        return self.answer(tally)
+
+
+def test_branches_are_taken_in_the_order_of_their_tasks() -> None:
+    tracker = ledger_of(3)
+    assert [tracker.take(job()) for _ in range(4)] == [0, 1, 2, None]
+
+
+def test_nothing_is_taken_after_the_verdict() -> None:
+    tracker = ledger_of(3)
+    assert tracker.take(job()) == 0
+    tracker.settle(Verdict.FAIL)
+    assert tracker.take(job()) is None
+
+
+def test_seats_are_wanted_while_branches_are_pending() -> None:
+    tracker = ledger_of(2)
+    wanted = []
+    for _ in range(3):
+        wanted.append(tracker.wants_workers)
+        tracker.take(job())
+    assert wanted == [True, True, False]
+    other = ledger_of(2)
+    other.settle(Verdict.PROCEED)
+    assert not other.wants_workers
+
+
+def test_branches_are_stranded_when_pending_and_the_last_seat_is_lost() -> None:
+    tracker = ledger_of(2)
+    tracker.expect_worker()
+    tracker.expect_worker()
+    assert not tracker.lose_worker()
+    assert tracker.lose_worker()
+
+
+def test_nothing_is_stranded_without_pending_branches_or_after_the_verdict() -> None:
+    taken, decided = ledger_of(1), ledger_of(1)
+    for tracker in (taken, decided):
+        tracker.expect_worker()
+    taken.take(job())
+    decided.settle(Verdict.PROCEED)
+    assert not taken.lose_worker()
+    assert not decided.lose_worker()
+
+
+def test_a_landing_that_makes_it_certain_decides() -> None:
+    tracker = ledger_of(2)
+    for index in range(2):
+        tracker.take(job())
+        assert tracker.verdict is None
+        assert not tracker.decided.done()
+        tracker.land(index, f"value {index}", None)
+    assert tracker.verdict is Verdict.PROCEED
+    assert tracker.decided.done()
+    assert tracker.values == ["value 0", "value 1"]
+    assert not tracker.timed_out
+    assert tracker.problem is None
+
+
+def test_the_first_verdict_counts() -> None:
+    tracker = ledger_of(2)
+    tracker.settle(Verdict.PROCEED)
+    tracker.settle(Verdict.FAIL, problem=WorkflowError("late"), timed_out=True)
+    assert tracker.verdict is Verdict.PROCEED
+    assert tracker.problem is None
+    assert not tracker.timed_out
+
+
+def test_nothing_lands_after_the_verdict() -> None:
+    tracker = ledger_of(3, JoinStrategy.ANY)
+    for _ in range(3):
+        tracker.take(job())
+    tracker.land(1, "first", None)
+    tracker.land(0, "late", None)
+    tracker.land(2, None, failed())
+    result = tracker.result()
+    assert [outcome.index for outcome in result.successes] == [1]
+    assert [outcome.index for outcome in result.cancelled] == [0, 2]
+    assert result.errors == []
+    assert [outcome.value for outcome in result.cancelled] == [None, None]
+    assert tracker.values == ["first"]
+    assert tracker.take_running() == {}
+
+
+def test_the_fence_is_closed_before_the_caller_is_woken() -> None:
+    """Law 5: no write can slip in after the join state was entered."""
+    gate = Gate()
+    store, gate = fence(MemoryStore(), gate)
+    tracker = ledger_of(1, gate=gate)
+    seen: list[str] = []
+
+    def woken(wakeup: object) -> None:
+        with pytest.raises(Cancelled):
+            store.put("late", True)
+        seen.append("closed")
+
+    tracker.decided.add_done_callback(woken)
+    tracker.take(job())
+    store.put("early", True)
+    tracker.land(0, None, None)
+    assert seen == ["closed"]
+
+
+def test_those_who_still_perform_a_branch_are_left_behind() -> None:
+    tracker = ledger_of(3, JoinStrategy.ANY)
+    jobs = [job(), job()]
+    tracker.take(jobs[0])
+    tracker.take(jobs[1])
+    tracker.land(0, None, None)
+    assert tracker.take_running() == {1: jobs[1]}
+    tracker.drop(1)
+    assert tracker.take_running() == {}
+
+
+def test_a_dropped_branch_is_no_news() -> None:
+    asked: list[Tally] = []
+
+    def note(tally: Tally) -> Verdict:
+        asked.append(tally)
+        return Verdict.WAIT
+
+    tracker = ledger_of(2, Own(note))
+    tracker.take(job())
+    tracker.drop(0)
+    assert asked == []
+    assert tracker.verdict is None
+
+
+def test_a_strategy_is_asked_without_the_lock() -> None:
+    """It may be slow, or look at the split from another side."""
+    looked: list[bool] = []
+
+    def look(tally: Tally) -> Verdict:
+        looked.append(tracker.lose_worker())  # takes the lock
+        return Verdict.PROCEED
+
+    tracker = ledger_of(1, Own(look))
+    tracker.expect_worker()
+    tracker.ask()
+    assert looked == [True]
+    assert tracker.verdict is Verdict.PROCEED
+
+
+def test_outcomes_have_the_times_of_their_branches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock that the test sets: the wall clock only says where the fine timer stands."""
+    clock = SimpleNamespace(now=10.0)
+    fake = SimpleNamespace(time=lambda: 999_990.0 + clock.now, perf_counter=lambda: clock.now)
+    monkeypatch.setattr(tracker_room, "time", fake)
+    tracker = ledger_of(4, JoinStrategy.PARTIAL_TIMEOUT)
+    tracker.take(job())
+    clock.now = 11.0
+    tracker.take(job())
+    tracker.take(job())
+    clock.now = 13.5
+    tracker.land(0, "value", None)
+    clock.now = 14.0
+    error = failed()
+    tracker.land(1, None, error)
+    clock.now = 15.0
+    tracker.time_is_up()
+    result = tracker.result()
+    good, bad, (running, pending) = result.successes[0], result.errors[0], result.cancelled
+    assert (good.started_at, good.duration, good.value) == (1_000_000.0, 3.5, "value")
+    assert (bad.started_at, bad.duration, bad.error) == (1_000_001.0, 3.0, error)
+    assert (running.started_at, running.duration) == (1_000_001.0, 4.0)
+    assert (pending.started_at, pending.duration) == (None, 0.0)
+    assert {outcome.name for outcome in (good, bad, running, pending)} == {"nothing"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        (Verdict.PROCEED, Verdict.PROCEED),
+        (Verdict.FAIL, Verdict.FAIL),
+        (Verdict.WAIT, Verdict.FAIL),
+        ("rubbish", Verdict.FAIL),
+    ],
+)
+def test_the_deadline_decides(answer: Any, verdict: Verdict) -> None:
+    tracker = ledger_of(1, Own(lambda tally: answer))
+    tracker.time_is_up()
+    assert tracker.verdict is verdict
+    assert tracker.timed_out
+    assert tracker.problem is None
+
+
+def test_the_deadline_comes_too_late_for_a_split_that_was_decided() -> None:
+    tracker = ledger_of(1)
+    tracker.settle(Verdict.PROCEED)
+    tracker.time_is_up()
+    assert tracker.verdict is Verdict.PROCEED
+    assert not tracker.timed_out
+
+
+@pytest.mark.parametrize("when", ["ask", "time_is_up"])
+def test_a_strategy_that_raises_is_the_problem(when: str) -> None:
+    tracker = ledger_of(1, Own(lambda tally: 1 // 0))
+    getattr(tracker, when)()
+    assert tracker.verdict is Verdict.FAIL
+    assert isinstance(tracker.problem, WorkflowError)
+    assert isinstance(tracker.problem.__cause__, ZeroDivisionError)
+    assert (tracker.problem.state, tracker.problem.run_id) == ("SPLIT", "run")
+
+
+def test_an_answer_that_is_no_verdict_is_the_problem() -> None:
+    tracker = ledger_of(1, Own(lambda tally: "proceed"))
+    tracker.ask()
+    assert tracker.verdict is Verdict.FAIL
+    assert "it answered 'proceed'" in str(tracker.problem)
+
+
+def test_waiting_when_all_have_ended_is_the_problem() -> None:
+    tracker = ledger_of(1, Own(lambda tally: Verdict.WAIT))
+    tracker.ask()
+    assert tracker.verdict is None
+    tracker.take(job())
+    tracker.land(0, None, None)
+    assert tracker.verdict is Verdict.FAIL
+    assert "still waits" in str(tracker.problem)

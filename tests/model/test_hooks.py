@@ -1,0 +1,178 @@
+"""What an observer can hear of, and what `with_observer` makes of one."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+
+from cano_sync import ConfigurationError, Workflow
+from cano_sync._model.hooks import HOOKS, Observer, listeners_of, overridden
+from cano_sync.observe import Observer as PublicObserver
+
+
+class Ends(Observer):
+    def __init__(self) -> None:
+        self.states: list[Any] = []
+
+    def run_finished(self, *, state: Any, **_: Any) -> None:
+        self.states.append(state)
+
+
+def going() -> Workflow[str]:
+    return Workflow[str]().register("GO", lambda: "END").add_exit_state("END")
+
+
+def test_the_wing_shows_the_base_class_of_the_core() -> None:
+    assert PublicObserver is Observer
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_takes_its_arguments_by_name_and_does_nothing(hook: str) -> None:
+    parameters = inspect.signature(getattr(Observer(), hook)).parameters
+    assert {parameter.kind for parameter in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
+    assert getattr(Observer(), hook)(**dict.fromkeys(parameters)) is None
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_of_a_run_tells_which(hook: str) -> None:
+    parameters = inspect.signature(getattr(Observer, hook)).parameters
+    assert ("run_id" in parameters) is not hook.startswith("flow_")
+
+
+def test_a_hook_that_nobody_overrides_is_not_heard() -> None:
+    ends = Ends()
+    assert overridden(ends) == ("run_finished",)
+    assert overridden(Observer()) == ()
+    listeners = listeners_of((ends, Observer()))
+    assert list(listeners) == ["run_finished"]
+    assert [observer for observer, _ in listeners["run_finished"]] == [ends]
+
+
+def test_a_hook_is_heard_by_all_in_the_order_in_which_they_were_attached() -> None:
+    first, second = Ends(), Ends()
+    assert [who for who, _ in listeners_of((first, second))["run_finished"]] == [first, second]
+
+
+def test_with_observer_makes_a_new_workflow() -> None:
+    bare = going()
+    ends = Ends()
+    watched = bare.with_observer(ends)
+    assert bare.description.observers == ()
+    assert watched.description.observers == (ends,)
+    bare.orchestrate("GO")
+    assert ends.states == []
+    watched.orchestrate("GO")
+    assert ends.states == ["END"]
+
+
+def test_several_observers_all_hear() -> None:
+    observers = [Ends(), Ends(), Ends()]
+    workflow = going()
+    for observer in observers:
+        workflow = workflow.with_observer(observer)
+    workflow.orchestrate("GO")
+    assert [observer.states for observer in observers] == [["END"]] * 3
+
+
+def test_an_observer_attached_twice_hears_twice() -> None:
+    ends = Ends()
+    going().with_observer(ends).with_observer(ends).orchestrate("GO")
+    assert ends.states == ["END", "END"]
+
+
+def test_a_later_registration_keeps_the_observers() -> None:
+    ends = Ends()
+    workflow = Workflow[str]().with_observer(ends).register("GO", lambda: "END")
+    workflow.add_exit_state("END").orchestrate("GO")
+    assert ends.states == ["END"]
+
+
+def test_the_base_class_itself_may_be_attached() -> None:
+    assert going().with_observer(Observer()).orchestrate("GO") == "END"
+
+
+class HearsNothing(Observer):
+    def finished(self, **_: Any) -> None: ...
+
+
+class Misspelt(Observer):
+    def run_started(self, **_: Any) -> None: ...
+    def state_enter(self, **_: Any) -> None: ...
+
+
+class NamedAsElsewhere(Observer):
+    def run_started(self, **_: Any) -> None: ...
+    def onTaskFailed(self, error: Exception, **_: Any) -> None: ...  # noqa: N802
+
+
+class InheritsIt(Misspelt):
+    def run_finished(self, **_: Any) -> None: ...
+
+
+class TakesTooLittle(Observer):
+    def state_entered(self, *, state: Any) -> None: ...  # type: ignore[override]
+
+
+class TakesByPosition(Observer):
+    def run_started(self, run_id: str, state: Any, /) -> None: ...  # type: ignore[override]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (None, ["None", "NoneType", "cano_sync.observe.Observer"]),
+        (print, ["<built-in function print>", "no observer"]),
+        (Ends, ["Ends is a class", "Ends(...)"]),
+        (HearsNothing(), ["HearsNothing overrides no hook", "run_finished"]),
+        (Misspelt(), ["Misspelt.state_enter() is no hook", "did you mean state_entered()?"]),
+        (InheritsIt(), ["InheritsIt.state_enter() is no hook", "did you mean state_entered()?"]),
+        (NamedAsElsewhere(), ["onTaskFailed() is no hook", "did you mean task_failed()?"]),
+        (TakesTooLittle(), ["TakesTooLittle.state_entered()", "run_id", "**_"]),
+        (TakesByPosition(), ["TakesByPosition.run_started()", "by name"]),
+    ],
+)
+def test_what_is_no_good_observer_is_refused_at_once(given: Any, words: list[str]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        going().with_observer(given)
+    assert "with_observer()" in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+class HasHelpers(Observer):
+    """Names of its own, some of them near those of hooks."""
+
+    def __init__(self) -> None:
+        self.listeners: list[str] = []
+
+    def run_started(self, *, run_id: str, **_: Any) -> None:
+        self.listeners.append(self.run_started_by(run_id))
+
+    def run_started_by(self, run_id: str) -> str:
+        """It has the hook whose name this is near."""
+        return f"run {run_id}"
+
+    def tasks_failed(self) -> int:
+        """It takes nothing that `task_failed` is told."""
+        return 0
+
+    def run_finish(self, run_id: str) -> float:
+        """It does not take all that `run_finished` is told."""
+        return 0.0
+
+    def summary(self, **_: Any) -> str:
+        return ""
+
+    @property
+    def state_enter(self) -> str:
+        return ""
+
+    def _state_enter(self, **_: Any) -> None: ...
+
+
+def test_helpers_may_have_names_of_their_own() -> None:
+    observer = HasHelpers()
+    going().with_observer(observer).orchestrate("GO")
+    assert len(observer.listeners) == 1
