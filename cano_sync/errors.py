@@ -41,7 +41,6 @@ __all__ = (
     "WorkflowCancelledError",
     "WorkflowError",
     "WorkflowTimeoutError",
-    "describe",
     "root_of",
 )
 
@@ -223,20 +222,6 @@ class DiscardedWorkflowWarning(UserWarning):
 
     Builder methods return a *new* workflow: a call whose result is thrown away registers nothing.
     """
-
-
-def describe(error: BaseException) -> str:
-    """A foreign exception as a message quotes it, even one whose own text cannot be had.
-
-    >>> describe(ValueError("no such order"))
-    'ValueError: no such order'
-    """
-    kind = type(error).__name__
-    try:
-        text = str(error)
-    except Exception:
-        return kind
-    return f"{kind}: {text}" if text else kind
 
 
 _WRAPPERS = (TaskExecutionError, NodeExecutionError, PreparationError, RetryExhaustedError)

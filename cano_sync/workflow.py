@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar, overload
 from ._base.cancellation import CancellationToken
 from ._base.durations import Duration, limit
 from ._base.store import MemoryStore, Store
+from ._base.text import full_name
 from ._engine.machine import Machine
 from ._engine.run import execute_run, submit_run
 from ._model.arguments import (
@@ -28,7 +29,7 @@ from ._model.arguments import (
     split_state,
 )
 from ._model.config import TaskConfig
-from ._model.description import Description, SingleState, SplitState, show
+from ._model.description import Description, SingleState, SplitState
 from ._model.hooks import Observer
 from ._model.join import JoinConfig
 from ._model.task import Task, TaskResult
@@ -334,5 +335,5 @@ class Workflow(Generic[S]):
         count = len(described.states)
         return (
             f"<Workflow of {count} state{'' if count == 1 else 's'}, exits: "
-            f"{', '.join(map(show, described.exits)) or 'none'}>"
+            f"{', '.join(map(full_name, described.exits)) or 'none'}>"
         )

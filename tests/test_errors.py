@@ -24,7 +24,8 @@ from cano_sync import (
     WorkflowError,
     WorkflowTimeoutError,
 )
-from cano_sync.errors import describe, root_of
+from cano_sync._base.text import error_text
+from cano_sync.errors import root_of
 
 PARENTS: list[tuple[type[Exception], set[type[Exception]]]] = [
     (CanoError, {Exception}),
@@ -146,7 +147,7 @@ def test_exhausted_retries_carry_how_many_attempts_there_were() -> None:
     assert RetryExhaustedError("gave up", attempts=3).attempts == 3
 
 
-# describe().
+# error_text().
 
 
 class Mute(Exception):
@@ -162,14 +163,14 @@ class Mute(Exception):
         (KeyError("order"), "KeyError: 'order'"),
         (KeyNotFoundError("no store key"), "KeyNotFoundError: no store key"),
         (KeyboardInterrupt(), "KeyboardInterrupt"),
-        (Mute(), "Mute"),
+        (Mute(), "Mute (its text raised RuntimeError)"),
     ],
     ids=lambda value: type(value).__name__,
 )
 def test_a_foreign_error_is_quoted_by_its_kind_and_its_text(
     error: BaseException, text: str
 ) -> None:
-    assert describe(error) == text
+    assert error_text(error) == text
 
 
 def test_a_wrapped_error_is_taken_apart_and_a_plain_one_left_alone() -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 from .._base.cancellation import CancellationToken, Cancelled
 from .._base.store import Store
-from .._model.description import show
+from .._base.text import error_text, full_name
 from .._model.task import BoundTask, TaskContext
-from ..errors import AttemptTimeoutError, CanoError, TaskExecutionError, describe
+from ..errors import AttemptTimeoutError, CanoError, TaskExecutionError
 from .events import RunEvents, TaskEvents
 from .offload import Abandoned, abandon, run_on_pool
 
@@ -47,10 +47,10 @@ def failure(error: Exception | Cancelled, task: str | None, site: Site) -> CanoE
     """The error as the run reports it: located, and a `TaskExecutionError` if it is foreign."""
     if not isinstance(error, CanoError):
         who = "the join" if task is None else f"task {task!r}"
-        why = f"raised {describe(error)}"
+        why = f"raised {error_text(error)}"
         if isinstance(error, Cancelled):
             why = "raised Cancelled, though nobody had cancelled it"
-        wrapped = TaskExecutionError(f"state {show(site.state)}: {who} {why}")
+        wrapped = TaskExecutionError(f"state {full_name(site.state)}: {who} {why}")
         wrapped.__cause__ = error
         error = wrapped
     error.locate(state=site.state, task=task, run_id=site.run_id)
@@ -85,8 +85,8 @@ def attempt(
         if not left.timed_out:
             raise Cancelled(token.reason) from left.error
         raise AttemptTimeoutError(
-            f"state {show(site.state)}: attempt {number} of task {task.name!r} took longer than "
-            f"its attempt_timeout of {limit:g} s and was abandoned",
+            f"state {full_name(site.state)}: attempt {number} of task {task.name!r} took longer "
+            f"than its attempt_timeout of {limit:g} s and was abandoned",
             state=site.state,
             task=task.name,
             run_id=site.run_id,

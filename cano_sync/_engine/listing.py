@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from .._base.cancellation import CancellationToken, Cancelled
 from .._base.store import Store
-from .._model.description import show
+from .._base.text import full_name
 from .._model.task import BoundTask, bind
 from ..errors import ConfigurationError, WorkflowError
 from .attempts import Site, failure
@@ -64,4 +64,6 @@ def _fail(
 
 
 def _mistake(why: str, site: Site) -> WorkflowError:
-    return WorkflowError(f"state {show(site.state)}: {why}", state=site.state, run_id=site.run_id)
+    return WorkflowError(
+        f"state {full_name(site.state)}: {why}", state=site.state, run_id=site.run_id
+    )

@@ -9,7 +9,8 @@ from types import CoroutineType
 from typing import Any
 
 from .._base.store import Store
-from .._model.description import Description, SingleState, SplitState, show
+from .._base.text import full_name
+from .._model.description import Description, SingleState, SplitState
 from .._model.hooks import Listeners, listeners_of
 from .._model.task import TaskResult
 from ..errors import WorkflowError
@@ -73,13 +74,13 @@ class Entry:
                 "register(), register_split() or add_exit_state() was given"
             )
         elif problem is None:
-            declared = ", ".join(show(entry.state) for entry in self.edges.values())
+            declared = ", ".join(full_name(entry.state) for entry in self.edges.values())
             problem = (
-                f"returned {show(result)}, but its return annotation declares only {declared}; "
-                "add the state to the annotation, or drop the annotation"
+                f"returned {full_name(result)}, but its return annotation declares only "
+                f"{declared}; add the state to the annotation, or drop the annotation"
             )
         raise WorkflowError(
-            f"state {show(self.state)}: task {task!r} {problem}",
+            f"state {full_name(self.state)}: task {task!r} {problem}",
             state=self.state,
             task=task,
             run_id=run_id,
@@ -131,5 +132,5 @@ class Machine:
 
 
 def _short(value: Any) -> str:
-    text = show(value)
+    text = full_name(value)
     return text if len(text) <= 80 else text[:77] + "..."

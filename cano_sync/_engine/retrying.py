@@ -11,9 +11,9 @@ import tenacity
 
 from .._base.cancellation import CancellationToken, Cancelled
 from .._base.store import Store
-from .._model.description import show
+from .._base.text import error_text, full_name
 from .._model.task import BoundTask
-from ..errors import NodeExecutionError, PreparationError, RetryExhaustedError, describe
+from ..errors import NodeExecutionError, PreparationError, RetryExhaustedError
 from .attempts import Site, attempt
 
 
@@ -122,10 +122,10 @@ class _Performance:
         number, site = state.attempt_number, self._site
         last = "returned what its config retries on"
         if self._last is not None:
-            last = f"raised {describe(self._last)}"
+            last = f"raised {error_text(self._last)}"
         return RetryExhaustedError(
-            f"state {show(site.state)}: task {self._task.name!r} failed in all of its {number} "
-            f"attempt{'s' if number > 1 else ''}; the last one {last}",
+            f"state {full_name(site.state)}: task {self._task.name!r} failed in all of its "
+            f"{number} attempt{'s' if number > 1 else ''}; the last one {last}",
             attempts=number,
             state=site.state,
             task=self._task.name,

@@ -15,7 +15,8 @@ from .._base.current import current_token_or_none
 from .._base.engine_token import EngineToken
 from .._base.fence import fence
 from .._base.store import Store
-from .._model.description import SingleState, SplitState, show
+from .._base.text import full_name
+from .._model.description import SingleState, SplitState
 from ..errors import (
     CanoError,
     JoinError,
@@ -94,7 +95,8 @@ def submit_run(
         return pool.submit(context.run, execute_run, machine, initial, store, cancel)
     except RuntimeError as error:
         raise WorkflowError(
-            f"state {show(initial)}: there is no thread for the run: {error}", state=initial
+            f"state {full_name(initial)}: there is no thread for the run: {error}",
+            state=initial,
         ) from error
 
 
@@ -282,7 +284,8 @@ class _Run:
         """The error of a run that was cancelled, and where it was."""
         state = self._entry.state
         return WorkflowCancelledError(
-            f"the run was cancelled in state {show(state)}" + (f": {reason}" if reason else ""),
+            f"the run was cancelled in state {full_name(state)}"
+            + (f": {reason}" if reason else ""),
             reason=reason,
             state=state,
             run_id=self.id,
@@ -292,7 +295,7 @@ class _Run:
         """The error of a run whose time was up, and where it was."""
         state = self._entry.state
         return WorkflowTimeoutError(
-            f"the workflow's time of {limit:g} s was up in state {show(state)}",
+            f"the workflow's time of {limit:g} s was up in state {full_name(state)}",
             state=state,
             run_id=self.id,
         )

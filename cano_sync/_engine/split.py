@@ -16,12 +16,12 @@ from .._base.cancellation import CancellationToken, Cancelled
 from .._base.engine_token import EngineToken
 from .._base.fence import fence
 from .._base.store import Store
-from .._model.description import show
+from .._base.text import error_text, full_name
 from .._model.join import JoinConfig
 from .._model.outcome import SplitResult
 from .._model.strategy import Verdict
 from .._model.task import BoundTask
-from ..errors import JoinError, SplitTimeoutError, TaskExecutionError, WorkflowError, describe
+from ..errors import JoinError, SplitTimeoutError, TaskExecutionError, WorkflowError
 from .attempts import NEVER_RUN, Site, failure
 from .execute import execute
 from .nesting import Nesting
@@ -222,7 +222,7 @@ class Split:
             kind = SplitTimeoutError
             why = f"{self._join.strategy!r} was not reached within {self._join.timeout:g} s"
         error = kind(
-            f"state {show(state)}: {why}: {result.summary}",
+            f"state {full_name(state)}: {why}: {result.summary}",
             result=result,
             state=state,
             run_id=self._site.run_id,
@@ -230,7 +230,7 @@ class Split:
         causes = [outcome.error for outcome in result.errors if outcome.error is not None]
         if not causes:
             raise error
-        raise error from ExceptionGroup(f"branches of {show(state)} that failed", causes)
+        raise error from ExceptionGroup(f"branches of {full_name(state)} that failed", causes)
 
     # On the pool's threads.
 
@@ -268,7 +268,7 @@ class Split:
             if type(value) is CoroutineType:
                 value.close()
                 unrun = TaskExecutionError(
-                    f"state {show(self._site.state)}: task {task.name!r} returned {NEVER_RUN}"
+                    f"state {full_name(self._site.state)}: task {task.name!r} returned {NEVER_RUN}"
                 )
                 tracker.land(index, None, failure(unrun, task.name, self._site))
             else:
@@ -280,7 +280,7 @@ class Split:
             failed = None if worker.cancelled() else worker.exception()
             why = "was shut down while branches waited for it"
             if failed is not None:
-                why = f"is broken: {describe(failed)}"
+                why = f"is broken: {error_text(failed)}"
             problem = self._no_executor(why)
             problem.__cause__ = failed
             self._tracker.settle(Verdict.FAIL, problem=problem)
@@ -293,4 +293,6 @@ class Split:
 
     def _problem(self, why: str) -> WorkflowError:
         state = self._site.state
-        return WorkflowError(f"state {show(state)}: {why}", state=state, run_id=self._site.run_id)
+        return WorkflowError(
+            f"state {full_name(state)}: {why}", state=state, run_id=self._site.run_id
+        )

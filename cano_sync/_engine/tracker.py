@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from .._base.fence import Gate
-from .._model.description import show
+from .._base.text import full_name
 from .._model.outcome import Outcome, SplitResult
 from .._model.strategy import JoinStrategy, Tally, Verdict
 from .._model.task import BoundTask
@@ -230,8 +230,8 @@ class Tracker:
 
     def _broken(self, why: str, cause: Exception | None = None) -> WorkflowError:
         error = WorkflowError(
-            f"state {show(self._site.state)}: the strategy {self._strategy!r} is broken: {why}; "
-            "decide() must return a Verdict, and not WAIT once all branches have ended",
+            f"state {full_name(self._site.state)}: the strategy {self._strategy!r} is broken: "
+            f"{why}; decide() must return a Verdict, and not WAIT once all branches have ended",
             state=self._site.state,
             run_id=self._site.run_id,
         )

@@ -15,20 +15,19 @@ __all__ = (
     "split_state",
 )
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable
 from concurrent.futures import Executor
-from contextlib import suppress
 from enum import Enum
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from .._base.cancellation import CancellationToken
 from .._base.lazy import Lazy
 from .._base.store import MemoryStore
+from .._base.text import full_name
 from ..errors import ConfigurationError
 from .config import TaskConfig
-from .description import Description, SplitState, show
-from .hooks import HOOKS, Observer, overridden
+from .description import Description, SplitState
+from .hooks import HOOKS, Observer, hears_all, overridden
 from .join import JoinConfig
 from .task import BoundTask, bind
 
@@ -53,13 +52,13 @@ def bound(
         return bind(task, config, generator=generator, branch=branch)
     except ConfigurationError as error:
         raise ConfigurationError(
-            f"state {show(state)}: {error}", state=state, task=error.task
+            f"state {full_name(state)}: {error}", state=state, task=error.task
         ) from None
 
 
 def split_state(state: Any, tasks: Any, join: Any) -> SplitState:
     """What `register_split` was given, checked and bound."""
-    where = f"state {show(state)}: "
+    where = f"state {full_name(state)}: "
     if not isinstance(join, JoinConfig):
         raise ConfigurationError(
             f"{where}register_split() needs a JoinConfig, not {join!r}; such as "
@@ -86,7 +85,8 @@ def check_free(description: Description, state: Any) -> None:
     _check_state(state)
     if state in description.states:
         raise ConfigurationError(
-            f"state {show(state)} has a task already; a state is registered once", state=state
+            f"state {full_name(state)} has a task already; a state is registered once",
+            state=state,
         )
     if state in description.exits:
         raise ConfigurationError(_torn(state), state=state)
@@ -122,8 +122,8 @@ def _hashable(value: Any) -> bool:
 
 def _torn(state: Any) -> str:
     return (
-        f"state {show(state)} cannot both have a task and be an exit: a run that came there would "
-        "not know whether to end; use two states"
+        f"state {full_name(state)} cannot both have a task and be an exit: a run that came there "
+        "would not know whether to end; use two states"
     )
 
 
@@ -146,17 +146,12 @@ def check_observer(observer: Any, where: str = "with_observer()") -> None:
         )
     name = type(observer).__qualname__
     hooks = overridden(observer)
-    for wrong, hook in _misspelt_hooks(observer, hooks):
-        raise ConfigurationError(
-            f"{where}: {name}.{wrong}() is no hook, and would never be called; did you mean "
-            f"{hook}()? If it is a helper of yours, begin its name with an underscore"
-        )
-    if not hooks and type(observer) is not Observer:
+    if not hooks and not hears_all(observer) and type(observer) is not Observer:
         raise ConfigurationError(
             f"{where}: {name} overrides no hook, so it would hear nothing; there are "
             f"{', '.join(HOOKS)}"
         )
-    for hook in hooks:
+    for hook in (*hooks, *(("on_event",) if hears_all(observer) else ())):
         told = inspect.signature(getattr(Observer(), hook)).parameters
         try:
             inspect.signature(getattr(observer, hook)).bind(**dict.fromkeys(told))
@@ -165,30 +160,6 @@ def check_observer(observer: Any, where: str = "with_observer()") -> None:
                 f"{where}: {name}.{hook}() does not take what it is told ({error}); it is "
                 f"called with {', '.join(told)} by name: take those you need, and end with **_"
             ) from None
-
-
-def _misspelt_hooks(observer: Observer, hooks: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The methods that were meant to be hooks, with the hooks that they were meant to be.
-
-    A helper may have any name: one is taken for a hook only where its name is nearly one that the
-    observer does not have, and it takes all that this hook is told.
-    """
-    free = {_squeezed(hook): hook for hook in HOOKS if hook not in hooks}
-    kinds = reversed(type(observer).__mro__)
-    own = {name: thing for kind in kinds for name, thing in vars(kind).items()}
-    for name, thing in own.items():
-        if name.startswith("_") or name in HOOKS or not isinstance(thing, FunctionType):
-            continue
-        for near in difflib.get_close_matches(_squeezed(name), free, n=1, cutoff=0.86):
-            told = inspect.signature(getattr(Observer, free[near])).parameters
-            with suppress(TypeError):
-                inspect.signature(thing).bind(observer, **dict.fromkeys([*told][1:]))
-                yield name, free[near]
-
-
-def _squeezed(name: str) -> str:
-    """A hook's name as it is said: other libraries would write `onRunStarted`."""
-    return name.lower().replace("_", "").removeprefix("on")
 
 
 def check_executor(executor: Any) -> None:
@@ -249,10 +220,11 @@ def check_initial(description: Description, state: Any) -> None:
         known = [*description.states, *description.exits]
         # The name of a member, as it is typed on a command line or comes out of a file.
         meant = [each for each in known if isinstance(each, Enum) and each.name == state]
-        mend = f"the states are {', '.join(map(show, known)) or 'none'}"
+        mend = f"the states are {', '.join(map(full_name, known)) or 'none'}"
         if meant:
-            mend = f"that is the name of the state {show(meant[0])}: give the state itself"
+            mend = f"that is the name of the state {full_name(meant[0])}: give the state itself"
         raise ConfigurationError(
-            f"a run cannot begin in {show(state)}, which has neither a task nor is an exit; {mend}",
+            f"a run cannot begin in {full_name(state)}, which has neither a task nor is an "
+            f"exit; {mend}",
             state=state,
         )

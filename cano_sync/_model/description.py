@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ("Description", "SingleState", "SplitState", "show")
+__all__ = ("Description", "SingleState", "SplitState")
 
 from concurrent.futures import Executor
-from enum import Enum
 from typing import Any
 
 from .._base.store import Store
@@ -89,8 +88,3 @@ class Description(Value):
             return state in self.states or state in self.exits
         except TypeError:  # not hashable, so not a state
             return False
-
-
-def show(state: Any) -> str:
-    """A state as messages name it."""
-    return f"{type(state).__name__}.{state.name}" if isinstance(state, Enum) else repr(state)

@@ -1,10 +1,11 @@
-"""What an observer can hear of, and who hears it."""
+"""What observers can hear of a run, and which of them listens to what."""
 
 from __future__ import annotations
 
-__all__ = ("HOOKS", "Listeners", "Observer", "listeners_of", "overridden")
+__all__ = ("HOOKS", "Listeners", "Observer", "hears_all", "listeners_of", "overridden")
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -49,6 +50,15 @@ class Observer:
     -> END
     'END'
     """
+
+    # Whatever happens.
+
+    def on_event(self, *, event: str, run_id: str, **facts: Any) -> None:
+        """Every event, by the name of its hook and with all that this hook is given.
+
+        For observers that forward, record or count. It is called before the hook itself, where
+        the observer overrides that one, too.
+        """
 
     # A run.
 
@@ -213,11 +223,17 @@ class Observer:
         """A flow has failed too often in a row: it runs no more until it is reset."""
 
 
-HOOKS = tuple(name for name in vars(Observer) if not name.startswith("_"))
-"""The names of all hooks."""
+_CATCH_ALL = "on_event"
+HOOKS = tuple(name for name in vars(Observer) if not name.startswith("_") and name != _CATCH_ALL)
+"""The names of all hooks, which are the names of all events."""
 
 Listeners: TypeAlias = Mapping[str, tuple[tuple[Observer, Callable[..., object]], ...]]
-"""Who hears which hook: its observers, each with the method to call. Only hooks with any."""
+"""For each event that somebody listens to: the observers, each with the method to call."""
+
+
+def hears_all(observer: Observer) -> bool:
+    """Whether this observer has a use for every event."""
+    return type(observer).on_event is not Observer.on_event
 
 
 def overridden(observer: Observer) -> tuple[str, ...]:
@@ -227,9 +243,13 @@ def overridden(observer: Observer) -> tuple[str, ...]:
 
 
 def listeners_of(observers: Iterable[Observer]) -> Listeners:
-    """Sort the observers by hook, once, so that a hook that nobody hears costs one look-up."""
+    """Sort the observers by event, once: one that nobody listens to costs one look-up."""
     listeners: dict[str, tuple[tuple[Observer, Callable[..., object]], ...]] = {}
     for observer in observers:
+        if hears_all(observer):
+            for name in HOOKS:
+                call = partial(observer.on_event, event=name)
+                listeners[name] = (*listeners.get(name, ()), (observer, call))
         for name in overridden(observer):
             listeners[name] = (*listeners.get(name, ()), (observer, getattr(observer, name)))
     return MappingProxyType(listeners)

@@ -9,7 +9,8 @@ from typing import Any
 
 from .._base.cancellation import CancellationToken
 from .._base.store import Store
-from ..errors import CanoError, ConfigurationError, NodeExecutionError, PreparationError, describe
+from .._base.text import error_text
+from ..errors import CanoError, ConfigurationError, NodeExecutionError, PreparationError
 from .signature import Shape, declared_states, read_signature
 from .task import Call, Task, TaskContext
 
@@ -105,7 +106,7 @@ class _Steps:
             raise
         except Exception as error:
             raise PreparationError(
-                f"node {self._name!r}: prep raised {describe(error)}",
+                f"node {self._name!r}: prep raised {error_text(error)}",
                 task=self._name,
             ) from error
         try:
@@ -115,5 +116,5 @@ class _Steps:
             raise
         except Exception as error:
             raise NodeExecutionError(
-                f"node {self._name!r} raised {describe(error)}", task=self._name
+                f"node {self._name!r} raised {error_text(error)}", task=self._name
             ) from error

@@ -7,8 +7,9 @@ __all__ = ("Outcome", "SplitResult")
 from collections.abc import Sequence
 from typing import Any
 
+from .._base.text import error_text
 from .._base.value import Value
-from ..errors import CanoError, describe, root_of
+from ..errors import CanoError, root_of
 
 
 class Outcome(Value):
@@ -99,5 +100,5 @@ class SplitResult(Value):
 
 def _in_short(bad: Outcome) -> str:
     """A branch that failed, on one line: where and with which retries, its error says itself."""
-    raised = "" if bad.error is None else f": {describe(root_of(bad.error))}"
+    raised = "" if bad.error is None else f": {error_text(root_of(bad.error))}"
     return " ".join(f"#{bad.index} {bad.name}{raised}".split())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ("problems_of",)
+__all__ = ("entrance", "problems_of")
 
 from collections.abc import Iterator
 from typing import Any
 
-from .description import Description, SingleState, show
+from .._base.text import full_name
+from .description import Description, SingleState
 
 
 def problems_of(description: Description) -> list[str]:
@@ -32,7 +33,7 @@ def _dangling(description: Description) -> Iterator[str]:
     for state, what in description.states.items():
         targets: list[tuple[str, Any]] = []
         if isinstance(what, SingleState):
-            declared = sorted(what.edges or (), key=show)
+            declared = sorted(what.edges or (), key=full_name)
             targets += [(f"task {what.task.name!r} declares to go", edge) for edge in declared]
         else:
             targets.append(("join_state leads", what.join.join_state))
@@ -41,15 +42,34 @@ def _dangling(description: Description) -> Iterator[str]:
         for how, target in targets:
             if not description.knows(target):
                 yield (
-                    f"state {show(state)}: {how} to {show(target)}, which has neither a task nor "
-                    "is an exit; register() it or name it in add_exit_states()"
+                    f"state {full_name(state)}: {how} to {full_name(target)}, which has neither a "
+                    "task nor is an exit; register() it or name it in add_exit_states()"
                 )
 
 
+def entrance(description: Description) -> Any:
+    """The state where runs begin, if only one can be it; else None.
+
+    That is the one to which no other leads, and from which declared edges reach all others. Where
+    edges are not declared, a second one of that kind may lie hidden: then nothing is guessed.
+    """
+    after = {state: _targets(what) for state, what in description.states.items()}
+    first = _first_states(after)
+    if len(first) == 1 and description.states.keys() <= _closure(set(first), after):
+        return first[0]
+    return None
+
+
+def _first_states(after: dict[Any, set[Any]]) -> list[Any]:
+    """The states to which no other leads, as far as it is declared."""
+    led_to = {target for state, targets in after.items() for target in targets if target != state}
+    return [state for state in after if state not in led_to]
+
+
 def _targets(what: Any) -> set[Any]:
-    """Where a state can go, for one whose edges are declared."""
+    """Where a state can go, as far as it is declared."""
     error = set() if what.error_state is None else {what.error_state}
-    return {*what.edges, *error}
+    return {*(what.edges or ()), *error}
 
 
 def _unreachable(description: Description) -> Iterator[str]:
@@ -62,14 +82,13 @@ def _unreachable(description: Description) -> Iterator[str]:
     if any(what.edges is None for what in description.states.values()):
         return
     after = {state: _targets(what) for state, what in description.states.items()}
-    led_to = {target for state, targets in after.items() for target in targets if target != state}
-    first = next((state for state in after if state not in led_to), next(iter(after)))
+    first = next(iter(_first_states(after)), next(iter(after)))
     reached = _closure({first}, after)
     for state in after:
         if state not in reached:
             yield (
-                f"state {show(state)} cannot be reached from {show(first)}; declare an edge to "
-                "it, or register it in a workflow of its own"
+                f"state {full_name(state)} cannot be reached from {full_name(first)}; declare an "
+                "edge to it, or register it in a workflow of its own"
             )
 
 
@@ -87,7 +106,7 @@ def _endless(description: Description) -> Iterator[str]:
     for state in description.states:
         if state not in ending:
             yield (
-                f"state {show(state)}: no exit can be reached from it; declare an edge that "
+                f"state {full_name(state)}: no exit can be reached from it; declare an edge that "
                 "leads to one"
             )
 

@@ -28,7 +28,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from ..errors import describe
+from .._base.text import error_text
 from ..observe.tracebacks import is_ours
 
 # The exit codes. 0 is an exit state, a valid workflow, a schedule that was stopped in order.
@@ -137,7 +137,7 @@ class UserCodeError(CommandError):
     @property
     def problems(self) -> Sequence[str]:
         """What was being done, and what was raised."""
-        return (f"{self}: {describe(self.error)}",)
+        return (f"{self}: {error_text(self.error)}",)
 
     def show(self) -> None:
         """Tell where it was raised, and what we wanted."""

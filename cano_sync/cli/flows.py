@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from ..errors import WorkflowCancelledError, describe
+from .._base.text import error_text
+from ..errors import WorkflowCancelledError
 from ..observe.recording.words import duration_text
 from ..scheduler import FlowState, FlowStatus
 from .columns import Want, widths
@@ -136,7 +137,7 @@ def outcome_of(error: BaseException) -> tuple[str, str]:
     """
     if isinstance(error, WorkflowCancelledError) and error.run_id is None:
         return "cancelled", one_line(error.reason or "")
-    return "failed", one_line(describe(error.__cause__ or error))
+    return "failed", one_line(error_text(error.__cause__ or error))
 
 
 def short(seconds: float) -> str:

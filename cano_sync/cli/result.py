@@ -15,8 +15,8 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-from .._model.description import show
-from ..errors import CanoError, JoinError, describe
+from .._base.text import error_text, full_name
+from ..errors import CanoError, JoinError
 from .errors import one_line
 from .states import name_of
 
@@ -55,7 +55,11 @@ class Ending:
     def summary(self) -> str:
         """One line for people, of a run that did not come to an exit state."""
         why = "" if self.error is None or self.reason else one_line(self.error)
-        line = self.outcome if show(self.state) in why else f"{self.outcome} in {show(self.state)}"
+        line = (
+            self.outcome
+            if full_name(self.state) in why
+            else f"{self.outcome} in {full_name(self.state)}"
+        )
         line += f" after {self.seconds:.3f} s"
         line += f", by {self.reason}" if self.reason else f": {why}" if why else ""
         if isinstance(self.error, JoinError) and self.error.result is not None:
@@ -87,7 +91,7 @@ def as_json(ending: Ending) -> str:
         "store": {key: plain(value) for key, value in ending.shown.items()},
     }
     if error is not None:
-        cause = None if error.__cause__ is None else describe(error.__cause__)
+        cause = None if error.__cause__ is None else error_text(error.__cause__)
         data["error"] = {
             "type": type(error).__name__,
             "message": str(error),

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import abandoned_tasks
+from .._base.text import error_text
 from .._model.hooks import Observer
-from ..errors import WorkflowCancelledError, describe
+from ..errors import WorkflowCancelledError
 from ..observe import Fate
 from .errors import one_line
 from .states import name_of
@@ -264,4 +265,4 @@ class Watch(Observer):
 
 def _short(error: BaseException) -> str:
     """An error in a line: what the user's code raised, where it did."""
-    return one_line(describe(error.__cause__ or error))
+    return one_line(error_text(error.__cause__ or error))

@@ -7,9 +7,8 @@ __all__ = ("FlowLog",)
 import logging
 from typing import Any
 
-from .._model.description import show
+from .._base.text import error_text, full_name
 from .._model.hooks import Observer
-from ..errors import describe
 from .labels import flow_ending
 from .tracebacks import Tracebacks
 
@@ -44,18 +43,18 @@ class FlowLog(Observer):
         outcome = flow_ending(error)
         extra: dict[str, Any] = {"flow": flow, "duration": duration, "outcome": outcome}
         if state is not None:
-            extra["state"] = show(state)
+            extra["state"] = full_name(state)
         if error is None:
             text = "flow %s: finished in %s after %.3f s"
             self._logger.info(text, flow, extra["state"], duration, extra=extra)
         elif outcome == "cancelled":
-            extra["reason"] = reason = getattr(error, "reason", None) or describe(error)
+            extra["reason"] = reason = getattr(error, "reason", None) or error_text(error)
             text = "flow %s: cancelled after %.3f s: %s"
             self._logger.info(text, flow, duration, reason, extra=extra)
         else:
             # Nothing was raised where the run has come to an exit that counts as a failure.
             traceback = self._tracebacks.once(error) if state is None else None
-            values = (flow, duration, describe(error))
+            values = (flow, duration, error_text(error))
             text = "flow %s: failed after %.3f s: %s"
             self._logger.error(text, *values, exc_info=traceback, extra=extra)
 
@@ -70,13 +69,13 @@ class FlowLog(Observer):
         """WARNING."""
         text = "flow %s: has failed %s, and waits for %.3f s: %s"
         extra = {"flow": flow, "failures": failures, "delay": delay}
-        self._logger.warning(text, flow, _row(failures), delay, describe(error), extra=extra)
+        self._logger.warning(text, flow, _row(failures), delay, error_text(error), extra=extra)
 
     def flow_tripped(self, *, flow: str, failures: int, error: BaseException, **_: object) -> None:
         """ERROR."""
         text = "flow %s: has failed %s, and runs no more until it is reset: %s"
         extra = {"flow": flow, "failures": failures}
-        self._logger.error(text, flow, _row(failures), describe(error), extra=extra)
+        self._logger.error(text, flow, _row(failures), error_text(error), extra=extra)
 
 
 def _row(failures: int) -> str:

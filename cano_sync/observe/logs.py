@@ -11,11 +11,11 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from .._base.durations import Duration, seconds
-from .._model.description import show
+from .._base.text import error_text, full_name
 from .._model.join import JoinConfig
 from .._model.outcome import SplitResult
 from .._model.strategy import Verdict
-from ..errors import ConfigurationError, RetryExhaustedError, describe
+from ..errors import ConfigurationError, RetryExhaustedError
 from .absences import Absences
 from .flow_log import FlowLog
 from .labels import ending
@@ -116,7 +116,7 @@ class LoggingObserver(FlowLog):
     ) -> None:
         """The same about a task: the line begins with its name."""
         if self._logger.isEnabledFor(level):
-            told = {**_kept(what), "state": show(what["state"])}
+            told = {**_kept(what), "state": full_name(what["state"])}
             self._log(level, run_id, f"%s {text}", _named(what), *values, **told, **facts)
 
     def _hears(self, level: int) -> bool:
@@ -128,7 +128,7 @@ class LoggingObserver(FlowLog):
         """INFO. From here on its tasks know its id."""
         absences = self._absences[run_id] = Absences()
         enter_run(run_id, keep=absences)
-        where = show(state)
+        where = full_name(state)
         self._log(INFO, run_id, "started in %s", where, state=where)
 
     def run_finished(
@@ -140,18 +140,18 @@ class LoggingObserver(FlowLog):
         for what, late in out:
             text = "was abandoned %.3f s ago and is still out"
             self._log_task(WARNING, run_id, what, text, late, late=late)
-        outcome, where = ending(run_id, error), show(state)
+        outcome, where = ending(run_id, error), full_name(state)
         facts: dict[str, Any] = {"state": where, "duration": duration, "outcome": outcome}
         if error is None:
             self._log(INFO, run_id, "finished in %s after %.3f s", where, duration, **facts)
         elif outcome == "cancelled":
-            facts["reason"] = reason = getattr(error, "reason", None) or describe(error)
+            facts["reason"] = reason = getattr(error, "reason", None) or error_text(error)
             text = "cancelled in %s after %.3f s: %s"
             self._log(INFO, run_id, text, where, duration, reason, **facts)
         else:
             facts["traceback"] = self._tracebacks.once(error)
             text = "failed in %s after %.3f s: %s"
-            self._log(ERROR, run_id, text, where, duration, describe(error), **facts)
+            self._log(ERROR, run_id, text, where, duration, error_text(error), **facts)
         leave(run_id)
 
     # States and splits.
@@ -159,7 +159,7 @@ class LoggingObserver(FlowLog):
     def state_entered(self, *, run_id: str, state: Any, **_: object) -> None:
         """DEBUG."""
         if self._hears(DEBUG):
-            where = show(state)
+            where = full_name(state)
             self._log(DEBUG, run_id, "in %s", where, state=where)
 
     def state_left(
@@ -176,13 +176,13 @@ class LoggingObserver(FlowLog):
         level = DEBUG if error is None or next_state is None else WARNING
         if not self._hears(level):
             return
-        facts: dict[str, Any] = {"state": show(state), "duration": duration}
+        facts: dict[str, Any] = {"state": full_name(state), "duration": duration}
         text, values = "left %s after %.3f s", [facts["state"], duration]
         if next_state is not None:
-            facts["next_state"] = show(next_state)
+            facts["next_state"] = full_name(next_state)
             text, values = f"{text} for %s", [*values, facts["next_state"]]
         if error is not None:
-            text, values = f"{text}: %s", [*values, describe(error)]
+            text, values = f"{text}: %s", [*values, error_text(error)]
             facts["traceback"] = self._tracebacks.once(error) if level == WARNING else None
         self._log(level, run_id, text, *values, **facts)
 
@@ -191,7 +191,7 @@ class LoggingObserver(FlowLog):
     ) -> None:
         """DEBUG."""
         if self._hears(DEBUG):
-            where = show(state)
+            where = full_name(state)
             text = "%s splits into %d " + ("branch" if len(tasks) == 1 else "branches")
             values = (where, len(tasks), join.strategy)
             self._log(DEBUG, run_id, f"{text}, joined by %r", *values, state=where)
@@ -208,7 +208,7 @@ class LoggingObserver(FlowLog):
     ) -> None:
         """DEBUG: what it leads to is told by the state or the run."""
         if self._hears(DEBUG):
-            where, outcome = show(state), verdict.value
+            where, outcome = full_name(state), verdict.value
             values = (where, outcome, duration, result.summary)
             text = "the join of %s says %s after %.3f s: %s"
             self._log(DEBUG, run_id, text, *values, state=where, outcome=outcome, duration=duration)
@@ -238,7 +238,7 @@ class LoggingObserver(FlowLog):
         if isinstance(error, RetryExhaustedError) and error.run_id == run_id:
             level = ERROR
         if self._hears(level):
-            values = (duration, describe(error))
+            values = (duration, error_text(error))
             traceback = None if level == DEBUG else self._tracebacks.once(error)
             facts = {"duration": duration, "traceback": traceback}
             self._log_task(level, run_id, what, "failed after %.3f s: %s", *values, **facts)
@@ -285,7 +285,7 @@ class LoggingObserver(FlowLog):
         **what: Any,
     ) -> None:
         """WARNING, without a traceback; DEBUG for the last one: `task_failed` tells more."""
-        why = "it returned what its config retries on" if error is None else describe(error)
+        why = "it returned what its config retries on" if error is None else error_text(error)
         facts = {"duration": duration, "delay": delay}
         level, text = DEBUG, "failed for good in attempt %d: %s"
         values: tuple[object, ...] = (what["attempt"], why)
@@ -311,4 +311,4 @@ def _kept(what: Mapping[str, Any]) -> dict[str, Any]:
 
 def _named(what: Mapping[str, Any]) -> str:
     branch = "" if what["index"] is None else f", branch {what['index']}"
-    return f"task {what['task']!r} of {show(what['state'])}{branch}:"
+    return f"task {what['task']!r} of {full_name(what['state'])}{branch}:"

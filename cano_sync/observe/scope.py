@@ -8,7 +8,7 @@ import logging
 from contextvars import ContextVar
 from typing import Any
 
-from .._model.description import show
+from .._base.text import full_name
 
 
 class Scope:
@@ -112,7 +112,7 @@ class RunFilter(logging.Filter):
         if scope is not None:
             facts["run_id"] = scope.run_id
             if scope.task is not None:
-                facts.setdefault("state", show(scope.state))
+                facts.setdefault("state", full_name(scope.state))
                 facts.setdefault("task", scope.task)
                 facts.setdefault("index", "-" if scope.index is None else scope.index)
                 facts.setdefault("attempt", scope.attempt)

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypedDict, TypeVar
 
 from .._base.durations import Duration, seconds
 from .._base.store import Store
+from .._base.text import full_name
 from .._base.value import Value
 from .._model.arguments import check_observer, check_run, is_collection
-from .._model.description import show
 from .._model.hooks import Observer
 from ..errors import ConfigurationError
 from ..workflow import Workflow
@@ -141,10 +141,11 @@ def _failures(id: str, fail_on: Any, exits: list[Any]) -> dict[Any, str]:
     wrong = [state for state in states if state not in exits]
     if wrong:
         raise ConfigurationError(
-            f"flow {id!r}: fail_on names {', '.join(map(show, wrong))}, where no run ends; it "
-            f"takes one or several of the workflow's exit states: {', '.join(map(show, exits))}"
+            f"flow {id!r}: fail_on names {', '.join(map(full_name, wrong))}, where no run ends; it "
+            "takes one or several of the workflow's exit states: "
+            f"{', '.join(map(full_name, exits))}"
         )
-    return {state: show(state) for state in states}
+    return {state: full_name(state) for state in states}
 
 
 def _factory(store: Any) -> Callable[[], Store | None]:

@@ -28,8 +28,8 @@ from cano_sync import (
     WorkflowCancelledError,
     WorkflowTimeoutError,
     abandoned_tasks,
-    cancellation,
 )
+from cano_sync._base import cancellation
 from cano_sync._engine import offload as offload_room
 
 SOON = 20.0

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import pytest
 
 from cano_sync import JoinConfig, JoinStrategy
-from cano_sync._model.description import Description, SingleState, SplitState, show
+from cano_sync._base.text import full_name
+from cano_sync._model.description import Description, SingleState, SplitState
 from cano_sync._model.task import bind
 
 
@@ -41,7 +42,7 @@ def anywhere() -> Any:
     ],
 )
 def test_a_state_is_shown_as_it_is_written(state: Any, text: str) -> None:
-    assert show(state) == text
+    assert full_name(state) == text
 
 
 def test_an_empty_description_has_no_states_exits_or_limits() -> None:

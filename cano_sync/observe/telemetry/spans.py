@@ -10,7 +10,8 @@ from typing import Any
 from opentelemetry.context import Context, attach, create_key, get_current, get_value, set_value
 from opentelemetry.trace import Span, SpanContext, Status, StatusCode, set_span_in_context
 
-from ...errors import NodeExecutionError, PreparationError, TaskExecutionError, describe
+from ..._base.text import error_text
+from ...errors import NodeExecutionError, PreparationError, TaskExecutionError
 
 _CURRENT = create_key("cano_sync.open_span")
 
@@ -101,7 +102,7 @@ def record_failure(span: Span, error: BaseException | None, *, with_event: bool)
         error = error.__cause__ or error  # as its author knows it
     kind = type(error)
     module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-    span.set_status(Status(StatusCode.ERROR, describe(error)))
+    span.set_status(Status(StatusCode.ERROR, error_text(error)))
     span.set_attribute("error.type", module + kind.__qualname__)
     if with_event:
         with suppress(Exception):  # its own text cannot be had

@@ -12,10 +12,10 @@ from weakref import WeakValueDictionary
 from opentelemetry.trace import Link, Span, TracerProvider, get_tracer, set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
+from ..._base.text import error_text
 from ..._model.join import JoinConfig
 from ..._model.outcome import SplitResult
 from ..._model.strategy import Verdict
-from ...errors import describe
 from ..labels import ending, state_label
 from .spans import OpenSpan, record_failure
 
@@ -244,7 +244,7 @@ def _end(
     elif outcome == "cancelled":
         reason = reason or getattr(error, "reason", None)
         if reason is None:
-            reason = "nobody said why" if error is None else describe(error)
+            reason = "nobody said why" if error is None else error_text(error)
         opened.span.set_attribute("cano.cancel_reason", reason)
     opened.leave()
     opened.close()

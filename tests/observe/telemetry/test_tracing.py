@@ -263,7 +263,7 @@ def test_an_exception_whose_text_cannot_be_had_is_recorded_by_its_class(rig: Rig
 
     with pytest.raises(TaskExecutionError):
         one(rig, work).orchestrate(Order.LOAD)
-    assert rig.one("state LOAD").status.description == "Mute"
+    assert rig.one("state LOAD").status.description == "Mute (its text raised RuntimeError)"
 
 
 def test_what_wants_out_of_the_program_ends_all_spans(rig: Rig) -> None:
