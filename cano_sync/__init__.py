@@ -3,7 +3,7 @@
 from ._base.cancellation import CancellationToken, Cancelled, Registration
 from ._base.current import current_token
 from ._base.store import MemoryStore, Store
-from ._engine.pool import abandoned_tasks
+from ._engine.jobs import abandoned_tasks, wait_for_abandoned
 from ._model.config import TaskConfig
 from ._model.join import JoinConfig
 from ._model.node import Node
@@ -67,4 +67,5 @@ __all__ = (
     "abandoned_tasks",
     "current_token",
     "task",
+    "wait_for_abandoned",
 )

@@ -8,14 +8,16 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar, overload
 
 from ._base.cancellation import CancellationToken
 from ._base.durations import Duration, limit
 from ._base.store import MemoryStore, Store
 from ._base.text import full_name
+from ._base.tracebacks import without_engine_frames
 from ._engine.machine import Machine
-from ._engine.run import execute_run, submit_run
+from ._engine.run import Run
 from ._model.arguments import (
     bound,
     check_executor,
@@ -34,7 +36,7 @@ from ._model.hooks import Observer
 from ._model.join import JoinConfig
 from ._model.task import Task, TaskResult
 from ._model.validation import problems_of
-from .errors import ConfigurationError, DiscardedWorkflowWarning
+from .errors import CanoError, ConfigurationError, DiscardedWorkflowWarning
 
 if TYPE_CHECKING:  # a type variable with a default: `Workflow()` has no states yet
     from typing_extensions import TypeVar as TypeVarWithDefault
@@ -278,8 +280,12 @@ class Workflow(Generic[S]):
             CanoError: what a task raised that is one already, as a store's `KeyNotFoundError`,
                 passes as it is, with its state and task filled in; see `cano_sync.errors`.
         """
-        machine, run_store = self._prepare(initial_state, store, cancel)
-        state: S = execute_run(machine, initial_state, run_store, cancel)
+        run = self._prepare(initial_state, store, cancel)
+        try:
+            state: S = copy_context().run(run.execute) if run.is_observed else run.execute()
+        except CanoError as error:
+            without_engine_frames(error)
+            raise
         return state
 
     def submit(
@@ -296,19 +302,18 @@ class Workflow(Generic[S]):
         run that has begun; `cancel` has. The interpreter's exit waits for it, after Ctrl-C too,
         unless its token is cancelled: `except KeyboardInterrupt: token.cancel(); raise`.
         """
-        machine, run_store = self._prepare(initial_state, store, cancel)
-        return submit_run(machine, initial_state, run_store, cancel)
+        return self._prepare(initial_state, store, cancel).start()
 
     def _prepare(
         self, initial_state: S, store: Store | None, cancel: CancellationToken | None
-    ) -> tuple[Machine, Store]:
+    ) -> Run:
         self._idle = False
         machine = self._machine or self._compiled()
         self.validate_initial_state(initial_state)
         check_run(store, cancel)
         check_open(self._description.executor)
         given = self._description.store if store is None else store
-        return machine, MemoryStore() if given is None else given
+        return Run(machine, initial_state, MemoryStore() if given is None else given, cancel)
 
     def _compiled(self) -> Machine:
         # Two threads may both do it, with the same outcome.

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ("CancellationToken", "Cancelled", "Registration")
 
 import _thread
+import logging
 import os
 import threading
 import time
@@ -12,7 +13,18 @@ from typing import overload
 
 from ..errors import ConfigurationError
 from .durations import Duration, limit, seconds
-from .waiting import Callback, call_callbacks, wait_slice
+from .timer import TimerEntry, schedule
+from .waiting import (
+    Callback,
+    Wakeup,
+    interruptible_wait,
+    is_waiting,
+    on_new_thread,
+    wait_slice,
+    wake,
+)
+
+_log = logging.getLogger("cano_sync")
 
 _DEADLINE_REASON = "the token's time limit passed"
 
@@ -25,6 +37,15 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
     )
+
+
+# Shares that lock, which guards the states of all registrations, too; notified when a callback of
+# one has ended.
+_callback_ended = threading.Condition(_lock)
+_REGISTERED, _RUNNING, _ENDED = "registered", "running", "ended"  # or taken back
+
+_INTERRUPTS = 10
+"""How often a cancellation begins again when its thread is interrupted."""
 
 
 class Cancelled(BaseException):
@@ -47,22 +68,157 @@ class Cancelled(BaseException):
 
 
 class Registration:
-    """A callback registered by `CancellationToken.on_cancel`; ends with its `with` block."""
+    """A callback registered by `CancellationToken.on_cancel`; ends with its `with` block.
 
-    __slots__ = ("_token",)
+    >>> token = CancellationToken()
+    >>> with token.on_cancel(lambda: print("closing the socket")):
+    ...     pass  # the blocking call
+    >>> token.cancel()  # too late: the callback is gone
+    """
 
-    def __init__(self, token: CancellationToken) -> None:
+    __slots__ = ("_callback", "_is_wakeup", "_state", "_thread", "_token")
+
+    def __init__(self, token: CancellationToken, callback: Callback, *, is_wakeup: bool) -> None:
         self._token = token
+        self._callback = [callback]  # empty once it is called, or will never be
+        self._is_wakeup = is_wakeup  # it wakes a wait of ours, and goes before users' callbacks
+        self._state = _REGISTERED
+        self._thread = 0  # the identity of the thread that calls it
 
     def remove(self) -> None:
-        """Take the callback back. It may be running already, if a cancellation is under way."""
-        self._token._forget(self)
+        """Take the callback back: when this returns, it is not running, and never will be.
+
+        Where a cancellation is just calling it on another thread, this waits until the callback
+        has ended: afterwards what it uses may be closed. The callback itself may call this, and
+        then it does not wait. A second call does nothing.
+        """
+        if self._token._forget(self):
+            return
+        with interruptible_wait(), _callback_ended:
+            while self._state is _RUNNING and self._thread != _thread.get_ident():
+                _callback_ended.wait(wait_slice(None))
 
     def __enter__(self) -> Registration:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.remove()
+
+    def _call(self) -> BaseException | None:
+        """Call the callback, unless somebody has done so or has taken it back.
+
+        It may be called again by the same thread where Ctrl-C has interrupted it, and then goes
+        on where it was: the callback is called once, whatever comes in between.
+
+        Returns:
+            What wants out of the program, for when all others have been called.
+        """
+        me = _thread.get_ident()
+        with interruptible_wait(), _lock:
+            if self._state is _REGISTERED:
+                self._thread = me
+                self._state = _RUNNING
+            elif self._state is _ENDED or self._thread != me:
+                return None
+        leaving: BaseException | None = None
+        while self._callback:
+            try:
+                self._callback.pop()()  # in one step: who takes it, calls it
+            except (KeyboardInterrupt, SystemExit) as error:
+                leaving = error
+            except BaseException:  # Cancelled among them, from a store that is closed by now
+                _log.exception("a callback of CancellationToken.on_cancel raised")
+        with interruptible_wait(), _lock:
+            self._state = _ENDED
+            _callback_ended.notify_all()
+        return leaving
+
+
+class _Cancellation:
+    """What one call of `cancel()` has to do; all of it, though Ctrl-C comes in the middle.
+
+    Each step can be done twice without harm, and what is still to be done is kept here: so the
+    whole begins again when the thread was interrupted.
+
+    Args:
+        tokens: those that are cancelled, with all below them.
+        reason: what is said.
+        callbacks: what else is called.
+        nowait: whether users' callbacks, which may take their time, get a thread of their own.
+    """
+
+    def __init__(
+        self,
+        *tokens: CancellationToken,
+        reason: str | None = None,
+        callbacks: tuple[Registration, ...] = (),
+        nowait: bool = False,
+    ) -> None:
+        self._reason = reason
+        self._nowait = nowait
+        self._tokens = [*tokens]  # and those below them
+        self._marked = 0  # how many of them were looked at
+        self._current: CancellationToken | None = None  # the one that is being marked
+        self._wakeups: list[Wakeup] = []
+        self._callbacks: list[Registration] = [*callbacks]
+        self._leaving: BaseException | None = None  # what wants out of the program
+
+    def run(self) -> None:
+        """Mark the tokens, wake who waits for them, call the callbacks."""
+        interrupt: BaseException | None = None
+        for _ in range(_INTERRUPTS):
+            try:
+                self._mark_all()
+                self._wake_and_call()
+                break
+            except BaseException as error:  # Ctrl-C, or what else a signal handler raises
+                interrupt = error
+        leaving = interrupt or self._leaving
+        if leaving is not None:
+            raise leaving
+
+    def _mark_all(self) -> None:
+        with interruptible_wait(), _lock:
+            while self._marked < len(self._tokens):
+                self._mark(self._tokens[self._marked])
+                self._marked += 1
+
+    def _mark(self, token: CancellationToken) -> None:
+        """Mark one token, and collect what follows from it. The lock is held."""
+        if token._cancelled and token is not self._current:
+            return  # by somebody else, who does what is to be done
+        self._current = token
+        token._reason = self._reason  # before the flag: who sees that sees the reason, too
+        token._cancelled = True
+        if token._wakeup is not None:
+            self._wakeups.append(token._wakeup)
+        self._callbacks += token._callbacks
+        self._tokens += token._children
+        token._callbacks.clear()
+        token._children.clear()
+        token._unlink()
+
+    def _wake_and_call(self) -> None:
+        if not (self._wakeups or self._callbacks):
+            return
+        # A thread that is marked as waiting has come here through a signal handler (or a
+        # finalizer) that interrupted the wait: the frame below may hold the locks of what it
+        # waits for, and whoever wakes it would wait for them for ever. Another thread can.
+        if is_waiting() and on_new_thread(self._wake_and_call):
+            return
+        while self._wakeups:
+            wake(self._wakeups[-1])
+            self._wakeups.pop()
+        for registration in self._callbacks:
+            if registration._is_wakeup:
+                registration._call()
+        is_for_users = not all(registration._is_wakeup for registration in self._callbacks)
+        if is_for_users and not (self._nowait and on_new_thread(self._call_users)):
+            self._call_users()
+
+    def _call_users(self) -> None:
+        for registration in self._callbacks:
+            self._leaving = registration._call() or self._leaving
 
 
 class CancellationToken:
@@ -97,11 +253,10 @@ class CancellationToken:
         "_timer",
     )
 
-    # What the engine's own tokens (_engine/tokens.py) have: they are linked for their life, their
-    # deadline is waited for by a coordinator, and the wakeup wakes that one before any user's
-    # callback is called.
+    # What the engine's own tokens (engine_token.py) have: they are linked for their life, a
+    # coordinator waits for their deadline, and it is woken before any user's callback is called.
     _is_engine_owned = False
-    _wakeup: Callback | None = None
+    _wakeup: Wakeup | None = None
 
     def __init__(
         self, timeout: Duration | None = None, parent: CancellationToken | None = None
@@ -112,13 +267,13 @@ class CancellationToken:
 
     def _begin(self, deadline: float | None, parents: tuple[CancellationToken, ...]) -> None:
         # The lock guards _callbacks, _children, _cancelled, _reason, _linked and _timer.
-        self._callbacks: dict[Registration, Callback] = {}
+        self._callbacks: dict[Registration, None] = {}
         self._children: dict[CancellationToken, None] = {}  # those who listen for our end
         self._cancelled = False
         self._reason: str | None = None
         self._linked = False  # whether we are among our parents' children
-        self._timer: threading.Timer | None = None  # fires the callbacks at our own deadline
-        self._parents = parents  # one, or none; two for a run with two masters
+        self._timer: TimerEntry | None = None  # calls the callbacks at our own deadline
+        self._parents = parents  # one, or none; two for a run that may be cancelled from two sides
         for parent in parents:
             if parent._deadline is not None and (deadline is None or parent._deadline < deadline):
                 deadline = parent._deadline
@@ -170,35 +325,15 @@ class CancellationToken:
         """Cancel the token and its children. A second call does nothing.
 
         The callbacks run in this thread, before the call returns; one that raises is logged.
-        Whatever they do, every run and every task below this token has got the events before.
-        Called from a signal handler that interrupted one of the library's own waits, they run
-        in a thread of their own: the interrupted frame may hold their locks.
-        """
-        call_callbacks(*self._mark(reason))
+        Whatever they do, every run and every task below this token was woken before. Ctrl-C in
+        the middle does not keep the cancellation from its end, after which it is raised.
+        Called from a signal handler that interrupted one of the library's own waits or locks,
+        they run in a thread of their own: the interrupted frame may hold their locks.
 
-    def _mark(self, reason: str | None) -> tuple[list[Callback], list[Callback]]:
-        """Set the flag, here and below; return the wakeups and the callbacks, to be called."""
-        wakeups: list[Callback] = []
-        callbacks: list[Callback] = []
-        timers: list[threading.Timer] = []
-        todo: list[CancellationToken] = [self]
-        with _lock:
-            while todo:
-                token = todo.pop()
-                if token._cancelled:
-                    continue
-                token._reason = reason  # before the flag: who sees that sees the reason, too
-                token._cancelled = True
-                if token._wakeup is not None:
-                    wakeups.append(token._wakeup)
-                callbacks += token._callbacks.values()
-                todo += token._children
-                token._callbacks.clear()
-                token._children.clear()
-                timers += token._unlink()
-        for timer in timers:
-            timer.cancel()
-        return wakeups, callbacks
+        Args:
+            reason: what `Cancelled` and the errors of the runs will say.
+        """
+        _Cancellation(self, reason=reason).run()
 
     def check(self) -> None:
         """A cancellation point: raise `Cancelled` if the token is cancelled."""
@@ -214,7 +349,8 @@ class CancellationToken:
         # A bare lock, not an Event: it may be released by a signal handler on this very thread.
         woken = _thread.allocate_lock()
         woken.acquire()
-        registration = self._add(woken.release, timed=False)  # the time limit is waited for here
+        # The time limit is waited for here, and needs no timer.
+        registration = self._add(woken.release, is_wakeup=True)
         try:
             while not self.cancelled:
                 left = None if end is None else end - time.monotonic()
@@ -237,9 +373,9 @@ class CancellationToken:
         """Call `callback()` once when the token is cancelled; at once if it already is.
 
         This is how a blocking call is interrupted: close its socket, cancel its query. It runs
-        in the thread that cancels, or in a timer's thread where a time limit passes; keep it
-        short. Use the result in a `with` statement (or `remove()` it) so that the callback is
-        gone when the call has returned.
+        in the thread that cancels, or in one of its own where a time limit passes; keep it
+        short. Use the result in a `with` statement (or `remove()` it), so that the callback is
+        gone, and not running any more, when the call has returned.
 
         Raises:
             ConfigurationError: it cannot be called.
@@ -252,36 +388,48 @@ class CancellationToken:
         # First insert, then look: a cancel() between the two, from another thread or from a
         # signal handler on this one, either finds the callback or is seen here.
         registration = self._add(callback)
-        if self.cancelled and self._forget(registration):
-            call_callbacks((), (callback,))
+        if self.cancelled and self._take(registration):
+            _Cancellation(callbacks=(registration,)).run()
         return registration
 
-    def _add(self, callback: Callback, *, timed: bool = True) -> Registration:
+    def _add(self, callback: Callback, *, is_wakeup: bool = False) -> Registration:
         """Insert a callback and begin to listen: to the parents, and to our own deadline."""
-        registration = Registration(self)
+        registration = Registration(self, callback, is_wakeup=is_wakeup)
         timer = None
-        with _lock:
-            self._callbacks[registration] = callback
+        with interruptible_wait(), _lock:
+            self._callbacks[registration] = None
             if not self._is_engine_owned:
                 self._link()
-                if timed and self._timer is None and self._deadline is not None:
-                    left = max(0.0, self._deadline - time.monotonic())
-                    timer = self._timer = threading.Timer(
-                        min(left, threading.TIMEOUT_MAX), self.cancel, [_DEADLINE_REASON]
-                    )
-                    timer.daemon = True  # the one thread nobody joins: it ends with the token
+                if not is_wakeup and self._timer is None and self._deadline is not None:
+                    timer = self._timer = TimerEntry(self._deadline, self._time_is_up)
         if timer is not None:
-            timer.start()
+            schedule(timer)
         return registration
 
+    def _time_is_up(self) -> None:
+        """On the timer's thread, which has other tokens' deadlines to keep."""
+        _Cancellation(self, reason=_DEADLINE_REASON, nowait=True).run()
+
+    def _take(self, registration: Registration) -> bool:
+        """Take a callback off the list; False when a cancellation has taken it already."""
+        with interruptible_wait(), _lock:
+            taken = registration in self._callbacks
+            self._callbacks.pop(registration, None)
+            self._unlink_if_idle()  # a cancellation in between may have left us a timer
+        return taken
+
     def _forget(self, registration: Registration) -> bool:
-        """Drop a callback; False when a cancellation has taken it already."""
-        with _lock:
-            callback = self._callbacks.pop(registration, None)
-            timers = self._unlink_if_idle()
-        for timer in timers:
-            timer.cancel()
-        return callback is not None  # dropped without the lock: its end may be user code
+        """Make sure that a callback is never called; False where that has begun already."""
+        with interruptible_wait(), _lock:
+            self._callbacks.pop(registration, None)
+            self._unlink_if_idle()
+            forgotten = registration._state is _REGISTERED
+            if forgotten:
+                registration._state = _ENDED
+                dropped, registration._callback = registration._callback, []
+        if forgotten:
+            del dropped  # without the lock: its end may be user code
+        return forgotten
 
     # Links to the parents. The lock is held: who leaves last must not cut off one who just came.
 
@@ -295,21 +443,20 @@ class CancellationToken:
             if not parent._is_engine_owned:
                 parent._link()
 
-    def _unlink(self) -> list[threading.Timer]:
-        """Leave the parents alone; return the timers to be cancelled, without the lock."""
+    def _unlink(self) -> None:
+        """Leave the parents alone, and the timer."""
         timer, self._timer = self._timer, None
-        timers = [] if timer is None else [timer]
+        if timer is not None:
+            timer.cancel()
         if self._linked:
             self._linked = False
             for parent in self._parents:
                 parent._children.pop(self, None)
-                timers += parent._unlink_if_idle()
-        return timers
+                parent._unlink_if_idle()
 
-    def _unlink_if_idle(self) -> list[threading.Timer]:
-        if self._is_engine_owned or self._callbacks or self._children:
-            return []
-        return self._unlink()
+    def _unlink_if_idle(self) -> None:
+        if not (self._is_engine_owned or self._callbacks or self._children):
+            self._unlink()
 
     def __repr__(self) -> str:
         if self.cancelled:

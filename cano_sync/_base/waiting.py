@@ -1,19 +1,71 @@
-"""Calling what a cancellation has to call: here, or in a thread of its own."""
+"""How threads wait, and how they are woken."""
 
 from __future__ import annotations
 
-__all__ = ("SIGNAL_CHECK", "Callback", "call_callbacks", "interruptible_wait", "wait_slice")
+__all__ = (
+    "SIGNAL_CHECK",
+    "Callback",
+    "Wakeup",
+    "interruptible_wait",
+    "is_waiting",
+    "on_new_thread",
+    "wait_first",
+    "wait_slice",
+    "wake",
+)
 
 import _thread
-import logging
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, wait
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
-_log = logging.getLogger("cano_sync")
-
 Callback = Callable[[], object]
+
+Wakeup = Future[None]
+"""Wakes a coordinator that waits for it, among other things; done once somebody has."""
+
+
+def wake(wakeup: Wakeup) -> None:
+    """Wake who waits for it. A second call does nothing."""
+    with suppress(InvalidStateError):
+        wakeup.set_result(None)
+
+
+def wait_first(first: Future[Any], second: Wakeup, deadline: float | None) -> None:
+    """Wait until one of the two is done or the time is up.
+
+    Args:
+        first: what is waited for.
+        second: what else ends the wait: a cancellation.
+        deadline: on the clock of `time.monotonic()`; None for no limit.
+    """
+    both: tuple[Future[Any], Wakeup] = (first, second)
+    while True:
+        left = None if deadline is None else deadline - time.monotonic()
+        with interruptible_wait():
+            done = wait(both, wait_slice(left), FIRST_COMPLETED).done
+        if done or (deadline is not None and time.monotonic() >= deadline):
+            return
+
+
+SIGNAL_CHECK = 0.5
+"""Seconds after which a waiting main thread looks whether a signal has come."""
+
+_LONGEST = threading.TIMEOUT_MAX
+
+
+def wait_slice(left: float | None) -> float:
+    """How long to block at once, in seconds, where `left` are to be waited; None is for ever.
+
+    Whoever waits goes round until the time is up. On the main thread a slice is short: Python
+    looks for signals between two steps only, so one that comes in the moment before the thread
+    blocks is not handled until it wakes. Elsewhere it is the longest that a lock can do: centuries.
+    """
+    longest = SIGNAL_CHECK if threading.current_thread() is threading.main_thread() else _LONGEST
+    return longest if left is None else max(0.0, min(left, longest))
 
 
 class _Waiting(threading.local):
@@ -31,72 +83,35 @@ _waiting = _Waiting()
 
 
 def interruptible_wait() -> AbstractContextManager[object]:
-    """Marks this thread as waiting, so that a signal handler's callbacks run elsewhere."""
+    """Mark this thread as waiting, or as holding a lock that is held for a moment only.
+
+    What a signal handler cancels meanwhile calls its callbacks on another thread: the frame that
+    the signal interrupts may hold the locks that they need.
+    """
     mark: AbstractContextManager[object] = _waiting.mark
     return mark
 
 
-def call_callbacks(
-    wakeups: Sequence[Callback], callbacks: Sequence[Callback], *, nowait: bool = False
-) -> None:
-    """Ring the engine's wakeups, and then call the users' callbacks, whatever one of them does.
+def is_waiting() -> bool:
+    """Whether this thread is marked as waiting.
 
-    All happens in this thread, with two exceptions. With `apart` the callbacks, which may take
-    their time, get a thread of their own. And a thread that is marked as waiting can only have
-    come here through a signal handler (or a finalizer) that interrupted the wait: the frame below
-    may hold the locks of what it waits for, and whoever notifies it would wait for them for ever.
-    Then another thread does it all.
+    Then the code that asks was called by a signal handler, or by a finalizer.
     """
-    if _waiting.mark._is_owned():
-        _in_a_thread((*wakeups, *callbacks))
-        return
-    leaving = _call_all(wakeups)
-    leaving = (_in_a_thread(callbacks) if nowait else _call_all(callbacks)) or leaving
-    if leaving is not None:
-        raise leaving
+    owned: bool = _waiting.mark._is_owned()
+    return owned
 
 
-def _in_a_thread(callbacks: Sequence[Callback]) -> BaseException | None:
-    """Call them in a thread that ends with the last of them; nobody waits for it.
+def on_new_thread(function: Callback) -> bool:
+    """Call the function on a thread that ends with it; nobody waits for that.
 
     By the low-level call: `threading.Thread.start` waits until the thread runs, and takes locks
     that an interrupted frame may hold.
+
+    Returns:
+        False if no thread can be had.
     """
-    if not callbacks:
-        return None
     try:
-        _thread.start_new_thread(_call_all, (callbacks,))
-    except RuntimeError:  # no thread can be had: rather late than never
-        return _call_all(callbacks)
-    return None
-
-
-def _call_all(callbacks: Sequence[Callback]) -> BaseException | None:
-    """Call each of them; return what wants out of the program, for when all have been called."""
-    leaving: BaseException | None = None
-    for callback in callbacks:
-        try:
-            callback()
-        except (KeyboardInterrupt, SystemExit) as error:
-            leaving = error
-        except BaseException:  # Cancelled among them, from a store that is closed by now
-            _log.exception("a callback of CancellationToken.on_cancel raised")
-    return leaving
-
-
-SIGNAL_CHECK = 0.5
-"""Seconds after which a waiting main thread looks whether a signal has come."""
-
-
-def wait_slice(left: float | None) -> float:
-    """How long to block at once, in seconds, where `left` are to be waited; None is for ever.
-
-    Whoever waits goes round until the time is up. On the main thread a slice is short: Python
-    looks for signals between two steps only, so one that comes in the moment before the thread
-    blocks is not handled until it wakes. Elsewhere it is the longest that a lock can do: centuries.
-    """
-    longest = SIGNAL_CHECK if threading.current_thread() is threading.main_thread() else _LONGEST
-    return longest if left is None else max(0.0, min(left, longest))
-
-
-_LONGEST = threading.TIMEOUT_MAX
+        _thread.start_new_thread(function, ())
+    except RuntimeError:
+        return False
+    return True

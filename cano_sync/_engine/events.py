@@ -1,4 +1,4 @@
-"""What a run's observers are told, once for all that happens and in an order to rely on."""
+"""The events of a run: what its observers hear, each once, and in an order to rely on."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from typing import Any
 from .._base.cancellation import CancellationToken, Cancelled
 from .._model.hooks import Listeners, Observer
 from ..errors import WorkflowCancelledError
-from .pool import Job
+from .jobs import Job
 
 _log = logging.getLogger("cano_sync")
 _NOWHERE: Any = object()
 
 
 class RunEvents:
-    """The events of one run; made only where somebody hears them.
+    """The events of one run; made only where somebody listens.
 
-    Several threads tell: the caller's, the run's, the branches', and those that were left behind.
-    Who comes too late is not told any more; each start is told one end, whoever of two threads
-    comes first.
+    Several threads emit: the caller's, the run's, the branches', and those of abandoned tasks. An
+    event that comes after the end of the run is not emitted any more. Each start has exactly one
+    end, whichever of two threads comes to it first.
 
-    The lock guards `_listeners`, `_state`, `_since`, `_over`, `_open` and `_cut`, and of each
-    task's events how far it has come. Observers are called without it.
+    `lock` guards `_listeners`, `_state`, `_entered_at`, `_is_over`, `_open` and `_ended_by_run`,
+    and of each task's events how far they have come. Observers are called without it.
     """
 
     __slots__ = (
         "_began",
-        "_cut",
+        "_ended_by_run",
+        "_entered_at",
         "_id",
+        "_is_over",
         "_listeners",
         "_open",
-        "_over",
-        "_since",
         "_state",
         "lock",
     )
@@ -46,24 +46,24 @@ class RunEvents:
         self.lock = threading.Lock()
         self._id = run_id
         self._listeners = listeners
-        self._began = self._since = time.perf_counter()
-        self._state: Any = _NOWHERE  # what the run is in and has to leave
-        self._over = False
-        self._open: dict[int | None, TaskEvents] = {}  # the tasks that have no end yet, by index
-        self._cut: dict[int | None, TaskEvents] = {}  # those that the end of the run gave theirs
+        self._began = self._entered_at = time.perf_counter()
+        self._state: Any = _NOWHERE  # the state that the run is in, and has to leave
+        self._is_over = False
+        self._open: dict[int | None, TaskEvents] = {}  # tasks without an end yet, by index
+        self._ended_by_run: dict[int | None, TaskEvents] = {}  # to which the run's end gave theirs
 
-    def has_listeners(self, hook: str) -> bool:
-        """Whether anybody listens to this hook: for events that cost something to put together."""
-        return hook in self._listeners
+    def has_listeners(self, event: str) -> bool:
+        """Whether anybody listens: for events whose facts cost something to put together."""
+        return event in self._listeners
 
-    def emit(self, hook: str, **facts: Any) -> None:
-        """Call a hook of all that hear it. Whatever they raise, but Ctrl-C, is their own loss.
+    def emit(self, event: str, **facts: Any) -> None:
+        """Call all who listen to this event. What they raise, but Ctrl-C, is their own loss.
 
         Raises:
-            KeyboardInterrupt: it came while one listeners this; the others have listeners it, too.
+            KeyboardInterrupt: it came while one of them was called; the others were called, too.
         """
         interrupt: KeyboardInterrupt | None = None
-        for observer, call in self._listeners.get(hook, ()):
+        for observer, call in self._listeners.get(event, ()):
             try:
                 call(run_id=self._id, **facts)
             except KeyboardInterrupt as error:
@@ -73,79 +73,83 @@ class RunEvents:
                     _log.exception(
                         "observer %r raised in %s() and hears no more of run %s",
                         observer,
-                        hook,
+                        event,
                         self._id,
                     )
         if interrupt is not None:
             raise interrupt
 
     def _drop(self, observer: Observer) -> bool:
-        """Tell this observer nothing more; False if another thread was first to say so."""
+        """Emit nothing more to this observer; False if another thread did this before."""
         with self.lock:
-            left = {
-                hook: tuple(pair for pair in pairs if pair[0] is not observer)
-                for hook, pairs in self._listeners.items()
+            remaining = {
+                event: tuple(pair for pair in pairs if pair[0] is not observer)
+                for event, pairs in self._listeners.items()
             }
-            is_first = any(len(left[hook]) < len(pairs) for hook, pairs in self._listeners.items())
-            self._listeners = left
+            is_first = any(
+                len(remaining[event]) < len(pairs) for event, pairs in self._listeners.items()
+            )
+            self._listeners = remaining
         return is_first
 
     # The run and its states.
 
-    def started(self, state: Any) -> None:
-        """The run begins."""
+    def run_started(self, state: Any) -> None:
+        """The run begins in this state."""
         self.emit("run_started", state=state)
 
-    def entered(self, state: Any, error: BaseException | None, *, is_exit: bool) -> None:
-        """The run comes to a state, and so leaves another; with an error, if it led here."""
+    def state_entered(self, state: Any, error: BaseException | None, *, is_exit: bool) -> None:
+        """The run comes to a state, and so leaves another; with the error that led here, if any."""
         now = time.perf_counter()
         with self.lock:
-            if self._over:
+            if self._is_over:
                 return
-            left, since = self._state, self._since
-            self._state, self._since = (_NOWHERE if is_exit else state), now
+            left, since = self._state, self._entered_at
+            self._state, self._entered_at = (_NOWHERE if is_exit else state), now
         try:
             if left is not _NOWHERE:
-                self._left(left, state, now - since, error)
-        finally:  # after Ctrl-C as well: it will be told that this state is left
+                self._emit_left(left, state, now - since, error)
+        finally:  # after Ctrl-C as well, for the end of the run will say that this state is left
             self.emit("state_entered", state=state, is_exit=is_exit)
 
-    def finished(self, state: Any, error: BaseException | None) -> None:
-        """The run is over, though a thread of it may still be on its way: from now on it is late.
+    def run_finished(self, state: Any, error: BaseException | None) -> None:
+        """The run is over, though a thread of it may still be on its way.
 
-        What is open ends here. It is told once.
+        What has no end yet ends here. Only the first call has an effect.
         """
         now = time.perf_counter()
         with self.lock:
-            if self._over:
+            if self._is_over:
                 return
-            self._over = True
-            left, since = self._state, self._since
+            self._is_over = True
+            left, since = self._state, self._entered_at
             self._state = _NOWHERE
-            # Before the split among whose branches they are has left them, it may be.
-            self._cut = dict(self._open)
+            # The split may abandon them only after this, and then looks for them here.
+            self._ended_by_run = dict(self._open)
             unended = list(self._open.values())
         is_cancelled = isinstance(error, Cancelled | KeyboardInterrupt)
         if isinstance(error, WorkflowCancelledError):  # or that of a run nested in a task of it
             is_cancelled = error.run_id == self._id
         reason = getattr(error, "reason", "interrupted" if is_cancelled else None)
-        took = now - self._began
-        with ExitStack() as last_first:  # all of it is told, whenever Ctrl-C comes
-            told = last_first.callback
-            told(self.emit, "run_finished", state=state, duration=took, error=error)
+        duration = now - self._began
+        with ExitStack() as last_first:  # all of it is emitted, whenever Ctrl-C comes
+            emits = last_first.callback
+            emits(self.emit, "run_finished", state=state, duration=duration, error=error)
             if is_cancelled:
-                told(self.emit, "run_cancelled", state=state, reason=reason)
+                emits(self.emit, "run_cancelled", state=state, reason=reason)
             if left is not _NOWHERE:
-                told(self._left, left, None, now - since, error)
+                emits(self._emit_left, left, None, now - since, error)
             for task in reversed(unended):
-                told(task.cancelled, reason)
+                emits(task.cancelled, reason)
 
-    def _left(self, state: Any, following: Any, took: float, error: BaseException | None) -> None:
-        self.emit("state_left", state=state, next_state=following, duration=took, error=error)
+    def _emit_left(
+        self, state: Any, following: Any, duration: float, error: BaseException | None
+    ) -> None:
+        self.emit("state_left", state=state, next_state=following, duration=duration, error=error)
 
     # Tasks.
 
-    def task(
+    def task_started(
         self, name: str, state: Any, index: int | None, token: CancellationToken
     ) -> TaskEvents:
         """A task begins.
@@ -155,8 +159,8 @@ class RunEvents:
         """
         task = TaskEvents(self, name, state, index)
         with self.lock:
-            # Whoever leaves tasks behind cancels their token first, and then looks for them here.
-            if self._over or token.cancelled:
+            # Who abandons tasks cancels their token first, and then looks for them here.
+            if self._is_over or token.cancelled:
                 raise Cancelled(token.reason)
             self._open[index] = task
         task.emit("task_started")
@@ -170,51 +174,49 @@ class RunEvents:
             del self._open[index]
             return True
 
-    def leave(self, index: int | None, job: Job, reason: str | None) -> None:
-        """Abandon who performs this task (a branch; None: the run's own), if it is not done."""
+    def abandon(self, index: int | None, job: Job, reason: str | None) -> None:
+        """Abandon the job that runs this task (a branch; None: the run's own), if it goes on."""
         with self.lock:
-            task = self._open.get(index) or self._cut.get(index)
+            task = self._open.get(index) or self._ended_by_run.get(index)
         if task is None:
             job.abandon()
             return
-        is_offloaded = (
-            task.is_offloaded
-        )  # then this thread only waits for the one that has the task
+        is_offloaded = task.is_offloaded  # then this job only waits for the one that runs the task
         try:
             task.cancelled(reason)
         finally:
             if is_offloaded:
                 job.abandon()
             else:
-                task.leave(job)
+                task.abandon(job)
 
 
 class TaskEvents:
-    """The events of one task, from its start to its one end; and of a thread left with it.
+    """The events of one task, from its start to its one end; and those of its abandoned threads.
 
     Attributes:
         is_offloaded: whether an attempt is being made on a thread of its own.
     """
 
-    __slots__ = ("_attempt", "_began", "_events", "_facts", "_index", "_tried", "is_offloaded")
+    __slots__ = ("_attempt", "_attempt_began", "_began", "_facts", "_index", "_run", "is_offloaded")
 
-    def __init__(self, events: RunEvents, name: str, state: Any, index: int | None) -> None:
-        self._events = events
+    def __init__(self, run: RunEvents, name: str, state: Any, index: int | None) -> None:
+        self._run = run
         self._index = index
         self._facts = {"state": state, "task": name, "index": index}
         self._began = time.perf_counter()
         self._attempt = 1
-        self._tried: float | None = None  # when the attempt began that has not failed yet
+        self._attempt_began: float | None = None  # None: none was begun that has not failed yet
         self.is_offloaded = False
 
-    def emit(self, hook: str, **facts: Any) -> None:
-        """Call a hook that is about this task."""
-        self._events.emit(hook, **self._facts, **facts)
+    def emit(self, event: str, **facts: Any) -> None:
+        """Emit an event that is about this task."""
+        self._run.emit(event, **self._facts, **facts)
 
-    def _end(self, hook: str, **facts: Any) -> None:
-        took = time.perf_counter() - self._began
-        if self._events.close(self._index, self):
-            self.emit(hook, duration=took, **facts)
+    def _end(self, event: str, **facts: Any) -> None:
+        duration = time.perf_counter() - self._began
+        if self._run.close(self._index, self):
+            self.emit(event, duration=duration, **facts)
 
     def succeeded(self) -> None:
         """It has returned."""
@@ -231,53 +233,57 @@ class TaskEvents:
     def attempt_started(self, number: int) -> None:
         """One of several attempts begins."""
         self._attempt = number
-        self._tried = time.perf_counter()
+        self._attempt_began = time.perf_counter()
         self.emit("attempt_started", attempt=number)
 
     def attempt_failed(self, error: BaseException | None, delay: float | None) -> None:
-        """It has failed, if one was begun; the next comes after `delay` seconds, or none."""
-        if self._tried is None:
+        """It has failed, if one was begun; the next begins after `delay` seconds, or never."""
+        if self._attempt_began is None:
             return
-        took, self._tried = time.perf_counter() - self._tried, None
-        self.emit("attempt_failed", attempt=self._attempt, duration=took, error=error, delay=delay)
+        duration, self._attempt_began = time.perf_counter() - self._attempt_began, None
+        self.emit(
+            "attempt_failed", attempt=self._attempt, duration=duration, error=error, delay=delay
+        )
 
-    def leave(self, job: Job) -> None:
-        """Abandon who performs it, and tell so, if it is not done; tell of its return, too."""
-        absence = _Absence(self, self._attempt, self._events.lock)
-        if job.abandon(absence.ends):
-            absence.begins()
+    def abandon(self, job: Job) -> None:
+        """Abandon the job that runs it, and say so, if it goes on; say when it returns, too."""
+        abandonment = _Abandonment(self, self._attempt, self._run.lock)
+        if job.abandon(abandonment.returned):
+            abandonment.begun()
 
 
-class _Absence:
-    """A thread that is still with an abandoned task, until it comes back.
+class _Abandonment:
+    """The two events of an abandoned task: that it was abandoned, and that it has returned.
 
-    It may do so before it was told that it was left: then who tells that tells both.
+    It may return before the first of them was emitted: then the thread that does this emits both.
+
+    The lock guards `_is_emitted` and `_late`.
     """
 
-    __slots__ = ("_attempt", "_cancel_called", "_late", "_left", "_lock", "_task")
+    __slots__ = ("_attempt", "_is_emitted", "_late", "_lock", "_since", "_task")
 
     def __init__(self, task: TaskEvents, attempt: int, lock: threading.Lock) -> None:
         self._task = task
         self._attempt = attempt
-        self._lock = lock  # guards `_cancel_called` and `_late`
-        self._left = time.perf_counter()
-        self._cancel_called = False
+        self._lock = lock
+        self._since = time.perf_counter()
+        self._is_emitted = False
         self._late: float | None = None
 
-    def begins(self) -> None:
+    def begun(self) -> None:
         try:
             self._task.emit("task_abandoned", attempt=self._attempt)
         finally:  # after Ctrl-C in a hook, too
             with self._lock:
-                self._cancel_called = True
+                self._is_emitted = True
                 late = self._late
         if late is not None:
             self._task.emit("task_returned", attempt=self._attempt, late=late)
 
-    def ends(self) -> None:
-        late = time.perf_counter() - self._left
+    def returned(self) -> None:
+        late = time.perf_counter() - self._since
         with self._lock:
             self._late = late
-            cancel_called = self._cancel_called
-        if cancel_called:
+            is_emitted = self._is_emitted
+        if is_emitted:
             self._task.emit("task_returned", attempt=self._attempt, late=late)

@@ -14,7 +14,7 @@ from .._model.description import Description, SingleState, SplitState
 from .._model.hooks import Listeners, listeners_of
 from .._model.task import TaskResult
 from ..errors import WorkflowError
-from .attempts import NEVER_RUN
+from .task_run import NEVER_RUN
 
 
 class Entry:
@@ -30,61 +30,14 @@ class Entry:
         on_error: the entry that a failure leads to, or None.
     """
 
-    __slots__ = ("_machine", "edges", "on_error", "state", "step", "what")
+    __slots__ = ("edges", "on_error", "state", "step", "what")
 
-    def __init__(self, machine: Machine, state: Any, what: SingleState | SplitState | None) -> None:
-        self._machine = machine
+    def __init__(self, state: Any, what: SingleState | SplitState | None) -> None:
         self.state = state
         self.what = what
         self.step: Callable[[Store], Any] | None = None
-        if isinstance(what, SingleState) and what.task.is_simple and not machine.is_watched:
-            self.step = what.task.plain
         self.edges: dict[int, Entry] = {}
         self.on_error: Entry | None = None
-
-    def follow(self, result: Any, run_id: str) -> Entry:
-        """The entry that a task's result leads to, where `edges` did not know it at once.
-
-        Raises:
-            WorkflowError: it is no state, an unknown one, or one outside the declaration.
-        """
-        task = self.what.task.name if isinstance(self.what, SingleState) else None
-        problem = None
-        if isinstance(result, TaskResult):
-            if result.is_split:
-                problem = (
-                    "returned TaskResult.split(...): a task cannot split; register the branches "
-                    "with register_split()"
-                )
-            elif len(result.states) != 1:
-                problem = f"returned {result!r}; return one state, as in TaskResult.single(state)"
-            else:
-                result = result.states[0]
-        if type(result) is CoroutineType:
-            result.close()
-            problem = f"returned {NEVER_RUN}"
-        if result is None:
-            problem = "returned None: did it forget to return the next state?"
-        following = None if problem else self._machine.find(result)
-        if following is not None and id(following.state) in self.edges:
-            return following
-        if problem is None and following is None:
-            problem = (
-                f"returned {_short(result)}, which is no state of this workflow; return one that "
-                "register(), register_split() or add_exit_state() was given"
-            )
-        elif problem is None:
-            declared = ", ".join(full_name(entry.state) for entry in self.edges.values())
-            problem = (
-                f"returned {full_name(result)}, but its return annotation declares only "
-                f"{declared}; add the state to the annotation, or drop the annotation"
-            )
-        raise WorkflowError(
-            f"state {full_name(self.state)}: task {task!r} {problem}",
-            state=self.state,
-            task=task,
-            run_id=run_id,
-        )
 
 
 class Machine:
@@ -92,24 +45,28 @@ class Machine:
 
     Attributes:
         description: what it was made from.
-        listeners: which hook which observers hear.
-        is_watched: whether they hear of more than whole runs: of states, at least.
-        is_watched_closely: whether they hear of tasks, attempts and splits, too.
+        listeners: who listens to which event.
+        is_observed: whether they listen to more than whole runs: to states, at least.
+        is_observed_closely: whether they listen to tasks, attempts and splits, too.
     """
 
-    __slots__ = ("_entries", "description", "is_watched", "is_watched_closely", "listeners")
+    __slots__ = ("_entries", "description", "is_observed", "is_observed_closely", "listeners")
 
     def __init__(self, description: Description) -> None:
         self.description = description
         self.listeners: Listeners = listeners_of(description.observers)
-        of_a_run = {hook for hook in self.listeners if not hook.startswith(("run_", "flow_"))}
-        self.is_watched = bool(of_a_run)
-        self.is_watched_closely = not of_a_run <= {"state_entered", "state_left"}
+        within_a_run = {
+            event for event in self.listeners if not event.startswith(("run_", "flow_"))
+        }
+        self.is_observed = bool(within_a_run)
+        self.is_observed_closely = not within_a_run <= {"state_entered", "state_left"}
         self._entries: dict[Any, Entry] = {}
         for state, what in description.states.items():
-            self._entries[state] = Entry(self, state, what)
+            entry = self._entries[state] = Entry(state, what)
+            if isinstance(what, SingleState) and what.task.is_simple and not self.is_observed:
+                entry.step = what.task.plain
         for state in description.exits:
-            self._entries[state] = Entry(self, state, None)
+            self._entries[state] = Entry(state, None)
         everywhere = {id(entry.state): entry for entry in self._entries.values()}
         for entry in self._entries.values():
             if entry.what is None:
@@ -129,6 +86,51 @@ class Machine:
             return self._entries.get(state)
         except TypeError:  # not hashable, so not a state
             return None
+
+    def follow(self, entry: Entry, result: Any, run_id: str) -> Entry:
+        """The entry that the result of a state's task leads to, where `edges` did not know it.
+
+        Raises:
+            WorkflowError: it is no state, an unknown one, or one outside the declaration.
+        """
+        if isinstance(result, TaskResult) and not result.is_split and len(result.states) == 1:
+            result = result.states[0]
+        following = None if result is None else self.find(result)
+        if following is not None and id(following.state) in entry.edges:
+            return following
+        task = entry.what.task.name if isinstance(entry.what, SingleState) else None
+        raise WorkflowError(
+            f"state {full_name(entry.state)}: task {task!r} {_problem(entry, result, following)}",
+            state=entry.state,
+            task=task,
+            run_id=run_id,
+        )
+
+
+def _problem(entry: Entry, result: Any, following: Entry | None) -> str:
+    """What is wrong with a result that leads nowhere, and what mends it."""
+    if result is None:
+        return "returned None: did it forget to return the next state?"
+    if following is not None:
+        declared = ", ".join(full_name(each.state) for each in entry.edges.values())
+        return (
+            f"returned {full_name(result)}, but its return annotation declares only {declared}; "
+            "add the state to the annotation, or drop the annotation"
+        )
+    if type(result) is CoroutineType:
+        result.close()
+        return f"returned {NEVER_RUN}"
+    if isinstance(result, TaskResult) and result.is_split:
+        return (
+            "returned TaskResult.split(...): a task cannot split; register the branches with "
+            "register_split()"
+        )
+    if isinstance(result, TaskResult):
+        return f"returned {result!r}; return one state, as in TaskResult.single(state)"
+    return (
+        f"returned {_short(result)}, which is no state of this workflow; return one that "
+        "register(), register_split() or add_exit_state() was given"
+    )
 
 
 def _short(value: Any) -> str:

@@ -1,12 +1,12 @@
-"""Work on another thread, while the caller waits for its end, its deadline or a cancellation."""
+"""Offloading: work on a pool's thread, while the caller waits for it within limits."""
 
 from __future__ import annotations
 
-__all__ = ("Abandoned", "Wakeup", "abandon", "run_on_pool", "wait_first")
+__all__ = ("WRITE_GRACE", "Abandoned", "abandon", "run_on_pool")
 
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future, wait
 from contextvars import copy_context
 from typing import Any, TypeVar
 
@@ -14,72 +14,64 @@ from .._base.cancellation import CancellationToken, Cancelled
 from .._base.engine_token import EngineToken
 from .._base.fence import fence
 from .._base.store import Store
-from .._base.waiting import interruptible_wait, wait_slice
+from .._base.waiting import Wakeup, interruptible_wait, wait_first
 from ..errors import WorkflowError
+from .jobs import Job
 from .nesting import Nesting
-from .pool import Job, process_pool
+from .pool import process_pool
 
 T = TypeVar("T")
 
 LAST_WORD_GRACE = 0.0002
-"""Seconds that a cancelled task gets to say how it ended, before it is abandoned."""
+"""Seconds that cancelled work gets to say how it ended, before it is abandoned."""
 WRITE_GRACE = 0.005
 """Seconds that a closing fence waits for a user's own backend to finish a write."""
 TIME_IS_UP = "its time was up"
 
-Wakeup = Future[None]
-"""Rung once, from any thread, to wake a waiting coordinator."""
-
-
-def wait_first(first: Future[Any], second: Wakeup, deadline: float | None) -> None:
-    """Wait until one of the two is done or the time is up."""
-    both: tuple[Future[Any], Wakeup] = (first, second)
-    while True:
-        left = None if deadline is None else deadline - time.monotonic()
-        with interruptible_wait():
-            done = wait(both, wait_slice(left), FIRST_COMPLETED).done
-        if done or (deadline is not None and time.monotonic() >= deadline):
-            return
-
 
 class Abandoned(Exception):
-    """The work was left behind.
+    """The caller has gone on without the work.
 
     Attributes:
         timed_out: whether its own time limit was the reason, or else a cancellation.
-        told: whether somebody cancelled it, or one above; else a deadline did.
-        reason: what was said to the token that was cancelled, or None.
+        cancel_called: whether somebody cancelled it, or a token above; else a deadline passed.
+        reason: what was given to the token that was cancelled, or None.
         error: what the work had raised by then, as a consequence.
     """
 
     def __init__(
-        self, *, timed_out: bool, told: bool, reason: str | None, error: BaseException | None
+        self,
+        *,
+        timed_out: bool,
+        cancel_called: bool,
+        reason: str | None,
+        error: BaseException | None,
     ) -> None:
         super().__init__()
         self.timed_out = timed_out
-        self.told = told
+        self.cancel_called = cancel_called
         self.reason = reason
         self.error = error
 
 
 OnAbandon = Callable[[Job, str | None], object]
-"""Abandons an job; gets the reason, too."""
+"""Abandons a job; gets the reason of the cancellation, too."""
 
 
 def abandon(job: Job, reason: str | None) -> None:
-    """Abandon it, and tell nobody."""
+    """Abandon it without an event."""
     job.abandon()
 
 
 def run_on_pool(
-    work: Callable[[Store, CancellationToken], T],
+    work: Callable[[Store, EngineToken], T],
     store: Store,
     *parents: CancellationToken,
     limit: float | None,
     what: str = "the work",
     on_abandon: OnAbandon = abandon,
 ) -> T:
-    """Do `work` on a pool thread, behind a fence, with a token below the `parents`.
+    """Do `work` on a pool's thread, behind a fence, with a token below the `parents`.
 
     Args:
         work: gets the fenced store and the token.
@@ -87,7 +79,7 @@ def run_on_pool(
         parents: each ends the wait when it is cancelled, or its time is up.
         limit: seconds; ends the wait as well.
         what: how an error names it.
-        on_abandon: abandons the job, and knows whom to tell.
+        on_abandon: abandons the job; it may emit events, too.
 
     Returns:
         What `work` returned; what it raised is raised.
@@ -99,41 +91,47 @@ def run_on_pool(
     nesting = Nesting.current()
     pool = process_pool(nesting.depth + 1)
     stopped: Wakeup = Future()
-    own = None if limit is None else time.monotonic() + limit
-    token = EngineToken(*parents, deadline=own, wakeup=lambda: stopped.set_result(None))
+    own_deadline = None if limit is None else time.monotonic() + limit
+    token = EngineToken(*parents, deadline=own_deadline, wakeup=stopped)
     fenced, gate = fence(store, nesting.gate)
     context = copy_context()
     inside = Nesting(nesting.depth + 1, on_user_executor=nesting.on_user_executor, gate=gate)
     context.run(inside.enter, token)
 
     def do(job: Job) -> T:
-        token.check()  # it may have waited for a worker until nobody wanted it any more
+        token.check()  # the job may have waited for a thread until nobody wanted it any more
         return work(fenced, token)
 
-    job = Job(pool, do)
-    future: Future[T] | None = None
+    future: Future[T] = Future()
+    job = Job(pool, do, context=context, future=future)
     ended = False
     try:
         if not token.cancel_called:
             try:
-                future = pool.submit(context.run, job.run)
+                pool.start(job)
             except RuntimeError as error:
                 raise WorkflowError(f"there is no thread for {what}: {error}") from error
             wait_first(future, stopped, token.deadline)
+            # What it raised once it was cancelled is a consequence of that.
             if future.done() and not (token.cancelled and future.exception() is not None):
                 ended = True
                 return _result(future, token)
-        told, reason = token.cancel_called, token.reason
+        cancel_called, reason = token.cancel_called, token.reason
         # The token's deadline is the earliest of all: is it our own?
-        timed_out = not told and own is not None and own == token.deadline
+        timed_out = not cancel_called and limit is not None and own_deadline == token.deadline
         token.cancel_nowait(TIME_IS_UP)
-        raise Abandoned(timed_out=timed_out, told=told, reason=reason, error=_last_word(future))
+        raise Abandoned(
+            timed_out=timed_out,
+            cancel_called=cancel_called,
+            reason=reason,
+            error=_last_word(future),
+        )
     finally:
         try:
             if not ended:  # by a cancellation, a deadline or Ctrl-C
                 token.cancel_nowait("interrupted")
                 gate.close(WRITE_GRACE)
-                if future is None or not future.cancel():
+                if not future.cancel():
                     on_abandon(job, token.reason)
         finally:
             token.release()
@@ -146,10 +144,8 @@ def _result(future: Future[T], token: EngineToken) -> T:
     return future.result()
 
 
-def _last_word(future: Future[Any] | None) -> BaseException | None:
-    """What the work raised, if it ends within the grace that a cancelled task gets."""
-    if future is None:
-        return None
+def _last_word(future: Future[Any]) -> BaseException | None:
+    """What the work raised, if it ends within the grace that cancelled work gets."""
     with interruptible_wait():
         wait((future,), LAST_WORD_GRACE)
     return future.exception() if future.done() else None

@@ -1,21 +1,23 @@
-"""The process's executors, one for each depth of nesting, and the tasks they were left with."""
+"""The process's executors, one for each depth of nesting."""
 
 from __future__ import annotations
 
-__all__ = ("DAEMON_THREADS", "Job", "Pool", "abandoned_tasks", "occupancy", "process_pool")
+__all__ = ("DAEMON_THREADS", "Pool", "occupancy", "process_pool")
 
 import _thread
+import atexit
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import thread as _threads_of_futures
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
-from .._base.waiting import interruptible_wait
+from .._base.waiting import interruptible_wait, wait_slice
+from .jobs import Job
 
 T = TypeVar("T")
 
@@ -24,178 +26,278 @@ _log = logging.getLogger("cano_sync")
 CEILING = 512
 """How many threads a pool may have; they are made as they are needed."""
 
-
 # Python 3.12 and later forbid daemon threads in some sub-interpreters (as under mod_wsgi).
 DAEMON_THREADS: bool = getattr(_thread, "daemon_threads_allowed", lambda: True)()
-# Whom the standard library joins at the interpreter's exit. (typeshed shows it read-only.)
-_joined_at_exit: Any = _threads_of_futures._threads_queues
 
 
-class FutureJob:
-    """A job whose result somebody waits for."""
+class _PoolThread(threading.Thread):
+    """A thread of a pool.
 
-    __slots__ = ("_future", "_work")
-
-    def __init__(self, future: Future[Any], work: Callable[[], Any]) -> None:
-        self._future = future
-        self._work = work
-
-    @property
-    def future(self) -> Future[Any]:
-        """What ThreadPoolExecutor.shutdown(cancel_futures=True) cancels."""
-        return self._future
-
-    def run(self) -> None:
-        future = self._future
-        if not future.set_running_or_notify_cancel():
-            return
-        try:
-            result = self._work()
-        except BaseException as error:
-            future.set_exception(error)
-            del future, self  # or the error's traceback would keep them alive, and they the error
-        else:
-            future.set_result(result)
-
-
-class _Worker(threading.Thread):
-    """A thread of a pool: whoever joins it waits until it ends or is with an abandoned task.
-
-    At its exit the interpreter joins the threads that it found at work. One of them may become
-    abandoned only then, by a run that was left behind itself and has just listeners of it.
+    Attributes:
+        is_released: set while nobody need wait for it: it is with an abandoned task, or has ended.
+        is_expected: whether the pool counts it among those that are about to begin.
     """
 
     def __init__(self, name: str, pool: Pool) -> None:
         super().__init__(name=name, daemon=DAEMON_THREADS)
-        self.released = threading.Event()
+        self.is_released = threading.Event()
+        self.is_expected = True
         self._pool = pool
 
     def run(self) -> None:
         try:
             self._pool.serve(self)
         finally:
-            self.released.set()
-
-    def join(self, timeout: float | None = None) -> None:
-        self.released.wait(timeout)
+            self.is_released.set()
 
 
 class Pool(ThreadPoolExecutor):
-    """A ThreadPoolExecutor that does without the threads that abandoned tasks have kept.
+    """A ThreadPoolExecutor that can do without the threads that abandoned tasks keep.
 
-    Three things of it are our own, in terms of a few inner parts that are the same in Python 3.11
-    to 3.13. A thread that will perhaps never come back neither counts against the ceiling nor
-    holds up the interpreter's exit. A job that nobody waits for (a worker of a split) needs no
-    future: `start`. And idle threads are counted exactly: the standard library's count may be too
-    high, after jobs have waited at the ceiling; then a job waits for a thread that is not there,
-    which is for ever where that thread is with an abandoned task.
+    Four things are its own. A thread that will perhaps never come back neither counts against the
+    ceiling nor holds up the interpreter's exit. A job that nobody waits for (a worker of a split)
+    needs no future: `start`. Idle threads are counted exactly, so that no job waits for a thread
+    that is with an abandoned task. And no lock is held while a thread starts, which takes
+    milliseconds on a busy machine: neither one of this pool nor the one that all executors of
+    the standard library share.
 
-    `_shutdown_lock` guards `_idle`, `_unclaimed`, `_written_off`, `_threads` and `_max_workers`.
-    Each job in the queue has been promised a thread (an idle one, or a new one), or is unclaimed:
-    then the next thread that comes back is for it.
+    The last is why it keeps its threads and its queue itself, and takes nothing from its base
+    class but the type and `map()`: it leans on no inner part of `concurrent.futures`.
+
+    `_lock` guards all that follows it in `__init__`. Each job in the queue was either given to an
+    idle thread, which is then no longer counted as idle, or is *unclaimed*: the next thread that
+    becomes free, or has just begun, claims it. So it does not matter which of two jobs a thread
+    gets, nor whether a thread that was started for a job comes too late for it.
     """
 
     def __init__(self, max_workers: int, thread_name_prefix: str = "") -> None:
         super().__init__(max_workers, thread_name_prefix)
+        self._ceiling = max_workers
+        self._prefix = thread_name_prefix
+        self._lock = threading.RLock()  # re-entrant for a signal handler that cancels a run
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._made: set[_PoolThread] = set()  # those that have not ended
+        self._running: dict[int, _PoolThread] = {}  # by identity: those that have begun
+        self._names = 0
+        self._expected = 0  # threads that were made, and have not begun
         self._idle = 0
         self._unclaimed = 0
         self._written_off = 0  # threads that are with abandoned tasks
-        self._workers: dict[int, _Worker] = {}  # by identity
+        self._is_filling = False
         _all[id(self)] = self
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run `fn` with these arguments; see `concurrent.futures.Executor.submit`."""
         future: Future[T] = Future()
-        self.start((FutureJob(future, lambda: fn(*args, **kwargs)),))
+        self.start(Job(self, lambda job: fn(*args, **kwargs), future=future))
         return future
 
-    def start(self, jobs: Iterable[FutureJob | Job]) -> None:
-        """Run jobs whose end nobody waits for, each by its `run()`, which raises nothing.
+    def start(self, job: Job) -> None:
+        """Run a job, whose `run()` raises nothing: on an idle thread, on a new one, or later.
 
         Raises:
-            RuntimeError: none of them was taken: the pool is shut down, the interpreter is
-                exiting, or the system has no thread that is not with an abandoned task.
+            RuntimeError: it was not taken: the pool is shut down, the interpreter is exiting, or
+                the system has no thread that is not with an abandoned task. What was taken
+                before is still run.
         """
-        # A signal handler that cancels meanwhile must not call users' callbacks under these locks.
-        with interruptible_wait(), self._shutdown_lock, _threads_of_futures._global_shutdown_lock:
+        # A signal handler that cancels meanwhile must not call users' callbacks under the lock.
+        with interruptible_wait(), self._lock:
             if self._is_closed:
                 raise RuntimeError("the interpreter is exiting, and no thread takes new work")
-            for job in jobs:
-                if self._idle:
-                    self._idle -= 1
-                elif not self._grow():
-                    self._unclaimed += 1
-                self._work_queue.put(job)  # type: ignore[arg-type]
+            if self._idle:
+                self._idle -= 1
+                self._queue.put(job)
+                return
+            self._unclaimed += 1
+            self._queue.put(job)
+            thread = self._make_thread()
+        if thread is not None and not self._launch(thread) and self._withdraw(job):
+            raise RuntimeError("the system has no thread for new work")
+
+    def owns(self, thread: threading.Thread) -> bool:
+        """Whether it is one of this pool's threads."""
+        with self._lock:
+            return thread in self._made
 
     @property
     def _is_closed(self) -> bool:
-        return self._shutdown or bool(_threads_of_futures._shutdown)
+        return self._shutdown or _is_exiting
 
-    def _grow(self) -> bool:
-        """Make a thread, if the ceiling allows it. Both locks are held."""
-        number = len(self._threads)
-        if number >= self._max_workers:
-            return False
-        thread = _Worker(f"{self._thread_name_prefix}_{number}", self)
+    def _make_thread(self) -> _PoolThread | None:
+        """A thread for a job that waits, if there may be one more. The lock is held.
+
+        It counts from now on, so that nobody makes another one for the same job, or one too many,
+        until it has begun: it is started without the lock.
+        """
+        if self._is_closed or self._expected >= self._unclaimed:
+            return None
+        if len(self._made) - self._written_off >= self._ceiling:
+            return None
+        thread = _PoolThread(f"{self._prefix}_{self._names}", self)
+        self._names += 1
+        self._made.add(thread)
+        self._expected += 1
+        return thread
+
+    def _launch(self, thread: _PoolThread) -> bool:
+        """Start a thread that was made; False if the system has no more."""
         try:
             thread.start()
-        except RuntimeError:
-            if len(self._threads) <= self._written_off:
-                raise
-            return False  # the system has no more: those that will come back do it
-        # Idle and busy threads are joined at exit, daemons though they are. The abandoned are not.
-        self._threads.add(thread)  # type: ignore[attr-defined]
-        _joined_at_exit[thread] = self._work_queue
+        except BaseException as error:
+            with interruptible_wait(), self._lock:
+                self._no_longer_expected(thread)
+                if isinstance(error, RuntimeError):
+                    self._made.discard(thread)
+                    return False
+            raise  # Ctrl-C, while it begins or just before: who knows
         return True
 
-    def serve(self, worker: _Worker) -> None:
+    def _no_longer_expected(self, thread: _PoolThread) -> None:
+        """It has begun, or perhaps it never will. The lock is held."""
+        if thread.is_expected:
+            thread.is_expected = False
+            self._expected -= 1
+
+    def _withdraw(self, job: Job) -> bool:
+        """Take a job back for which there is no thread; False if one will come for it."""
+        with interruptible_wait(), self._lock:
+            if len(self._made) > self._written_off:
+                return False  # those that are at work will take it when they come back
+            waiting = self._drain()
+            for other in waiting:
+                if other is not job:
+                    self._queue.put(other)
+            if job not in waiting:
+                return False
+            self._unclaimed -= 1
+            return True
+
+    def _drain(self) -> list[Job | None]:
+        """Empty the queue. The lock is held; a thread to which a job was given may be quicker."""
+        waiting = []
+        with suppress(Empty):
+            while True:
+                waiting.append(self._queue.get_nowait())
+        return waiting
+
+    def serve(self, thread: _PoolThread) -> None:
         """A thread's life: job after job, until the pool is shut down or the interpreter exits."""
-        self._workers[_thread.get_ident()] = worker
-        jobs: Any = self._work_queue
+        with self._lock:
+            self._running[_thread.get_ident()] = thread
+            self._no_longer_expected(thread)
+        queue = self._queue
         while True:
-            job = jobs.get()
+            with self._lock:
+                if self._unclaimed:
+                    self._unclaimed -= 1
+                else:
+                    self._idle += 1
+            job = queue.get()
             if job is None:
-                if self._is_closed:
-                    jobs.put(None)  # for the next one
-                    return
-                continue
+                queue.put(None)  # for the next one
+                return
             try:
                 job.run()
             except BaseException:  # out of a done-callback of a future that a user holds
                 _log.exception("a callback of a run's future raised")
             del job  # a thread that waits must not keep alive what it has done
-            with self._shutdown_lock:
-                if self._unclaimed:
-                    self._unclaimed -= 1
-                else:
-                    self._idle += 1
 
-    def write_off(self, ident: int) -> None:
-        """Do without the thread of this identity: it is with an abandoned task."""
-        self._workers[ident].released.set()
-        with self._shutdown_lock, _threads_of_futures._global_shutdown_lock:
-            self._max_workers += 1
+    def write_off(self, ident: int) -> bool:
+        """Do without the thread of this identity: it is with an abandoned task.
+
+        Returns:
+            Whether a job waits for which there may now be another thread: then call `fill()`,
+            once no lock is held.
+        """
+        with interruptible_wait(), self._lock:
+            self._running[ident].is_released.set()
             self._written_off += 1
-            # Not while the interpreter exits: it goes over the list of all threads. And where no
-            # thread can be had, the job waits until one comes back.
-            with suppress(RuntimeError):
-                if self._unclaimed and not self._is_closed and self._grow():
-                    self._unclaimed -= 1
+            if self._is_filling or self._is_closed or self._unclaimed <= self._expected:
+                return False
+            self._is_filling = True
+            return True
+
+    def fill(self) -> None:
+        """Start the threads that jobs wait for, on a thread of their own.
+
+        It is called by a run that is over its time: by the low-level call, for starting a
+        `threading.Thread` waits until it runs. The thread ends when there is nothing to start.
+        """
+        try:
+            _thread.start_new_thread(self._fill, ())
+        except RuntimeError:  # the jobs wait for a thread that comes back
+            self._is_filling = False
+
+    def _fill(self) -> None:
+        launched = True
+        while launched:
+            with self._lock:
+                thread = self._make_thread()
+                if thread is None:
+                    self._is_filling = False
+                    return
+            launched = self._launch(thread)
+        self._is_filling = False
 
     def reclaim(self, ident: int) -> None:
-        """The thread has come back after all."""
-        self._workers[ident].released.clear()
-        with self._shutdown_lock:
-            self._max_workers -= 1
+        """The thread of this identity has come back after all."""
+        with self._lock:
+            self._running[ident].is_released.clear()
             self._written_off -= 1
 
+    def occupancy(self) -> tuple[int, int, int]:
+        """How many threads are busy, how many idle, and how many jobs wait for one.
 
-# The mutable state of the module: the pools of this process, and the jobs left behind, which
-# the lock guards; and whatever pools there are (each step on them is atomic).
+        Those with abandoned tasks do not count. No lock: a signal handler may ask.
+        """
+        idle = self._idle
+        begun = len(self._made) - self._expected - self._written_off
+        return max(0, begun - idle), idle, self._unclaimed
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more jobs; see `concurrent.futures.Executor.shutdown`.
+
+        Args:
+            wait: whether to wait for the threads, but for those with abandoned tasks.
+            cancel_futures: whether to cancel what was submitted and has not begun. Jobs that
+                were started without a future are still run: who started them calls them off.
+        """
+        cancelled: list[Job] = []
+        with interruptible_wait(), self._lock:
+            self._shutdown = True
+            if cancel_futures:
+                for job in self._drain():
+                    if job is not None and job.has_future:
+                        cancelled.append(job)
+                    else:
+                        self._queue.put(job)
+                # Threads to which one of them was given wait on, and are idle again.
+                unclaimed = max(0, self._unclaimed - len(cancelled))
+                self._idle += len(cancelled) - (self._unclaimed - unclaimed)
+                self._unclaimed = unclaimed
+            self._queue.put(None)
+        for job in cancelled:
+            job.cancel()
+        if wait:
+            self.wait_for_threads()
+
+    def wait_for_threads(self) -> None:
+        """Wait until all threads have ended, but for those that are with abandoned tasks."""
+        with self._lock:
+            made = list(self._made)
+        for thread in made:
+            if thread.ident is None:  # Ctrl-C came before it began
+                continue
+            while not thread.is_released.wait(wait_slice(None)):
+                pass
+
+
+# The mutable state of the module: the pools of this process, which the lock guards; all pools,
+# those of schedulers, too (each step on them is atomic); and whether the interpreter exits.
 _lock = threading.Lock()
 _pools: dict[int, Pool] = {}
-_abandoned: set[Job] = set()
 _all: WeakValueDictionary[int, Pool] = WeakValueDictionary()
+_is_exiting = False
 
 
 def process_pool(depth: int) -> Pool:
@@ -212,102 +314,48 @@ def process_pool(depth: int) -> Pool:
     return pool
 
 
-def abandoned_tasks() -> int:
-    """How many abandoned tasks are still running, in the whole process.
-
-    A task is abandoned when its run has moved on without it: its time was up, it was cancelled,
-    or the join was decided. Its result is dropped and its store is closed to it, but Python
-    cannot end its thread. The count falls as such tasks return.
-
-    >>> abandoned_tasks()
-    0
-    """
-    return len(_abandoned)
+def _open_pools() -> list[Pool]:
+    return [pool for ref in _all.valuerefs() if (pool := ref()) and not pool._shutdown]
 
 
 def occupancy() -> tuple[int, int, int]:
-    """How many threads of all pools are busy, how many idle, and how many jobs wait.
+    """How many threads of all open pools are busy, how many idle, and how many jobs wait.
 
     Those of schedulers count, too; threads with abandoned tasks do not. No lock: a signal handler
     may ask.
     """
-    pools = [pool for ref in _all.valuerefs() if (pool := ref()) and not pool._shutdown]
-    idle = sum(pool._idle for pool in pools)
-    ours = sum(len(pool._threads) - pool._written_off for pool in pools)
-    return max(0, ours - idle), idle, sum(pool._unclaimed for pool in pools)
+    busy, idle, waiting = 0, 0, 0
+    for pool in _open_pools():
+        counts = pool.occupancy()
+        busy, idle, waiting = busy + counts[0], idle + counts[1], waiting + counts[2]
+    return busy, idle, waiting
 
 
-class Job:
-    """A thread's time with one piece of work, which its owner may leave behind.
-
-    Args:
-        pool: whose thread it is; None for an executor of a user's.
-        work: gets the job.
-    """
-
-    __slots__ = ("_back", "_ended", "_left", "_pool", "_thread", "_work")
-
-    def __init__(self, pool: Pool | None, work: Callable[[Job], Any]) -> None:
-        self._pool = pool
-        self._work = work
-        self._thread = 0  # its identity, once the work has begun
-        self._ended = False
-        self._left = False
-        self._back: Callable[[], None] | None = None
-
-    def run(self) -> Any:
-        """Do the work, on this thread."""
-        self._thread = _thread.get_ident()
-        try:
-            return self._work(self)
-        finally:
-            # First write, then look: `abandon` does the same the other way.
-            self._ended = True
-            if self._left:
-                self._come_back()
-
-    def _come_back(self) -> None:
-        with _lock:
-            if self not in _abandoned:
-                return
-            _abandoned.remove(self)
-        if self._pool is not None:
-            self._pool.reclaim(self._thread)
-        if self._back is not None:
-            self._back()
-
-    def abandon(self, back: Callable[[], None] | None = None) -> bool:
-        """The owner waits no longer. Nothing to do if the work has not begun, or has ended.
-
-        Args:
-            back: called on the thread when it has come back.
-
-        Returns:
-            Whether a thread was left with the work.
-        """
-        with _lock:
-            self._left = True
-            if self._ended or not self._thread:
-                return False
-            self._back = back
-            # Before the lock is free: _come_back() gives back only what was lent.
-            if self._pool is not None:
-                self._pool.write_off(self._thread)
-            _abandoned.add(self)
-            return True
+def _at_exit() -> None:
+    """Take no more work, and wait for what is under way, but not for abandoned tasks."""
+    global _is_exiting
+    _is_exiting = True  # from now on no pool that is made can be given work
+    pools = _open_pools()
+    for pool in pools:
+        pool.shutdown(wait=False)
+    for pool in pools:
+        pool.wait_for_threads()
 
 
-def _forget() -> None:
-    """In a forked child: the threads of the parent are not here, nor its tasks."""
-    global _lock
+# Before the interpreter joins the threads that are no daemons, which may wait for what is under
+# way: as concurrent.futures does itself, by the only inner name of the standard library that the
+# engine uses. It is there in Python 3.9 to 3.14. Without it, daemon threads can wait until later.
+getattr(threading, "_register_atexit", atexit.register)(_at_exit)
+
+
+def _forget_pools() -> None:
+    """In a forked child: the threads of the parent are not here."""
+    global _is_exiting, _lock
+    _is_exiting = False
     _lock = threading.Lock()
-    for thread in list(_joined_at_exit):
-        if isinstance(thread, _Worker):  # of whatever pool: a scheduler has one of its own
-            del _joined_at_exit[thread]
     _pools.clear()
     _all.clear()
-    _abandoned.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_forget_pools)

@@ -2,134 +2,142 @@
 
 from __future__ import annotations
 
-__all__ = ("with_retries",)
+__all__ = ("Attempts",)
 
 import time
-from typing import Any
+from typing import Any, Protocol
 
 import tenacity
 
 from .._base.cancellation import CancellationToken, Cancelled
-from .._base.store import Store
 from .._base.text import error_text, full_name
+from .._base.tracebacks import without_engine_frames
 from .._model.task import BoundTask
 from ..errors import NodeExecutionError, PreparationError, RetryExhaustedError
-from .attempts import Site, attempt
+from .events import TaskEvents
 
 
-def with_retries(task: BoundTask, store: Store, token: CancellationToken, site: Site) -> Any:
-    """Run a task with retries as its config says; what its last attempt raised is raised.
+class Attempted(Protocol):
+    """What is attempted: a `TaskRun`, as far as it matters here."""
 
-    Raises:
-        Cancelled: the token was cancelled, between two attempts or in one.
-        RetryExhaustedError: from the error of the last of several attempts.
-    """
-    assert task.config.retry is not None
-    return _Performance(task, store, token, site).execute(task.config.retry)
+    task: BoundTask
+    token: CancellationToken
+    run_id: str
+    state: Any
+    events: TaskEvents | None
+
+    def attempt(self, number: int) -> Any:
+        """One attempt at the task."""
 
 
-class _Performance:
-    """One performance of a task with retries."""
+class Attempts:
+    """The attempts of one task run, as the config of its task says."""
 
-    __slots__ = ("_last", "_site", "_store", "_task", "_token")
+    __slots__ = ("_last", "_retry", "_task_run")
 
-    def __init__(self, task: BoundTask, store: Store, token: CancellationToken, site: Site) -> None:
-        self._task = task
-        self._store = store
-        self._token = token
-        self._site = site
+    def __init__(self, task_run: Attempted) -> None:
+        retry = task_run.task.config.retry
+        assert retry is not None
+        self._retry = retry
+        self._task_run = task_run
         self._last: Exception | None = None  # what the last attempt raised, as we report it
 
-    def execute(self, retry: tenacity.BaseRetrying) -> Any:
+    def run(self) -> Any:
+        """tenacity's own loop, with our attempts and sleeps; raises what the last attempt raised.
+
+        Raises:
+            Cancelled: the token was cancelled, between two attempts or in one.
+            RetryExhaustedError: from the error of the last attempt.
+        """
+        task_run, retry = self._task_run, self._retry
+        began = time.monotonic()
         if not getattr(retry, "enabled", True):
-            return self._attempt(1)
-        started = time.monotonic()
+            self._emit_started(1)
+            return task_run.attempt(1)
         if _asks_only_about_errors(retry):
             try:
-                return self._attempt(1)
+                self._emit_started(1)
+                return task_run.attempt(1)
             except Exception as error:
                 self._failed(error)
-        retrying = retry.copy(reraise=False)  # its statistics and loop state are a run's own
+        # Its statistics and the state of its loop are a run's own.
+        retrying = retry.copy(reraise=False)
         retrying.begin()
         state = tenacity.RetryCallState(retrying, None, (), {})
-        state.start_time = started
+        state.start_time = began
         if self._last is not None:
-            self._tell(state, self._last)
-        return self._drive(retrying, state)
-
-    def _drive(self, retrying: tenacity.BaseRetrying, state: tenacity.RetryCallState) -> Any:
-        """tenacity's own loop, with our attempts and sleeps."""
+            _set_exception(state, self._last)
         while True:
             try:
                 do = retrying.iter(retry_state=state)
             except Exception as error:
-                self._tell_failure(None)
-                # A RetryError is tenacity's own word only about this attempt: a task may use
-                # tenacity itself, and fail with another.
-                if isinstance(error, tenacity.RetryError) and error.last_attempt is state.outcome:
-                    raise self._exhausted(state) from self._last
-                if self._last is not None and error is _as_users_know_it(self._last):
-                    raise self._last from self._last.__cause__
+                self._emit_failed(None)
+                self._raise_for(error, state)
                 raise
             if isinstance(do, tenacity.DoAttempt):
-                self._try(state)
+                self._last = None
+                try:
+                    self._emit_started(state.attempt_number)
+                    result = task_run.attempt(state.attempt_number)
+                except Exception as error:
+                    self._failed(error)
+                    _set_exception(state, error)
+                else:
+                    state.set_result(result)
             elif isinstance(do, tenacity.DoSleep):
-                self._tell_failure(float(do))
+                self._emit_failed(float(do))
                 state.prepare_for_next_attempt()
                 self._sleep(retrying, float(do))
             else:
                 return do
 
-    def _try(self, state: tenacity.RetryCallState) -> None:
-        self._last = None
-        try:
-            result = self._attempt(state.attempt_number)
-        except Exception as error:
-            self._failed(error)
-            self._tell(state, error)
-        else:
-            state.set_result(result)
+    def _emit_started(self, number: int) -> None:
+        if self._task_run.events is not None:
+            self._task_run.events.attempt_started(number)
 
-    def _attempt(self, number: int) -> Any:
-        if self._site.told is not None:
-            self._site.told.attempt_started(number)
-        return attempt(self._task, self._store, self._token, self._site, number)
-
-    def _tell_failure(self, delay: float | None) -> None:
-        """Tell of an attempt that was not good enough: the next is made in `delay` seconds."""
-        if self._site.told is not None:
-            self._site.told.attempt_failed(self._last, delay)
+    def _emit_failed(self, delay: float | None) -> None:
+        """An attempt was not good enough: the next one is made in `delay` seconds, or never."""
+        if self._task_run.events is not None:
+            self._task_run.events.attempt_failed(self._last, delay)
 
     def _failed(self, error: Exception) -> None:
-        """Remember it, unless it is only what a cancellation led to."""
-        if self._token.cancelled:
-            raise Cancelled(self._token.reason) from error
+        """Remember the error, unless it is only what a cancellation led to."""
+        token = self._task_run.token
+        if token.cancelled:
+            raise Cancelled(token.reason) from error
         self._last = error
 
-    def _tell(self, state: tenacity.RetryCallState, error: Exception) -> None:
-        user = _as_users_know_it(error)
-        state.set_exception((type(user), user, user.__traceback__))
+    def _raise_for(self, error: Exception, state: tenacity.RetryCallState) -> None:
+        """Raise what stands for the error that tenacity has raised; nothing if it is its own."""
+        last = self._last
+        # A RetryError is tenacity's own word only about this attempt: a task may use tenacity
+        # itself, and fail with another.
+        if isinstance(error, tenacity.RetryError) and error.last_attempt is state.outcome:
+            raise self._exhausted(state) from last and without_engine_frames(last)
+        if last is not None and error is _as_users_know_it(last):
+            raise last from last.__cause__
 
     def _sleep(self, retrying: tenacity.BaseRetrying, delay: float) -> None:
+        token = self._task_run.token
         if retrying.sleep is tenacity.nap.sleep:
-            self._token.sleep(delay)
+            token.sleep(delay)
             return
-        self._token.check()
+        token.check()
         retrying.sleep(delay)  # the user's own, as it is
-        self._token.check()
+        token.check()
 
     def _exhausted(self, state: tenacity.RetryCallState) -> RetryExhaustedError:
-        number, site = state.attempt_number, self._site
+        number, task_run = state.attempt_number, self._task_run
         last = "returned what its config retries on"
         if self._last is not None:
             last = f"raised {error_text(self._last)}"
         return RetryExhaustedError(
-            f"state {full_name(site.state)}: task {self._task.name!r} failed in all of its "
+            f"state {full_name(task_run.state)}: task {task_run.task.name!r} failed in all of its "
             f"{number} attempt{'s' if number > 1 else ''}; the last one {last}",
             attempts=number,
-            state=site.state,
-            task=self._task.name,
-            run_id=site.run_id,
+            state=task_run.state,
+            task=task_run.task.name,
+            run_id=task_run.run_id,
         )
 
 
@@ -156,3 +164,8 @@ def _as_users_know_it(error: Exception) -> Exception:
     ):
         return error.__cause__
     return error
+
+
+def _set_exception(state: tenacity.RetryCallState, error: Exception) -> None:
+    user = _as_users_know_it(error)
+    state.set_exception((type(user), user, user.__traceback__))

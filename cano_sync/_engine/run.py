@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("execute_run", "submit_run")
+__all__ = ("Run",)
 
 import os
 import time
@@ -16,7 +16,10 @@ from .._base.engine_token import EngineToken
 from .._base.fence import fence
 from .._base.store import Store
 from .._base.text import full_name
+from .._base.tracebacks import without_engine_frames
 from .._model.description import SingleState, SplitState
+from .._model.outcome import SplitResult
+from .._model.task import BoundTask
 from ..errors import (
     CanoError,
     JoinError,
@@ -24,146 +27,59 @@ from ..errors import (
     WorkflowError,
     WorkflowTimeoutError,
 )
-from .attempts import Site, failure
 from .events import RunEvents
-from .execute import execute
-from .listing import listed
+from .jobs import Job
+from .listing import list_branches
 from .machine import Entry, Machine
 from .nesting import Nesting
 from .offload import Abandoned, run_on_pool
-from .pool import Job, process_pool
+from .pool import process_pool
 from .split import Split
+from .task_run import TaskRun, failure
 
 
-def execute_run(
-    machine: Machine, initial: Any, store: Store, cancel: CancellationToken | None
-) -> Any:
-    """Run the machine until an exit state and return that.
+class Run:
+    """What happens once: one walk through a machine. Made and executed by one thread.
 
-    Where nothing can end the wait, or only what ends the task that this run is nested in, it
-    stays on this thread. With a time limit or a token of its own it moves to a pool thread.
+    Only what says where the run is, or abandons it, is used on another thread than the one that
+    walks.
+
+    Args:
+        machine: what is run.
+        initial_state: where it begins; the machine knows it.
+        store: what its tasks share.
+        cancel: the caller's token, or None.
     """
-    ambient = current_token_or_none()
-    entry = machine.find(initial)
-    assert entry is not None  # Workflow.validate_initial_state has looked
-    run = _Run(machine, entry)
-    if (
-        machine.listeners
-    ):  # in a context of its own, that observers may set what the tasks shall see
-        return copy_context().run(_run_observed, run, store, cancel, ambient)
-    return _run(run, store, cancel, ambient)
 
+    __slots__ = (
+        "_cancel",
+        "_entry",
+        "_events",
+        "_id",
+        "_machine",
+        "_outer",
+        "_store",
+        "_token",
+    )
 
-def _run(
-    run: _Run, store: Store, cancel: CancellationToken | None, ambient: CancellationToken | None
-) -> Any:
-    if cancel is not None or run.machine.description.timeout is not None:
-        return _run_away(run, store, cancel, ambient)
-    return _run_here(run, store, ambient)
-
-
-def _run_observed(
-    run: _Run, store: Store, cancel: CancellationToken | None, ambient: CancellationToken | None
-) -> Any:
-    """The same, and its observers hear how it begins and ends."""
-    events = RunEvents(run.id, run.machine.listeners)
-    if run.machine.is_watched:
-        run.events = events
-    try:
-        events.started(run.state)
-        final = _run(run, store, cancel, ambient)
-        events.finished(final, None)
-    except BaseException as error:
-        events.finished(run.state, error)  # unless Ctrl-C came while that was told
-        raise
-    return final
-
-
-def submit_run(
-    machine: Machine, initial: Any, store: Store, cancel: CancellationToken | None
-) -> Future[Any]:
-    """The same on a pool thread, detached from the task that asks for it, if there is one.
-
-    That task may wait for it on a user's executor: then none of those is used.
-    """
-    nesting = Nesting.current()
-    context = copy_context()
-    inside = Nesting(nesting.depth + 1, on_user_executor=nesting.on_user_executor)
-    context.run(inside.enter, None)
-    pool = process_pool(nesting.depth + 1)
-    try:
-        return pool.submit(context.run, execute_run, machine, initial, store, cancel)
-    except RuntimeError as error:
-        raise WorkflowError(
-            f"state {full_name(initial)}: there is no thread for the run: {error}",
-            state=initial,
-        ) from error
-
-
-def _run_here(run: _Run, store: Store, ambient: CancellationToken | None) -> Any:
-    nesting = Nesting.current()
-    if nesting.gate is not None:  # nested: what ends the outer task closes this run's store too
-        store, _ = fence(store, nesting.gate)
-    token = EngineToken() if ambient is None else EngineToken(ambient)
-    context = copy_context()
-    context.run(nesting.enter, token)
-    try:
-        return context.run(run.walk, store, token)
-    except Cancelled as signal:
-        if ambient is not None and ambient.cancelled:
-            raise
-        raise run.cancelled(token.reason) from _consequence(signal)
-    except BaseException as error:
-        if not isinstance(error, Exception):  # Ctrl-C: whatever looks at the token shall stop
-            token.cancel("interrupted")
-        raise
-    finally:
-        token.release()
-
-
-def _run_away(
-    run: _Run, store: Store, cancel: CancellationToken | None, ambient: CancellationToken | None
-) -> Any:
-    # It may have two masters: the caller's token, and the task that this run is nested in.
-    parents = {token: None for token in (cancel, ambient) if token is not None}
-    limit = run.machine.description.timeout
-    try:
-        return run_on_pool(
-            run.walk, store, *parents, limit=limit, what="the run", on_abandon=run.leave
-        )
-    except Abandoned as left:
-        cause = _consequence(left.error)
-        if left.timed_out:
-            raise run.timed_out(limit) from cause
-        if ambient is not None and ambient.cancelled:
-            raise Cancelled(ambient.reason) from cause
-        raise run.cancelled(left.reason) from cause
-    except WorkflowError as error:
-        run.locate(error)
-        raise
-
-
-def _consequence(error: BaseException | None) -> BaseException | None:
-    """What a task raised because it was stopped: the cause of what the run reports."""
-    return error.__cause__ if isinstance(error, Cancelled) else error
-
-
-class _Run:
-    """What happens once: one walk through the machine. Used by one thread at a time."""
-
-    __slots__ = ("_entry", "_error", "_id", "_store", "_token", "events", "machine")
-
-    def __init__(self, machine: Machine, entry: Entry) -> None:
-        self.machine = machine
+    def __init__(
+        self, machine: Machine, initial_state: Any, store: Store, cancel: CancellationToken | None
+    ) -> None:
+        entry = machine.find(initial_state)
+        assert entry is not None  # Workflow.validate_initial_state has looked
+        self._machine = machine
         self._entry = entry  # where it is: read by whoever reports its end, on another thread
-        self._error: CanoError | None = None  # what led to the error state that comes next
+        self._store = store
+        self._cancel = cancel
+        self._outer = current_token_or_none()  # of the task that this run is nested in
+        self._token: EngineToken
         self._id: str | None = None
-        self.events: RunEvents | None = None  # where its observers hear of its states and tasks
+        self._events: RunEvents | None = None
 
     @property
-    def state(self) -> Any:
-        """Where it is."""
-        return self._entry.state
+    def is_observed(self) -> bool:
+        """Whether anybody listens to its events."""
+        return bool(self._machine.listeners)
 
     @property
     def id(self) -> str:
@@ -172,68 +88,157 @@ class _Run:
             self._id = os.urandom(16).hex()
         return self._id
 
-    def walk(self, store: Store, token: CancellationToken) -> Any:
-        """The loop. Raises what ends the run; `Cancelled` once the token is cancelled."""
+    def execute(self) -> Any:
+        """Run until an exit state and return that.
+
+        Called in a `contextvars` context of the run's own, where `is_observed`: what its observers
+        set there, its tasks shall see, and nobody else.
+
+        Where nothing can end the wait, or only what ends the task that this run is nested in, it
+        stays on this thread. With a time limit or a token of its own it moves to a pool's thread.
+        """
+        events = None
+        if self.is_observed:
+            events = self._events = RunEvents(self.id, self._machine.listeners)
+        try:
+            if events is not None:
+                events.run_started(self._entry.state)
+            if self._cancel is None and self._machine.description.timeout is None:
+                final = self._on_this_thread()
+            else:
+                final = self._offloaded()
+        except BaseException as error:
+            if events is not None:
+                events.run_finished(self._entry.state, error)
+            raise
+        if events is not None:
+            events.run_finished(final, None)
+        return final
+
+    def _on_this_thread(self) -> Any:
+        nesting, outer = Nesting.current(), self._outer
+        if nesting.gate is not None:  # nested: what ends the outer task closes this run's store too
+            self._store, _ = fence(self._store, nesting.gate)
+        token = self._token = EngineToken() if outer is None else EngineToken(outer)
+        context = copy_context()
+        context.run(nesting.enter, token)
+        try:
+            return context.run(self._walk)
+        except Cancelled as signal:
+            if outer is not None and outer.cancelled:
+                raise
+            raise self._cancelled(token.reason) from _consequence(signal)
+        except BaseException as error:
+            if not isinstance(error, Exception):  # Ctrl-C: whatever looks at the token shall stop
+                token.cancel("interrupted")
+            raise
+        finally:
+            token.release()
+
+    def _offloaded(self) -> Any:
+        outer, limit = self._outer, self._machine.description.timeout
+        # It may be cancelled from two sides: by the caller's token, and with the outer task.
+        parents = {token: None for token in (self._cancel, outer) if token is not None}
+        try:
+            return run_on_pool(
+                self._walk_with,
+                self._store,
+                *parents,
+                limit=limit,
+                what="the run",
+                on_abandon=self._abandon,
+            )
+        except Abandoned as abandoned:
+            cause = _consequence(abandoned.error)
+            if abandoned.timed_out:
+                raise self._timed_out(limit) from cause
+            if outer is not None and outer.cancelled:
+                raise Cancelled(outer.reason) from cause
+            raise self._cancelled(abandoned.reason) from cause
+        except WorkflowError as error:
+            error.locate(state=self._entry.state, task=None, run_id=self.id)
+            raise
+
+    def _walk_with(self, store: Store, token: EngineToken) -> Any:
+        """On the pool's thread: with the store and the token that it has there."""
         self._store, self._token = store, token
+        return self._walk()
+
+    def _walk(self) -> Any:
+        """The loop. Raises what ends the run; `Cancelled` once the token is cancelled."""
+        store, token = self._store, self._token
         entry = self._entry
+        error: CanoError | None = None  # what led to the error state that comes next
         while True:
             try:
-                if self._error is None:
-                    # The fast way, for tasks that only take the store: one look-up, one call.
-                    while (step := entry.step) is not None:
-                        self._entry = entry
-                        result = step(store)
-                        following = entry.edges.get(id(result))
-                        if following is None or token._cancelled:
-                            break
-                        entry = following
-                    else:
-                        self._entry = entry
-                        if entry.what is None:
-                            return self._arrive(entry)
-                        result = self._visit(entry)
+                # The fast way, for tasks that only take the store: one look-up, one call.
+                while (step := entry.step) is not None and error is None:
+                    self._entry = entry
+                    result = step(store)
+                    following = entry.edges.get(id(result))
+                    if following is None or token._cancelled:
+                        break
+                    entry = following
                 else:
                     self._entry = entry
-                    if entry.what is None:
-                        return self._arrive(entry)
-                    result = self._visit(entry)
-                    self._error = None
-            except BaseException as error:
-                entry = self._fail(entry, error)
+                    what = entry.what
+                    if self._events is not None and self._machine.is_observed:
+                        self._events.state_entered(entry.state, error, is_exit=what is None)
+                    if what is None:
+                        return entry.state
+                    if isinstance(what, SingleState):
+                        result = self._task_run(what.task, entry, error).execute()
+                    else:
+                        result = self._split(what, entry, error)
+                    error = None
+            except BaseException as raised:
+                entry, error = self._fail(entry, raised)
                 continue
             if token._cancelled:
                 raise Cancelled(token.reason)
             following = entry.edges.get(id(result))
-            entry = entry.follow(result, self.id) if following is None else following
+            if following is None:
+                following = self._machine.follow(entry, result, self.id)
+            entry = following
 
-    def _visit(self, entry: Entry) -> Any:
-        """Perform a state that takes more than one call; return what says where to go."""
-        if self.events is not None:
-            self.events.entered(entry.state, self._error, is_exit=False)
-        events = self.events if self.machine.is_watched_closely else None
-        site = Site(self.id, entry.state, None, self._error, events)
-        what = entry.what
-        if isinstance(what, SingleState):
-            return execute(what.task, self._store, self._token, site)
-        assert what is not None
-        return self._split(what, site)
+    def _task_run(self, task: BoundTask, entry: Entry, error: CanoError | None) -> TaskRun:
+        return TaskRun(
+            task,
+            self._store,
+            self._token,
+            self.id,
+            entry.state,
+            error=error,
+            events=self._task_events,
+        )
 
-    def _arrive(self, exit_: Entry) -> Any:
-        """Return the exit state."""
-        if self.events is not None:
-            self.events.entered(exit_.state, self._error, is_exit=True)
-        return exit_.state
+    @property
+    def _task_events(self) -> RunEvents | None:
+        return self._events if self._machine.is_observed_closely else None
 
-    def _split(self, what: SplitState, site: Site) -> Any:
+    def _split(self, what: SplitState, entry: Entry, error: CanoError | None) -> Any:
+        """Execute a split; return its join state."""
         entered = time.monotonic()
-        join, store, token = what.join, self._store, self._token
-        tasks = what.tasks if what.factory is None else listed(what.factory, store, token, site)
-        split = Split(tasks, join, store, token, site, self.machine.description.executor, entered)
+        join, store, tasks = what.join, self._store, what.tasks
+        if what.factory is not None:
+            tasks = list_branches(self._task_run(what.factory, entry, error))
+        split = Split(
+            tasks,
+            join,
+            store,
+            self._token,
+            state=entry.state,
+            run_id=self.id,
+            error=error,
+            events=self._task_events,
+            executor=self._machine.description.executor,
+            entered=entered,
+        )
         try:
             split.execute()
-        except JoinError as error:
-            if join.store_partial_results and error.result is not None:
-                _store_result(store, error.result)
+        except JoinError as failed:
+            if join.store_partial_results and failed.result is not None:
+                _store_result(store, failed.result)
             raise
         if join.store_partial_results:
             _store_result(store, split.result)
@@ -241,8 +246,8 @@ class _Run:
             store.put(join.collect, split.values)
         return join.join_state
 
-    def _fail(self, entry: Entry, error: BaseException) -> Entry:
-        """Where the run goes after an error, or the error that it ends with.
+    def _fail(self, entry: Entry, error: BaseException) -> tuple[Entry, CanoError]:
+        """Where the run goes after an error, with that error; or raise what the run ends with.
 
         There are four cases: what a cancellation led to; what wants out of the program; a
         mistake in the workflow, and any failure without an error state; a failure with one.
@@ -255,32 +260,27 @@ class _Run:
             raise error
         # The engine has put this run's id into the mistakes that it found itself; a task's own
         # failure, be it the WorkflowError of a run nested in it, has no such id yet.
-        mistake = (
+        is_mistake = (
             isinstance(error, WorkflowError)
             and not isinstance(error, JoinError)
             and error.run_id == self.id
         )
         task = entry.what.task.name if isinstance(entry.what, SingleState) else None
-        known = failure(error, task, Site(self.id, entry.state))
-        if mistake or entry.on_error is None:
+        known = failure(error, task, entry.state, self.id)
+        if is_mistake or entry.on_error is None:
             if known is error:
                 raise error  # as it is: its context is shown, too
             raise known from known.__cause__
-        self._error = known
-        return entry.on_error
+        return entry.on_error, known
 
-    def leave(self, job: Job, reason: str | None) -> None:
+    def _abandon(self, job: Job, reason: str | None) -> None:
         """Abandon the thread that walks."""
-        if self.events is None:
-            job.abandon()
+        if self._events is not None and self._machine.is_observed:
+            self._events.abandon(None, job, reason)
         else:
-            self.events.leave(None, job, reason)
+            job.abandon()
 
-    def locate(self, error: CanoError) -> None:
-        """Tell an error that came from nowhere in the machine where the run was."""
-        error.locate(state=self._entry.state, task=None, run_id=self.id)
-
-    def cancelled(self, reason: str | None) -> WorkflowCancelledError:
+    def _cancelled(self, reason: str | None) -> WorkflowCancelledError:
         """The error of a run that was cancelled, and where it was."""
         state = self._entry.state
         return WorkflowCancelledError(
@@ -291,7 +291,7 @@ class _Run:
             run_id=self.id,
         )
 
-    def timed_out(self, limit: float | None) -> WorkflowTimeoutError:
+    def _timed_out(self, limit: float | None) -> WorkflowTimeoutError:
         """The error of a run whose time was up, and where it was."""
         state = self._entry.state
         return WorkflowTimeoutError(
@@ -300,8 +300,44 @@ class _Run:
             run_id=self.id,
         )
 
+    def start(self) -> Future[Any]:
+        """Execute it on a pool's thread, detached from the task that asks for it, if there is one.
 
-def _store_result(store: Store, result: Any) -> None:
+        That task may wait for it on a user's executor: then the run uses none of those.
+
+        Raises:
+            WorkflowError: there is no thread, as at the interpreter's exit.
+        """
+        nesting, state = Nesting.current(), self._entry.state
+        self._outer = None
+        context = copy_context()
+        inside = Nesting(nesting.depth + 1, on_user_executor=nesting.on_user_executor)
+        context.run(inside.enter, None)
+        pool = process_pool(nesting.depth + 1)
+        future: Future[Any] = Future()
+        try:
+            pool.start(Job(pool, self._execute_job, context=context, future=future))
+        except RuntimeError as error:
+            raise WorkflowError(
+                f"state {full_name(state)}: there is no thread for the run: {error}", state=state
+            ) from error
+        return future
+
+    def _execute_job(self, job: Job) -> Any:
+        try:
+            return self.execute()
+        except CanoError as error:
+            without_engine_frames(error)
+            raise
+
+
+def _consequence(error: BaseException | None) -> BaseException | None:
+    """What a task raised because it was stopped: the cause of what the run reports."""
+    cause = error.__cause__ if isinstance(error, Cancelled) else error
+    return None if cause is None else without_engine_frames(cause)
+
+
+def _store_result(store: Store, result: SplitResult) -> None:
     store.put("split_successes_count", len(result.successes))
     store.put("split_errors_count", len(result.errors))
     store.put("split_cancelled_count", len(result.cancelled))

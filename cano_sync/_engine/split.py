@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = ("Split",)
 
+import copy
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
@@ -12,37 +14,51 @@ from contextvars import copy_context
 from types import CoroutineType
 from typing import Any
 
-from .._base.cancellation import CancellationToken, Cancelled
+from .._base.cancellation import Cancelled
 from .._base.engine_token import EngineToken
 from .._base.fence import fence
 from .._base.store import Store
 from .._base.text import error_text, full_name
+from .._base.waiting import Wakeup, wait_first
 from .._model.join import JoinConfig
 from .._model.outcome import SplitResult
 from .._model.strategy import Verdict
 from .._model.task import BoundTask
-from ..errors import JoinError, SplitTimeoutError, TaskExecutionError, WorkflowError
-from .attempts import NEVER_RUN, Site, failure
-from .execute import execute
+from ..errors import CanoError, JoinError, SplitTimeoutError, TaskExecutionError, WorkflowError
+from .events import RunEvents
+from .jobs import Job
 from .nesting import Nesting
-from .offload import WRITE_GRACE, Wakeup, wait_first
-from .pool import Job, Pool, process_pool
+from .offload import WRITE_GRACE
+from .pool import Pool, process_pool
+from .task_run import NEVER_RUN, TaskRun, failure
 from .tracker import Tracker
+
+FAN_OUT = 2
+"""How many workers each worker starts before its first branch."""
 
 
 class Split:
     """What happens in one split, from the first branch to the verdict.
 
-    The *coordinator* (the run's thread) starts the workers and waits. A *worker* is a job on the
-    pool that performs one pending branch after the other; there are as many workers as branches,
-    or as the bulkhead allows. The worker whose branch makes the outcome certain decides.
+    The *coordinator* (the run's thread) starts the first worker and waits. A *worker* is a job on
+    the pool that runs one pending branch after the other; there are as many as branches, or as the
+    bulkhead allows. Each starts two more before its first branch, as long as there are branches
+    that nobody has taken. So the coordinator is free to see the verdict, the deadline and the
+    cancellation at once, however long it takes to start all the threads; none is started that
+    nobody needs any more; and short branches are done by the few threads that come first, without
+    the hundreds that would only wake up to wait for the interpreter's lock.
+
+    The worker whose branch makes the outcome certain decides.
 
     Args:
         tasks: the branches.
         join: how they join.
         store: the run's store.
         token: the run's token.
-        site: the run and the state, for errors.
+        state: the state that is split.
+        run_id: the run's id.
+        error: what led to this error state, or None.
+        events: where to emit its events; None where nobody listens.
         executor: the user's, or None for the process's pool.
         entered: when the state was entered, on the monotonic clock.
     """
@@ -52,18 +68,24 @@ class Split:
         tasks: Sequence[BoundTask],
         join: JoinConfig[Any],
         store: Store,
-        token: CancellationToken,
-        site: Site,
+        token: EngineToken,
+        *,
+        state: Any,
+        run_id: str,
+        error: CanoError | None,
+        events: RunEvents | None,
         executor: Executor | None,
         entered: float,
     ) -> None:
         self._tasks = tasks
         self._join = join
-        self._site = site
+        self._state = state
+        self._run_id = run_id
+        self._error = error
+        self._events = events
         self._parent = token
         self._entered = entered
-        limit = join.timeout
-        self._deadline = None if limit is None else entered + limit
+        self._deadline = None if join.timeout is None else entered + join.timeout
         nesting = Nesting.current()
         self._pool: Pool | None = None  # the process's, unless the user's can be used
         # Below any user's executor, not only this one: two of them that wait for each other,
@@ -73,14 +95,15 @@ class Split:
         on_user_executor = nesting.on_user_executor or self._pool is None
         self._executor = self._pool or executor
         self._store, self._gate = fence(store, nesting.gate)
+        self._locating = threading.Lock()  # guards where errors of branches say they come from
         self._stopped: Wakeup = Future()
-        self._token = EngineToken(
-            token, deadline=self._deadline, wakeup=lambda: self._stopped.set_result(None)
-        )
+        self._token = EngineToken(token, deadline=self._deadline, wakeup=self._stopped)
         self._context = copy_context()
         inside = Nesting(nesting.depth + 1, on_user_executor=on_user_executor, gate=self._gate)
         self._context.run(inside.enter, self._token)
-        self._tracker = Tracker(tasks, join.effective, site, self._gate)
+        self._tracker = Tracker(
+            tasks, join.effective, self._gate, state=state, run_id=run_id, events=events
+        )
 
     @property
     def values(self) -> list[Any]:
@@ -89,7 +112,7 @@ class Split:
 
     @property
     def result(self) -> SplitResult:
-        """What came of it, once it was performed."""
+        """What came of it, once it was executed."""
         return self._tracker.result()
 
     def execute(self) -> None:
@@ -124,13 +147,14 @@ class Split:
         if self._pool is None:
             self._submit_workers(count)
             return
+        self._tracker.allow_workers(count - 1)
         try:
-            self._pool.start([Job(self._pool, self._work) for _ in range(count)])
+            self._pool.start(Job(self._pool, self._work))
         except RuntimeError as error:
             raise self._problem(f"there is no thread for its branches: {error}") from error
 
     def _submit_workers(self, count: int) -> None:
-        """Submit them to the user's executor, as long as there is something to sit down for.
+        """Submit them to the user's executor, as long as there are branches to be taken.
 
         It may be shut down, or break, with workers in its queue. As long as one of them comes, the
         work is done; when there is none left, nobody waits for them.
@@ -139,7 +163,7 @@ class Split:
         assert executor is not None
         tracker.expect_worker()  # this thread stands for those that are still to be submitted
         refused: RuntimeError | None = None
-        while count and tracker.wants_workers and refused is None:
+        while count and tracker.wants_workers and refused is None and not self._token.cancelled:
             count -= 1
             tracker.expect_worker()
             try:
@@ -149,7 +173,7 @@ class Split:
                 refused = error
             else:
                 worker.add_done_callback(self._worker_ended)
-        if tracker.lose_worker():
+        if tracker.lose_worker() and not self._token.cancelled:
             why = "was shut down" if refused is None else f"takes no more work: {refused}"
             raise self._no_executor(why) from refused
 
@@ -174,35 +198,35 @@ class Split:
             return
         self._gate.close(WRITE_GRACE)
         self._token.cancel_nowait("the join was decided without this branch")
-        events = self._site.events
+        events = self._events
         if events is None:
             for job in running.values():
                 job.abandon()
             return
         with ExitStack() as last_first:  # each of them, though Ctrl-C may come in a hook
             for index, job in reversed(running.items()):
-                last_first.callback(events.leave, index, job, self._token.reason)
+                last_first.callback(events.abandon, index, job, self._token.reason)
 
     # The run's observers.
 
     def _emit_started(self) -> None:
-        events = self._site.events
+        events = self._events
         if events is not None and events.has_listeners("split_started"):
             names = tuple([task.name for task in self._tasks])
-            events.emit("split_started", state=self._site.state, tasks=names, join=self._join)
+            events.emit("split_started", state=self._state, tasks=names, join=self._join)
 
     def _emit_decided(self) -> None:
-        events, tracker = self._site.events, self._tracker
+        events, tracker = self._events, self._tracker
         if events is None:
             return
-        if tracker.is_notifying:
-            # A branch that had landed before the verdict tells so before: what comes is in order.
-            wait_first(tracker.all_notified, self._stopped, self._token.deadline)
+        if tracker.is_emitting:
+            # That a branch had landed before the verdict is emitted before it.
+            wait_first(tracker.all_emitted, self._stopped, self._token.deadline)
         if tracker.problem is not None or not events.has_listeners("join_decided"):
             return
         events.emit(
             "join_decided",
-            state=self._site.state,
+            state=self._state,
             verdict=tracker.verdict,
             result=tracker.result(),
             timed_out=tracker.timed_out,
@@ -211,7 +235,7 @@ class Split:
 
     def _fail(self) -> None:
         """Raise the failed join, from the errors of its branches."""
-        state, result = self._site.state, self._tracker.result()
+        state, result = self._state, self._tracker.result()
         kind: type[JoinError] = JoinError
         strategy = self._join.strategy
         impossible = strategy.problem_with(total=result.total, timeout=self._join.timeout)
@@ -220,12 +244,12 @@ class Split:
             why += " over an empty list of tasks"
         if self._tracker.timed_out:
             kind = SplitTimeoutError
-            why = f"{self._join.strategy!r} was not reached within {self._join.timeout:g} s"
+            why = f"{strategy!r} was not reached within {self._join.timeout:g} s"
         error = kind(
             f"state {full_name(state)}: {why}: {result.summary}",
             result=result,
             state=state,
-            run_id=self._site.run_id,
+            run_id=self._run_id,
         )
         causes = [outcome.error for outcome in result.errors if outcome.error is not None]
         if not causes:
@@ -234,33 +258,48 @@ class Split:
 
     # On the pool's threads.
 
-    def _work(self, worker: Job) -> None:
-        """Perform pending branches until there are none, or the verdict is there."""
+    def _work(self, job: Job) -> None:
+        """Run pending branches until there are none, or the verdict is there."""
         tracker = self._tracker
         try:
-            index = tracker.take(worker)
+            self._start_more()  # before a branch is taken: one that is taken has begun
+            index = tracker.take(job)
             while index is not None:
                 self._branch(index)
-                index = tracker.take(worker) if tracker.pending else None
+                index = tracker.take(job) if tracker.wants_workers else None
         except BaseException as bug:  # nobody reads a worker's future: let the caller know
             tracker.settle(Verdict.FAIL, problem=bug)
+
+    def _start_more(self) -> None:
+        """Start the next workers, before this one is busy for who knows how long."""
+        pool, tracker = self._pool, self._tracker
+        if pool is None:
+            return
+        for _ in range(FAN_OUT):
+            if self._token._cancelled or not tracker.claim_worker():
+                return
+            try:
+                pool.start(Job(pool, self._work))
+            except RuntimeError:
+                # The pool is closed, or the system has no more threads. The workers that are
+                # there do what is left, one branch after the other: there is one at least.
+                tracker.allow_workers(0)
+                return
 
     def _branch(self, index: int) -> None:
         """One branch, in a context of its own, and its landing."""
         task, tracker = self._tasks[index], self._tracker
         context = self._context.copy()
         try:
-            here = self._site
-            if task.is_simple and here.events is None:
+            if task.is_simple and self._events is None:
                 value = context.run(task.plain, self._store)
             else:
-                site = Site(here.run_id, here.state, index, here.error, here.events)
-                value = context.run(execute, task, self._store, self._token, site)
+                value = context.run(self._task_run(index).execute)
         except (Exception, Cancelled) as error:
             if self._token.cancelled:
-                tracker.drop(index)  # the coordinator hears of the cancellation itself
+                tracker.drop(index)  # the coordinator is woken by the cancellation itself
             else:
-                tracker.land(index, None, failure(error, task.name, self._site))
+                tracker.land(index, None, self._failure(error, task))
         except BaseException as error:  # SystemExit, KeyboardInterrupt: for the caller
             tracker.settle(Verdict.FAIL, problem=error)
             tracker.drop(index)
@@ -268,11 +307,34 @@ class Split:
             if type(value) is CoroutineType:
                 value.close()
                 unrun = TaskExecutionError(
-                    f"state {full_name(self._site.state)}: task {task.name!r} returned {NEVER_RUN}"
+                    f"state {full_name(self._state)}: task {task.name!r} returned {NEVER_RUN}"
                 )
-                tracker.land(index, None, failure(unrun, task.name, self._site))
+                tracker.land(index, None, self._failure(unrun, task))
             else:
                 tracker.land(index, value, None)
+
+    def _task_run(self, index: int) -> TaskRun:
+        return TaskRun(
+            self._tasks[index],
+            self._store,
+            self._token,
+            self._run_id,
+            self._state,
+            index=index,
+            error=self._error,
+            events=self._events,
+        )
+
+    def _failure(self, error: Exception | Cancelled, task: BoundTask) -> CanoError:
+        """A branch's error as its outcome has it."""
+        with self._locating:
+            if (
+                isinstance(error, CanoError)
+                and error.run_id == self._run_id
+                and error.task not in (None, task.name)
+            ):  # two branches have raised one object, and it has the name of the first in it
+                error = _unlocated_copy(error)
+            return failure(error, task.name, self._state, self._run_id)
 
     def _worker_ended(self, worker: Future[None]) -> None:
         """A worker of the user's executor has come and gone, or will never come."""
@@ -292,7 +354,12 @@ class Split:
         )
 
     def _problem(self, why: str) -> WorkflowError:
-        state = self._site.state
-        return WorkflowError(
-            f"state {full_name(state)}: {why}", state=state, run_id=self._site.run_id
-        )
+        state = self._state
+        return WorkflowError(f"state {full_name(state)}: {why}", state=state, run_id=self._run_id)
+
+
+def _unlocated_copy(error: CanoError) -> CanoError:
+    twin = copy.copy(error)
+    twin.__cause__, twin.__traceback__ = error.__cause__, error.__traceback__
+    twin.run_id = twin.state = twin.task = None
+    return twin

@@ -13,13 +13,13 @@ from typing import Any
 
 from .._base.fence import Gate
 from .._base.text import full_name
+from .._base.waiting import Wakeup
 from .._model.outcome import Outcome, SplitResult
 from .._model.strategy import JoinStrategy, Tally, Verdict
 from .._model.task import BoundTask
 from ..errors import CanoError, WorkflowError
-from .attempts import Site
-from .offload import Wakeup
-from .pool import Job
+from .events import RunEvents
+from .jobs import Job
 
 _make = tuple.__new__
 
@@ -27,42 +27,59 @@ _make = tuple.__new__
 class Tracker:
     """Passive: it starts nothing and waits for nothing. The workers and the coordinator drive it.
 
-    The lock guards `pending`, `_running`, the four counts and `verdict`. The strategy, which may
-    be a user's, is asked without it. Once there is a verdict nothing lands any more: from then
-    on the lists may be read without the lock.
+    The lock guards `_pending`, `_running`, `_spare`, `_alive`, the counts and `verdict`. The
+    strategy, which may be a user's, is asked without it. Once there is a verdict nothing lands any
+    more: from then on the lists may be read without the lock.
+
+    Args:
+        tasks: the branches.
+        strategy: what is asked whenever one of them has landed.
+        gate: is closed by whoever decides.
+        state: the state that is split, for errors and events.
+        run_id: its run, for errors.
+        events: where to emit; None where nobody listens.
 
     Attributes:
-        pending: the branches that nobody has taken yet; not to be changed from outside.
-        decided: rung by the one who decides.
+        decided: done by the one who decides.
         verdict: None until then.
         problem: what to raise instead of a failed join: a strategy that is broken, a branch
             that wants out of the program.
         timed_out: whether it was decided by the deadline.
-        all_notified: rung, once there is a verdict, by the last of those who were telling by then
-            that their branch has landed; see `is_notifying`.
+        all_emitted: done, once there is a verdict, by the last of the threads that were emitting
+            by then that their branch has landed; see `is_emitting`.
     """
 
     def __init__(
-        self, tasks: Sequence[BoundTask], strategy: JoinStrategy, site: Site, gate: Gate
+        self,
+        tasks: Sequence[BoundTask],
+        strategy: JoinStrategy,
+        gate: Gate,
+        *,
+        state: Any,
+        run_id: str,
+        events: RunEvents | None,
     ) -> None:
         count = self._total = len(tasks)
         self._tasks = tasks
         self._strategy = strategy
-        self._site = site
         self._gate = gate
+        self._state = state
+        self._run_id = run_id
+        self._events = events
         self._lock = threading.Lock()
-        self.pending = deque(range(count))
-        self._running: dict[int, Job] = {}
-        self._workers = 0
+        self._pending = deque(range(count))  # the branches that nobody has taken yet
+        self._running: dict[int, Job] = {}  # who runs a branch, by its index
+        self._spare = 0  # how many workers may still be started
+        self._alive = 0  # how many workers of a user's executor may still come, or are here
         self._successes = 0
         self._errors = 0
-        self._notifying = 0  # how many branches are on the tally, and their observers hear of it
+        self._emitting = 0  # branches that are on the tally, and whose landing is being emitted
         self._values: list[Any] = [None] * count
         self._raised: list[CanoError | None] = [None] * count
         self._began: list[float | None] = [None] * count
         self._ended: list[float | None] = [None] * count
         self.decided: Wakeup = Future()
-        self.all_notified: Wakeup = Future()
+        self.all_emitted: Wakeup = Future()
         self.verdict: Verdict | None = None
         self.problem: BaseException | None = None
         self.timed_out = False
@@ -71,19 +88,24 @@ class Tracker:
 
     @property
     def wants_workers(self) -> bool:
-        """Whether there is still something to sit down for."""
-        return bool(self.pending) and self.verdict is None
+        """Whether there is still a branch to be taken."""
+        return bool(self._pending) and self.verdict is None
+
+    def allow_workers(self, count: int) -> None:
+        """So many workers may be started, each claimed by `claim_worker()`."""
+        with self._lock:
+            self._spare = count
 
     def expect_worker(self) -> None:
-        """One more may come and take branches."""
+        """One more worker of a user's executor may come and take branches."""
         with self._lock:
-            self._workers += 1
+            self._alive += 1
 
     def lose_worker(self) -> bool:
         """One fewer may; are branches pending now that nobody will take?"""
         with self._lock:
-            self._workers -= 1
-            return not self._workers and self.wants_workers
+            self._alive -= 1
+            return not self._alive and self.wants_workers
 
     def ask(self) -> None:
         """Ask the strategy before the first branch begins: it may know already."""
@@ -102,16 +124,16 @@ class Tracker:
         self.settle(verdict if verdict is Verdict.PROCEED else Verdict.FAIL, timed_out=True)
 
     def take_running(self) -> dict[int, Job]:
-        """Those who are still performing a branch after the verdict, by its index."""
+        """The workers that are still with a branch after the verdict, by its index; once."""
         with self._lock:
             running, self._running = self._running, {}
         return running
 
     @property
-    def is_notifying(self) -> bool:
-        """Whether observers are still hearing of a branch that had landed before the verdict."""
+    def is_emitting(self) -> bool:
+        """Whether it is still being emitted that a branch has landed before the verdict."""
         with self._lock:
-            return bool(self._notifying)
+            return bool(self._emitting)
 
     @property
     def values(self) -> list[Any]:
@@ -145,21 +167,30 @@ class Tracker:
 
     # For the workers.
 
-    def take(self, job: Job) -> int | None:
-        """The next branch to perform, or None to go home."""
+    def claim_worker(self) -> bool:
+        """Whether to start one more worker: it is allowed, and there is a branch for it."""
         with self._lock:
-            if self.verdict is not None or not self.pending:
+            if not self._spare or not self._pending or self.verdict is not None:
+                return False
+            self._spare -= 1
+            return True
+
+    def take(self, job: Job) -> int | None:
+        """The next branch to run, or None when there is none."""
+        with self._lock:
+            if self.verdict is not None or not self._pending:
                 return None
-            index = self.pending.popleft()
+            index = self._pending.popleft()
             self._running[index] = job
-        self._began[index] = time.perf_counter()
-        return index
+            # Under the lock: whoever decides sees either that it is pending or when it began.
+            self._began[index] = time.perf_counter()
+            return index
 
     def land(self, index: int, value: Any, error: CanoError | None) -> None:
         """A branch has ended: put it on the tally and ask the strategy."""
         ended = time.perf_counter()
         with self._lock:
-            self._running.pop(index, None)  # it may have been left behind
+            self._running.pop(index, None)  # it may have been abandoned
             if self.verdict is not None:
                 return
             self._values[index] = value
@@ -171,29 +202,27 @@ class Tracker:
                 self._errors += 1
             # As Tally(...) would, without its detour: this is done for each branch.
             tally = _make(Tally, (self._total, self._successes, self._errors))
-            events = self._site.events
-            is_heard = events is not None and events.has_listeners("branch_landed")
-            self._notifying += is_heard
-        if is_heard:  # before anybody decides by it
-            self._tell(index, ended)
+            events = self._events
+            has_listeners = events is not None and events.has_listeners("branch_landed")
+            self._emitting += has_listeners
+        if has_listeners:  # before anybody decides by it
+            self._emit_landed(index, ended)
         self._ask(tally)
 
-    def _tell(self, index: int, ended: float) -> None:
-        """Tell the run's observers that a branch has landed."""
-        events = self._site.events
-        assert events is not None
+    def _emit_landed(self, index: int, ended: float) -> None:
+        assert self._events is not None
         try:
-            landed = self._outcome(index, ended, time.time() - ended)
-            events.emit("branch_landed", state=self._site.state, outcome=landed)
+            outcome = self._outcome(index, ended, time.time() - ended)
+            self._events.emit("branch_landed", state=self._state, outcome=outcome)
         finally:
             with self._lock:
-                self._notifying -= 1
-                is_last = self.verdict is not None and not self._notifying
+                self._emitting -= 1
+                is_last = self.verdict is not None and not self._emitting
             if is_last:  # nothing lands after the verdict: there is one last
-                self.all_notified.set_result(None)
+                self.all_emitted.set_result(None)
 
     def drop(self, index: int) -> None:
-        """A branch has ended as a consequence of a cancellation: that is no events."""
+        """A branch has ended as a consequence of a cancellation: it does not count."""
         with self._lock:
             self._running.pop(index, None)
 
@@ -209,7 +238,7 @@ class Tracker:
             self.verdict = verdict
             self.problem = problem
             self.timed_out = timed_out
-            self.pending.clear()
+            self._pending.clear()
         self._gate.close()
         self.decided.set_result(None)
 
@@ -230,10 +259,10 @@ class Tracker:
 
     def _broken(self, why: str, cause: Exception | None = None) -> WorkflowError:
         error = WorkflowError(
-            f"state {full_name(self._site.state)}: the strategy {self._strategy!r} is broken: "
-            f"{why}; decide() must return a Verdict, and not WAIT once all branches have ended",
-            state=self._site.state,
-            run_id=self._site.run_id,
+            f"state {full_name(self._state)}: the strategy {self._strategy!r} is broken: {why}; "
+            "decide() must return a Verdict, and not WAIT once all branches have ended",
+            state=self._state,
+            run_id=self._run_id,
         )
         error.__cause__ = cause
         return error

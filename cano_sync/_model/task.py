@@ -191,33 +191,49 @@ class BoundTask:
         name: what errors and outcomes call it.
         config: how it is tried.
         edges: the states that its annotation declares, or None.
+        function: what is called, with the store where it `takes_store`, and what is `named`.
+        takes_store: whether it takes the store.
         plain: called with the store alone; of use only where the task takes nothing by name.
         is_simple: whether calling `plain` once is all there is to it.
         wants_context: whether it takes a `TaskContext`.
     """
 
-    __slots__ = ("_call", "_with", "config", "edges", "is_simple", "name", "plain", "wants_context")
+    __slots__ = (
+        "_shape",
+        "config",
+        "edges",
+        "function",
+        "is_simple",
+        "name",
+        "plain",
+        "takes_store",
+        "wants_context",
+    )
 
     def __init__(self, name: str, config: TaskConfig, call: Call) -> None:
         self.name = name
         self.config = config
         self.edges = call.edges
-        self._call = call.function
-        self._with = call.shape
+        self.function = call.function
+        self._shape = call.shape
+        self.takes_store = bool(call.shape.positional)
         self.wants_context = call.shape.context
         self.plain: Callable[[Store], Any] = _plain(call)
         self.is_simple = call.shape.plain and config.is_minimal
 
     def call(self, store: Store, token: CancellationToken, context: TaskContext | None) -> Any:
         """Call the task with what it takes."""
-        if self._with.plain:
-            return self.plain(store)
+        named = self.named(token, context)
+        return self.function(store, **named) if self.takes_store else self.function(**named)
+
+    def named(self, token: CancellationToken, context: TaskContext | None) -> dict[str, Any]:
+        """What it takes by name."""
         named: dict[str, Any] = {}
-        if self._with.cancel:
+        if self._shape.cancel:
             named["cancel"] = token
-        if self._with.context:
+        if self._shape.context:
             named["context"] = context
-        return self._call(store, **named) if self._with.positional else self._call(**named)
+        return named
 
 
 def _plain(call: Call) -> Callable[[Store], Any]:

@@ -315,7 +315,7 @@ class Dispatcher:
         token = current_token_or_none()
         with self._lock:
             is_inside = any(run.holds(token) for run in self._running)
-        if is_inside or threading.current_thread() in self._pool._threads:
+        if is_inside or self._pool.owns(threading.current_thread()):
             raise ConfigurationError(
                 f"{call} waits for all runs to end, and so for the one that calls it; call stop()"
             )

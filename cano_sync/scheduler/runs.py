@@ -85,7 +85,7 @@ class Run(Generic[F]):
                 self._job = None  # it holds this function, and so this run
 
         self._job = Job(pool, work)
-        pool.start((self._job,))
+        pool.start(self._job)
 
     def _perform(self, end: End[F]) -> None:
         if self.is_over or not self.claim():  # left behind, or called off, before it had a thread

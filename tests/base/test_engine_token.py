@@ -6,12 +6,15 @@ import functools
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
 from cano_sync import CancellationToken
+from cano_sync._base import timer
 from cano_sync._base.engine_token import EngineToken
+from cano_sync._base.waiting import Wakeup
 
 Eventually = Callable[[Callable[[], bool]], None]
 
@@ -25,12 +28,15 @@ def listeners(token: CancellationToken) -> int:
 
 
 def timers() -> int:
-    """How many threads wait for the deadline of a token."""
-    return sum(
-        isinstance(thread, threading.Timer)
-        and isinstance(getattr(thread.function, "__self__", None), CancellationToken)
-        for thread in threading.enumerate()
-    )
+    """How many deadlines of tokens the timer has still to keep."""
+    return timer._timer.pending()
+
+
+def wakeup(callback: Callable[[], object]) -> Wakeup:
+    """A wakeup that calls this when it is done."""
+    made: Wakeup = Future()
+    made.add_done_callback(lambda _: callback())
+    return made
 
 
 def far() -> float:
@@ -58,7 +64,7 @@ def test_without_parents_it_is_an_ordinary_token() -> None:
 def test_below_a_cancelled_parent_it_is_cancelled_from_the_start_and_rings() -> None:
     parent, rings = CancellationToken(), []
     parent.cancel("too late")
-    token = EngineToken(parent, wakeup=lambda: rings.append(1))
+    token = EngineToken(parent, wakeup=wakeup(lambda: rings.append(1)))
     assert token.cancel_called
     assert token.reason == "too late"
     assert rings == [1]
@@ -71,7 +77,7 @@ def test_a_deadline_is_cancelled_but_nobody_has_told() -> None:
     assert token.cancelled
     assert not token.cancel_called
     rings: list[int] = []
-    below = EngineToken(CancellationToken(0), wakeup=lambda: rings.append(1))
+    below = EngineToken(CancellationToken(0), wakeup=wakeup(lambda: rings.append(1)))
     assert below.cancelled
     assert not below.cancel_called
     assert rings == []
@@ -89,12 +95,12 @@ def test_the_earliest_of_all_deadlines_counts(own: int | None) -> None:
 def test_the_bell_rings_before_any_callback_is_called() -> None:
     calls: list[str] = []
     parent = CancellationToken()
-    token = EngineToken(parent, wakeup=lambda: calls.append("wakeup"))
+    token = EngineToken(parent, wakeup=wakeup(lambda: calls.append("wakeup")))
     parent.on_cancel(lambda: calls.append("parent's callback"))
     token.on_cancel(lambda: calls.append("callback"))
     deep = token.child()
     deep.on_cancel(lambda: calls.append("child's callback"))
-    inner = EngineToken(deep, wakeup=lambda: calls.append("inner wakeup"))
+    inner = EngineToken(deep, wakeup=wakeup(lambda: calls.append("inner wakeup")))
     parent.cancel()
     assert inner.cancel_called
     assert sorted(calls[:2]) == ["inner wakeup", "wakeup"]
@@ -120,7 +126,7 @@ def test_a_token_below_it_hears_of_the_end_of_one_above() -> None:
 
 def test_the_bell_rings_once() -> None:
     parent, rings = CancellationToken(), []
-    token = EngineToken(parent, wakeup=lambda: rings.append(1))
+    token = EngineToken(parent, wakeup=wakeup(lambda: rings.append(1)))
     token.cancel()
     parent.cancel()
     assert rings == [1]
@@ -151,7 +157,7 @@ def test_released_it_leaves_nothing_behind_and_hears_nothing_more() -> None:
     top = CancellationToken()
     parent = top.child()
     calls: list[Any] = []
-    token = EngineToken(parent, wakeup=functools.partial(calls.append, "wakeup"))
+    token = EngineToken(parent, wakeup=wakeup(functools.partial(calls.append, "wakeup")))
     token.on_cancel(functools.partial(calls.append, "callback"))
     assert (listeners(top), listeners(parent)) == (1, 1)
     token.release()
@@ -173,7 +179,7 @@ def test_releasing_twice_or_after_the_cancellation_changes_nothing() -> None:
 
 def test_released_its_bell_is_silent() -> None:
     rings: list[int] = []
-    token = EngineToken(wakeup=lambda: rings.append(1))
+    token = EngineToken(wakeup=wakeup(lambda: rings.append(1)))
     token.release()
     token.cancel()
     assert rings == []
@@ -232,7 +238,7 @@ def test_cancelled_apart_it_rings_here_and_does_not_wait_for_the_callbacks(
 ) -> None:
     rings: list[int] = []
     called = threading.Event()
-    token = EngineToken(wakeup=lambda: rings.append(threading.get_ident()))
+    token = EngineToken(wakeup=wakeup(lambda: rings.append(threading.get_ident())))
     token.on_cancel(lambda: (gate.wait(SOON), called.set()))
     token.cancel_nowait("over time")  # it would not return if it called them here
     assert rings == [threading.get_ident()]
@@ -245,7 +251,7 @@ def test_cancelled_apart_it_rings_here_and_does_not_wait_for_the_callbacks(
 def test_ten_thousand_of_them_leave_nothing_at_a_long_lived_parent() -> None:
     parent = CancellationToken(LONG)
     for _ in range(10_000):
-        token = EngineToken(parent, wakeup=lambda: None)
+        token = EngineToken(parent, wakeup=wakeup(lambda: None))
         token.on_cancel(lambda: None)
         token.release()
     assert listeners(parent) == 0

@@ -1,4 +1,4 @@
-"""Calling callbacks: here, nowait, or elsewhere where this thread sits in a wait."""
+"""How threads wait and are woken: slices, wakeups, and what a signal handler does meanwhile."""
 
 from __future__ import annotations
 
@@ -8,13 +8,24 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
-from cano_sync import Cancelled
-from cano_sync._base.waiting import call_callbacks, interruptible_wait
+from cano_sync import CancellationToken, Cancelled
+from cano_sync._base.engine_token import EngineToken
+from cano_sync._base.waiting import (
+    SIGNAL_CHECK,
+    interruptible_wait,
+    is_waiting,
+    on_new_thread,
+    wait_first,
+    wait_slice,
+    wake,
+)
 
 SOON = 20.0
 HERE = threading.get_ident
@@ -32,58 +43,67 @@ class Caller:
         self.called.set()
 
 
-def test_bells_ring_before_callbacks_are_called_each_in_their_order() -> None:
-    calls: list[int] = []
-    note = [lambda number=number: calls.append(number) for number in range(4)]
-    call_callbacks(note[:2], note[2:])
-    assert calls == [0, 1, 2, 3]
+def token_with(*callbacks: Callable[[], object]) -> EngineToken:
+    token = EngineToken()
+    for callback in callbacks:
+        token.on_cancel(callback)
+    return token
 
 
-def test_all_are_called_here() -> None:
-    wakeup, callback = Caller(), Caller()
-    call_callbacks([wakeup], [callback])
-    assert wakeup.threads == callback.threads == [HERE()]
+# Waiting.
 
 
-def test_apart_the_bells_ring_here_and_the_callbacks_get_one_thread() -> None:
-    wakeup, first, second = Caller(), Caller(), Caller()
-    call_callbacks([wakeup], [first, second], nowait=True)
-    assert wakeup.threads == [HERE()]
-    assert second.called.wait(SOON)
-    assert first.threads == second.threads != [HERE()]
+def test_the_main_thread_looks_for_signals_now_and_then() -> None:
+    assert wait_slice(None) == wait_slice(1e9) == SIGNAL_CHECK
+    assert wait_slice(0.25) == 0.25
+    assert wait_slice(-1.0) == 0.0
 
 
-def test_apart_nobody_waits_for_the_callbacks(gate: threading.Event) -> None:
-    call_callbacks([], [lambda: gate.wait(SOON)], nowait=True)
-    assert not gate.is_set()
+def test_another_thread_waits_in_one_piece() -> None:
+    slices: list[float] = []
+    thread = threading.Thread(target=lambda: slices.extend((wait_slice(None), wait_slice(1e30))))
+    thread.start()
+    thread.join()
+    assert slices == [threading.TIMEOUT_MAX] * 2
 
 
-def refuse(*args: Any) -> int:
-    raise RuntimeError("can't start new thread")
+@pytest.mark.parametrize("which", [0, 1])
+def test_either_of_two_ends_the_wait(which: int) -> None:
+    pair: tuple[Future[Any], Future[None]] = (Future(), Future())
+    threading.Thread(target=pair[which].set_result, args=(None,)).start()
+    wait_first(*pair, deadline=None)
+    assert [future.done() for future in pair] == [which == 0, which == 1]
 
 
-def test_apart_no_thread_is_started_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_thread, "start_new_thread", lambda *args: pytest.fail("started"))
-    call_callbacks([lambda: None], [], nowait=True)
+def test_the_deadline_ends_the_wait() -> None:
+    end = time.monotonic() + 0.02
+    wait_first(Future(), Future(), end)
+    assert time.monotonic() >= end
 
 
-def test_where_no_thread_can_be_had_they_are_called_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_thread, "start_new_thread", refuse)
-    callback = Caller()
-    call_callbacks([], [callback], nowait=True)
-    assert callback.threads == [HERE()]
+def test_waking_twice_is_waking_once() -> None:
+    wakeup: Future[None] = Future()
+    wake(wakeup)
+    wake(wakeup)
+    assert wakeup.done()
 
 
 # In a wait that a signal handler may interrupt.
 
 
-def test_in_a_wait_all_are_called_elsewhere_bells_first() -> None:
-    wakeup, callback = Caller(), Caller()
+def test_in_a_wait_all_is_done_elsewhere_wakeups_first() -> None:
+    woken: list[int] = []
+    callback = Caller()
+    wakeup: Future[None] = Future()
+    wakeup.add_done_callback(lambda _: woken.append(HERE()))
     ranks: list[bool] = []
+    token = EngineToken(wakeup=wakeup)
+    token.on_cancel(lambda: ranks.append(wakeup.done()))
+    token.on_cancel(callback)
     with interruptible_wait():
-        call_callbacks([wakeup], [lambda: ranks.append(wakeup.called.is_set()), callback])
+        token.cancel()
         assert callback.called.wait(SOON)
-    assert wakeup.threads == callback.threads != [HERE()]
+    assert woken == callback.threads != [HERE()]
     assert ranks == [True]
 
 
@@ -91,16 +111,14 @@ def test_after_the_wait_they_are_called_here_again() -> None:
     callback = Caller()
     with interruptible_wait():
         pass
-    call_callbacks([], [callback])
+    token_with(callback).cancel()
     assert callback.threads == [HERE()]
 
 
 def test_a_wait_that_raised_is_over_too() -> None:
     with pytest.raises(KeyboardInterrupt), interruptible_wait():
         raise KeyboardInterrupt
-    callback = Caller()
-    call_callbacks([], [callback])
-    assert callback.threads == [HERE()]
+    assert not is_waiting()
 
 
 def test_the_end_of_an_inner_wait_does_not_end_the_outer_one() -> None:
@@ -108,14 +126,14 @@ def test_the_end_of_an_inner_wait_does_not_end_the_outer_one() -> None:
     with interruptible_wait():
         with interruptible_wait():
             pass
-        call_callbacks([], [callback])
+        token_with(callback).cancel()
         assert callback.called.wait(SOON)
     assert callback.threads != [HERE()]
 
 
 def test_one_threads_wait_is_nothing_to_another_thread() -> None:
     callback = Caller()
-    other = threading.Thread(target=call_callbacks, args=([], [callback]))
+    other = threading.Thread(target=token_with(callback).cancel)
     with interruptible_wait():
         other.start()
         other.join()
@@ -124,7 +142,7 @@ def test_one_threads_wait_is_nothing_to_another_thread() -> None:
 
 INTERRUPTED = """
 import signal, threading
-from cano_sync._base.waiting import call_callbacks, interruptible_wait
+from cano_sync._base.waiting import interruptible_wait, is_waiting
 
 def interrupt(*_):
     raise KeyboardInterrupt
@@ -141,9 +159,7 @@ for number in range(2000):
         pass
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-threads = []
-call_callbacks([], [lambda: threads.append(threading.current_thread())])
-assert threads == [threading.main_thread()], threads
+assert not is_waiting()
 """
 
 
@@ -153,7 +169,38 @@ def test_ctrl_c_at_whatever_moment_leaves_no_mark_behind() -> None:
     subprocess.run([sys.executable, "-c", INTERRUPTED], check=True, timeout=50)
 
 
-# What they raise.
+# Calling the callbacks of a cancellation.
+
+
+def test_those_of_nowait_get_one_thread_of_their_own() -> None:
+    first, second = Caller(), Caller()
+    token_with(first, second).cancel_nowait("enough")
+    assert second.called.wait(SOON)
+    assert first.threads == second.threads != [HERE()]
+
+
+def test_nowait_waits_for_nobody(gate: threading.Event) -> None:
+    token_with(lambda: gate.wait(SOON)).cancel_nowait("enough")
+    assert not gate.is_set()
+
+
+def refuse(*args: Any) -> int:
+    raise RuntimeError("can't start new thread")
+
+
+def test_no_thread_is_started_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_thread, "start_new_thread", lambda *args: pytest.fail("started"))
+    wakeup: Future[None] = Future()
+    EngineToken(wakeup=wakeup).cancel_nowait("enough")
+    assert wakeup.done()
+
+
+def test_where_no_thread_can_be_had_they_are_called_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
+    assert not on_new_thread(print)
+    callback = Caller()
+    token_with(callback).cancel_nowait("enough")
+    assert callback.threads == [HERE()]
 
 
 def raising(error: BaseException) -> Callable[[], None]:
@@ -164,17 +211,17 @@ def raising(error: BaseException) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("error", [ValueError("no socket"), Cancelled("no socket")])
-@pytest.mark.parametrize("as_bell", [False, True])
 @pytest.mark.parametrize("nowait", [False, True])
 def test_one_that_raises_is_logged_and_the_others_are_called(
-    error: BaseException, as_bell: bool, nowait: bool, caplog: pytest.LogCaptureFixture
+    error: BaseException, nowait: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     last = Caller()
-    broken = [raising(error)]
+    token = token_with(raising(error), last)
     with caplog.at_level(logging.ERROR, "cano_sync"):
-        call_callbacks(
-            broken if as_bell else [], [last] if as_bell else [*broken, last], nowait=nowait
-        )
+        if nowait:
+            token.cancel_nowait("enough")
+        else:
+            token.cancel()
         assert last.called.wait(SOON)
     (record,) = caplog.records
     assert "on_cancel" in record.getMessage()
@@ -188,13 +235,55 @@ def test_what_wants_out_of_the_program_gets_out_once_the_others_were_called(
 ) -> None:
     last = Caller()
     with pytest.raises(kind):
-        call_callbacks([], [raising(kind()), last])
+        token_with(raising(kind()), last).cancel()
     assert last.threads == [HERE()]
 
 
-def test_what_wants_out_of_the_program_while_a_bell_rings_does_not_lose_the_callbacks() -> None:
-    """A Ctrl-C that arrives in the middle of a cancellation."""
-    last = Caller()
-    with pytest.raises(KeyboardInterrupt):
-        call_callbacks([raising(KeyboardInterrupt())], [last])
-    assert last.threads == [HERE()]
+# Ctrl-C in the middle of cancel().
+
+IN_CANCEL = """
+import signal
+from concurrent.futures import Future
+from cano_sync import CancellationToken
+from cano_sync._base.engine_token import EngineToken
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGALRM, interrupt)
+hits = 0
+for number in range(2000):
+    parent, wakeups, calls = CancellationToken(), [], []
+    for which in range(10):
+        wakeups.append(Future())
+        token = EngineToken(parent, wakeup=wakeups[-1])
+        token.child().on_cancel(lambda which=which: calls.append(which))
+    is_inside = False
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1e-6 * (1 + number % 120))
+        is_inside = True
+        parent.cancel("enough")
+        is_inside = False
+        while True:  # it came too late: here it does no harm
+            pass
+    except KeyboardInterrupt:
+        hits += is_inside
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    if parent.cancelled:
+        assert all(wakeup.done() for wakeup in wakeups), number
+        # One callback at most is not seen: that in which it came, before its own first step.
+        assert len(set(calls)) == len(calls) >= 9, (number, calls)
+    else:
+        assert not calls, number
+print(hits)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that interrupts")
+def test_ctrl_c_inside_cancel_leaves_nobody_unwoken_and_no_callback_uncalled() -> None:
+    """Two thousand times, some microseconds after the cancellation began."""
+    done = subprocess.run(
+        [sys.executable, "-c", IN_CANCEL], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 200  # so many came inside

@@ -471,15 +471,15 @@ def test_a_branch_that_is_left_after_the_run_was_told_to_be_over_is_told_as_aban
 ) -> None:
     """The caller, who tells the end, may be quicker than the split that leaves its branches."""
     events = RunEvents("run", listeners_of([notes]))
-    events.started("GO")
-    events.task("deaf", "GO", 0, CancellationToken())
+    events.run_started("GO")
+    events.task_started("deaf", "GO", 0, CancellationToken())
     at_work = threading.Event()
     job = Job(None, lambda job: at_work.set() or gate.wait(20))
     worker = threading.Thread(target=job.run)
     worker.start()
     assert at_work.wait(20)
-    events.finished("GO", Cancelled("enough"))
-    events.leave(0, job, "enough")
+    events.run_finished("GO", Cancelled("enough"))
+    events.abandon(0, job, "enough")
     late = ("task_cancelled", "run_finished", "task_abandoned", "task_returned")
     assert notes.names(*late) == ["task_cancelled", "run_finished", "task_abandoned"]
     gate.set()
@@ -683,7 +683,7 @@ def test_who_hears_only_of_runs_leaves_the_fast_way_open() -> None:
 
     quick = Machine(single(lambda: "END").with_observer(Ends()).description)
     watched = Machine(single(lambda: "END").with_observer(Notes()).description)
-    assert not quick.is_watched
+    assert not quick.is_observed
     assert quick.find("GO").step is not None  # type: ignore[union-attr]
     assert watched.find("GO").step is None  # type: ignore[union-attr]
 
@@ -693,8 +693,8 @@ def test_who_hears_only_of_states_costs_the_tasks_nothing() -> None:
         def state_left(self, **_: Any) -> None: ...
 
     machine = Machine(single(lambda: "END").with_observer(States()).description)
-    assert machine.is_watched
-    assert not machine.is_watched_closely
+    assert machine.is_observed
+    assert not machine.is_observed_closely
 
 
 # Ctrl-C in a hook.
@@ -793,7 +793,7 @@ def test_a_branch_that_has_landed_says_so_before_the_join_is_decided(
 ) -> None:
     """Though its thread may be slow to say so, and another branch decide meanwhile."""
     counted, decided = threading.Event(), threading.Event()
-    tell, settle = Tracker._tell, Tracker.settle
+    tell, settle = Tracker._emit_landed, Tracker.settle
 
     def slow(tracker: Tracker, index: int, ended: float) -> None:
         if index == 0:
@@ -805,7 +805,7 @@ def test_a_branch_that_has_landed_says_so_before_the_join_is_decided(
         settle(tracker, *given, **named)
         decided.set()
 
-    monkeypatch.setattr(Tracker, "_tell", slow)
+    monkeypatch.setattr(Tracker, "_emit_landed", slow)
     monkeypatch.setattr(Tracker, "settle", settled)
     split(lambda: 1, lambda: counted.wait(20)).with_observer(notes).orchestrate("GO")
     told = notes.names("branch_landed", "join_decided", "run_finished")

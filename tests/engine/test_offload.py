@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -20,9 +20,13 @@ from cano_sync import (
     abandoned_tasks,
     current_token,
 )
+from cano_sync._base import waiting as waiting_room
+from cano_sync._base.waiting import wait_first
 from cano_sync._engine import offload as offload_room
+from cano_sync._engine.jobs import Job
 from cano_sync._engine.nesting import Nesting
-from cano_sync._engine.offload import Abandoned, run_on_pool, wait_first
+from cano_sync._engine.offload import Abandoned, run_on_pool
+from cano_sync._engine.pool import Pool
 
 SOON = 20.0
 """Seconds after which a test gives up on what should take milliseconds."""
@@ -230,17 +234,15 @@ def test_a_callback_that_blocks_does_not_hold_up_the_caller(gate: threading.Even
 
 
 @pytest.fixture
-def busy_pool(monkeypatch: pytest.MonkeyPatch, gate: threading.Event) -> ThreadPoolExecutor:
-    """In nesting of the process's pools: one whose only thread is taken."""
-    pool = ThreadPoolExecutor(1)
+def busy_pool(monkeypatch: pytest.MonkeyPatch, gate: threading.Event) -> Pool:
+    """In place of the process's pools: one whose only thread is taken."""
+    pool = Pool(1)
     pool.submit(gate.wait, SOON)
     monkeypatch.setattr(offload_room, "process_pool", lambda depth: pool)
     return pool
 
 
-def test_work_that_found_no_seat_is_taken_back(
-    busy_pool: ThreadPoolExecutor, gate: threading.Event
-) -> None:
+def test_work_that_found_no_seat_is_taken_back(busy_pool: Pool, gate: threading.Event) -> None:
     called: list[int] = []
     with pytest.raises(Abandoned) as caught:
         do(lambda store, token: called.append(1), limit=0.05)
@@ -254,20 +256,22 @@ def test_work_that_found_no_seat_is_taken_back(
 def test_work_whose_seat_comes_too_late_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pool took it out of its queue just before the caller went on."""
 
-    class Late(Executor):
-        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-            future: Future[Any] = Future()
+    class Late:
+        def start(self, job: Job) -> None:
+            self.job = job
+            future = job._future
+            assert future is not None
             future.set_running_or_notify_cancel()
-            self.job = lambda: fn(*args, **kwargs)
-            return future
+            monkeypatch.setattr(future, "set_running_or_notify_cancel", lambda: True)
 
     late, called = Late(), list[int]()
     monkeypatch.setattr(offload_room, "process_pool", lambda depth: late)
     with pytest.raises(Abandoned):
         do(lambda store, token: called.append(1), limit=0.05)
     assert abandoned_tasks() == 0
-    with pytest.raises(Cancelled):
-        late.job()
+    late.job.run()
+    assert late.job._future is not None
+    assert isinstance(late.job._future.exception(), Cancelled)
     assert called == []
 
 
@@ -356,7 +360,7 @@ def test_a_wait_longer_than_the_platforms_limit_goes_on_after_it(
         rounds.append(left)
         return 0.001
 
-    monkeypatch.setattr(offload_room, "wait_slice", short)
+    monkeypatch.setattr(waiting_room, "wait_slice", short)
     deadline = time.monotonic() + 0.02
     wait_first(Future(), Future(), deadline)
     assert time.monotonic() >= deadline

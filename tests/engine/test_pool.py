@@ -32,9 +32,11 @@ from cano_sync import (
     WorkflowTimeoutError,
     abandoned_tasks,
 )
+from cano_sync._engine import jobs as jobs_room
 from cano_sync._engine import pool as pool_room
+from cano_sync._engine.jobs import Job
 from cano_sync._engine.nesting import Nesting
-from cano_sync._engine.pool import Job, Pool, occupancy, process_pool
+from cano_sync._engine.pool import Pool, occupancy, process_pool
 from tests.conftest import Eventually
 
 SOON = 20.0
@@ -370,10 +372,13 @@ def test_a_forked_child_forgets_pools_tasks_and_a_lock_that_was_held(
     held.acquire()
     monkeypatch.setattr(pool_room, "_lock", held)
     monkeypatch.setattr(pool_room, "_pools", {1: Pool(1)})
-    monkeypatch.setattr(pool_room, "_abandoned", {object()})
+    monkeypatch.setattr(jobs_room, "_abandoned", {object()})
+    monkeypatch.setattr(jobs_room, "_lock", threading.RLock())
+    monkeypatch.setattr(jobs_room, "_all_returned", threading.Condition())
     monkeypatch.setattr(pool_room, "_all", WeakValueDictionary())
     assert abandoned_tasks() == 1
-    pool_room._forget()
+    pool_room._forget_pools()
+    jobs_room.forget_abandoned()
     assert abandoned_tasks() == 0
     assert pool_room._pools == {}
     assert not pool_room._lock.locked()
@@ -444,10 +449,10 @@ def test_a_pool_is_as_large_as_before_once_an_abandoned_task_has_returned(
         job = Abandoned(pool, gate)
         assert job.running.wait(SOON)
         job.job.abandon()
-        assert pool._max_workers == 2
+        assert pool._written_off == 1
         gate.set()
         job.future.result(SOON)
-        assert pool._max_workers == 1
+        assert pool._written_off == 0
 
 
 def test_a_task_that_never_began_is_not_counted_as_abandoned() -> None:
@@ -457,7 +462,7 @@ def test_a_task_that_never_began_is_not_counted_as_abandoned() -> None:
         assert abandoned_tasks() == 0
         pool.submit(job.run).result(SOON)
         assert abandoned_tasks() == 0
-        assert pool._max_workers == 1
+        assert pool._written_off == 0
 
 
 def test_a_task_that_has_ended_is_not_counted_as_abandoned() -> None:
@@ -466,7 +471,7 @@ def test_a_task_that_has_ended_is_not_counted_as_abandoned() -> None:
         pool.submit(job.run).result(SOON)
         job.abandon()
         assert abandoned_tasks() == 0
-        assert pool._max_workers == 1
+        assert pool._written_off == 0
 
 
 def test_an_abandoned_task_on_a_users_executor_is_counted_too() -> None:

@@ -19,8 +19,7 @@ from cano_sync import (
 )
 from cano_sync._base.fence import Gate, fence
 from cano_sync._engine import tracker as tracker_room
-from cano_sync._engine.attempts import Site
-from cano_sync._engine.pool import Job
+from cano_sync._engine.jobs import Job
 from cano_sync._engine.tracker import Tracker
 from cano_sync._model.task import bind
 
@@ -29,10 +28,11 @@ def nothing() -> None:
     """A branch that nobody performs here."""
 
 
-def ledger_of(
+def tracker_of(
     count: int, strategy: JoinStrategy = JoinStrategy.ALL, gate: Gate | None = None
 ) -> Tracker:
-    return Tracker([bind(nothing)] * count, strategy, Site("run", "SPLIT"), gate or Gate())
+    tasks = [bind(nothing)] * count
+    return Tracker(tasks, strategy, gate or Gate(), state="SPLIT", run_id="run", events=None)
 
 
 def failed() -> TaskExecutionError:
@@ -55,31 +55,31 @@ class Own(JoinStrategy):
 
 
 def test_branches_are_taken_in_the_order_of_their_tasks() -> None:
-    tracker = ledger_of(3)
+    tracker = tracker_of(3)
     assert [tracker.take(job()) for _ in range(4)] == [0, 1, 2, None]
 
 
 def test_nothing_is_taken_after_the_verdict() -> None:
-    tracker = ledger_of(3)
+    tracker = tracker_of(3)
     assert tracker.take(job()) == 0
     tracker.settle(Verdict.FAIL)
     assert tracker.take(job()) is None
 
 
-def test_seats_are_wanted_while_branches_are_pending() -> None:
-    tracker = ledger_of(2)
+def test_workers_are_wanted_while_branches_are_pending() -> None:
+    tracker = tracker_of(2)
     wanted = []
     for _ in range(3):
         wanted.append(tracker.wants_workers)
         tracker.take(job())
     assert wanted == [True, True, False]
-    other = ledger_of(2)
+    other = tracker_of(2)
     other.settle(Verdict.PROCEED)
     assert not other.wants_workers
 
 
-def test_branches_are_stranded_when_pending_and_the_last_seat_is_lost() -> None:
-    tracker = ledger_of(2)
+def test_branches_are_stranded_when_pending_and_the_last_worker_is_lost() -> None:
+    tracker = tracker_of(2)
     tracker.expect_worker()
     tracker.expect_worker()
     assert not tracker.lose_worker()
@@ -87,7 +87,7 @@ def test_branches_are_stranded_when_pending_and_the_last_seat_is_lost() -> None:
 
 
 def test_nothing_is_stranded_without_pending_branches_or_after_the_verdict() -> None:
-    taken, decided = ledger_of(1), ledger_of(1)
+    taken, decided = tracker_of(1), tracker_of(1)
     for tracker in (taken, decided):
         tracker.expect_worker()
     taken.take(job())
@@ -97,7 +97,7 @@ def test_nothing_is_stranded_without_pending_branches_or_after_the_verdict() -> 
 
 
 def test_a_landing_that_makes_it_certain_decides() -> None:
-    tracker = ledger_of(2)
+    tracker = tracker_of(2)
     for index in range(2):
         tracker.take(job())
         assert tracker.verdict is None
@@ -111,7 +111,7 @@ def test_a_landing_that_makes_it_certain_decides() -> None:
 
 
 def test_the_first_verdict_counts() -> None:
-    tracker = ledger_of(2)
+    tracker = tracker_of(2)
     tracker.settle(Verdict.PROCEED)
     tracker.settle(Verdict.FAIL, problem=WorkflowError("late"), timed_out=True)
     assert tracker.verdict is Verdict.PROCEED
@@ -120,7 +120,7 @@ def test_the_first_verdict_counts() -> None:
 
 
 def test_nothing_lands_after_the_verdict() -> None:
-    tracker = ledger_of(3, JoinStrategy.ANY)
+    tracker = tracker_of(3, JoinStrategy.ANY)
     for _ in range(3):
         tracker.take(job())
     tracker.land(1, "first", None)
@@ -139,7 +139,7 @@ def test_the_fence_is_closed_before_the_caller_is_woken() -> None:
     """Law 5: no write can slip in after the join state was entered."""
     gate = Gate()
     store, gate = fence(MemoryStore(), gate)
-    tracker = ledger_of(1, gate=gate)
+    tracker = tracker_of(1, gate=gate)
     seen: list[str] = []
 
     def woken(wakeup: object) -> None:
@@ -155,7 +155,7 @@ def test_the_fence_is_closed_before_the_caller_is_woken() -> None:
 
 
 def test_those_who_still_perform_a_branch_are_left_behind() -> None:
-    tracker = ledger_of(3, JoinStrategy.ANY)
+    tracker = tracker_of(3, JoinStrategy.ANY)
     jobs = [job(), job()]
     tracker.take(jobs[0])
     tracker.take(jobs[1])
@@ -172,7 +172,7 @@ def test_a_dropped_branch_is_no_news() -> None:
         asked.append(tally)
         return Verdict.WAIT
 
-    tracker = ledger_of(2, Own(note))
+    tracker = tracker_of(2, Own(note))
     tracker.take(job())
     tracker.drop(0)
     assert asked == []
@@ -187,7 +187,7 @@ def test_a_strategy_is_asked_without_the_lock() -> None:
         looked.append(tracker.lose_worker())  # takes the lock
         return Verdict.PROCEED
 
-    tracker = ledger_of(1, Own(look))
+    tracker = tracker_of(1, Own(look))
     tracker.expect_worker()
     tracker.ask()
     assert looked == [True]
@@ -199,7 +199,7 @@ def test_outcomes_have_the_times_of_their_branches(monkeypatch: pytest.MonkeyPat
     clock = SimpleNamespace(now=10.0)
     fake = SimpleNamespace(time=lambda: 999_990.0 + clock.now, perf_counter=lambda: clock.now)
     monkeypatch.setattr(tracker_room, "time", fake)
-    tracker = ledger_of(4, JoinStrategy.PARTIAL_TIMEOUT)
+    tracker = tracker_of(4, JoinStrategy.PARTIAL_TIMEOUT)
     tracker.take(job())
     clock.now = 11.0
     tracker.take(job())
@@ -230,7 +230,7 @@ def test_outcomes_have_the_times_of_their_branches(monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_the_deadline_decides(answer: Any, verdict: Verdict) -> None:
-    tracker = ledger_of(1, Own(lambda tally: answer))
+    tracker = tracker_of(1, Own(lambda tally: answer))
     tracker.time_is_up()
     assert tracker.verdict is verdict
     assert tracker.timed_out
@@ -238,7 +238,7 @@ def test_the_deadline_decides(answer: Any, verdict: Verdict) -> None:
 
 
 def test_the_deadline_comes_too_late_for_a_split_that_was_decided() -> None:
-    tracker = ledger_of(1)
+    tracker = tracker_of(1)
     tracker.settle(Verdict.PROCEED)
     tracker.time_is_up()
     assert tracker.verdict is Verdict.PROCEED
@@ -247,7 +247,7 @@ def test_the_deadline_comes_too_late_for_a_split_that_was_decided() -> None:
 
 @pytest.mark.parametrize("when", ["ask", "time_is_up"])
 def test_a_strategy_that_raises_is_the_problem(when: str) -> None:
-    tracker = ledger_of(1, Own(lambda tally: 1 // 0))
+    tracker = tracker_of(1, Own(lambda tally: 1 // 0))
     getattr(tracker, when)()
     assert tracker.verdict is Verdict.FAIL
     assert isinstance(tracker.problem, WorkflowError)
@@ -256,14 +256,14 @@ def test_a_strategy_that_raises_is_the_problem(when: str) -> None:
 
 
 def test_an_answer_that_is_no_verdict_is_the_problem() -> None:
-    tracker = ledger_of(1, Own(lambda tally: "proceed"))
+    tracker = tracker_of(1, Own(lambda tally: "proceed"))
     tracker.ask()
     assert tracker.verdict is Verdict.FAIL
     assert "it answered 'proceed'" in str(tracker.problem)
 
 
 def test_waiting_when_all_have_ended_is_the_problem() -> None:
-    tracker = ledger_of(1, Own(lambda tally: Verdict.WAIT))
+    tracker = tracker_of(1, Own(lambda tally: Verdict.WAIT))
     tracker.ask()
     assert tracker.verdict is None
     tracker.take(job())

@@ -20,7 +20,7 @@ from cano_sync import (
     Workflow,
     WorkflowCancelledError,
 )
-from cano_sync._engine import offload as offload_room
+from cano_sync._base import waiting as waiting_room
 
 SOON = 20.0
 """Seconds after which a test gives up on what should take milliseconds."""
@@ -47,8 +47,8 @@ class Spy:
 
 @pytest.fixture
 def wait(monkeypatch: pytest.MonkeyPatch) -> Spy:
-    spy = Spy(offload_room.wait)
-    monkeypatch.setattr(offload_room, "wait", spy)
+    spy = Spy(waiting_room.wait)
+    monkeypatch.setattr(waiting_room, "wait", spy)
     return spy
 
 

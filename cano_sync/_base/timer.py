@@ -1,0 +1,120 @@
+"""One thread for all deadlines that have to be kept while nobody waits for them."""
+
+from __future__ import annotations
+
+__all__ = ("TimerEntry", "schedule")
+
+import heapq
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable
+
+from .waiting import interruptible_wait, on_new_thread
+
+IDLE = 5.0
+"""Seconds for which the thread stays when there is nothing to do, before it ends."""
+CROWD = 64
+"""Entries that were cancelled and may lie about among as many again that were not."""
+
+
+class TimerEntry:
+    """Something to be called at a deadline, unless it is cancelled before."""
+
+    __slots__ = ("action", "deadline")
+
+    def __init__(self, deadline: float, action: Callable[[], object]) -> None:
+        self.deadline = deadline
+        self.action: Callable[[], object] | None = action
+
+    def cancel(self) -> None:
+        """It is not needed any more. Takes no lock: safe in a signal handler, twice, and late."""
+        if self.action is not None:
+            self.action = None  # what it would have called is free at once, the entry in time
+            _timer.cancelled()
+
+
+class _Timer:
+    """The heap of the deadlines, and the thread that keeps them while there are any.
+
+    The condition's lock guards `_heap`, `_dead` and `_is_running`. Nothing is called under it. Its
+    thread is a daemon that nobody joins: it ends a few seconds after the last deadline. An action
+    must not block: it holds up all others.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition(threading.RLock())  # re-entrant for a signal handler
+        self._heap: list[tuple[float, int, TimerEntry]] = []
+        self._order = itertools.count()  # entries of one moment are called in their order
+        self._dead = 0  # about how many of the heap were cancelled
+        self._is_running = False
+
+    def add(self, entry: TimerEntry) -> None:
+        """Call it at its deadline."""
+        with interruptible_wait(), self._changed:
+            if self._dead > CROWD and 2 * self._dead > len(self._heap):
+                self._heap = [item for item in self._heap if item[2].action is not None]
+                heapq.heapify(self._heap)
+                self._dead = 0
+            heapq.heappush(self._heap, (entry.deadline, next(self._order), entry))
+            starts = not self._is_running
+            self._is_running = True
+            if self._heap[0][2] is entry:
+                self._changed.notify()
+        if starts and not on_new_thread(self._run):
+            self._is_running = False  # the next one tries again; who waits looks at the clock
+
+    def cancelled(self) -> None:
+        """One of the entries was cancelled."""
+        self._dead += 1  # a count that goes astray between two threads does no harm
+
+    def pending(self) -> int:
+        """How many entries are still to be called."""
+        with self._changed:
+            return sum(entry.action is not None for _, _, entry in self._heap)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                due = self._next_due()
+                if due is None:
+                    self._is_running = False
+                    return
+            action, due.action = due.action, None
+            if action is not None:
+                action()
+
+    def _next_due(self) -> TimerEntry | None:
+        """Wait for the next one that is due; None when there was nothing to do for a while."""
+        while True:
+            while self._heap and self._heap[0][2].action is None:
+                heapq.heappop(self._heap)
+                self._dead = max(0, self._dead - 1)
+            if not self._heap:
+                if not self._changed.wait(IDLE) and not self._heap:
+                    return None
+                continue
+            left = self._heap[0][0] - time.monotonic()
+            if left <= 0:
+                return heapq.heappop(self._heap)[2]
+            self._changed.wait(min(left, threading.TIMEOUT_MAX))
+
+
+_timer = _Timer()
+
+
+def schedule(entry: TimerEntry) -> None:
+    """Have the entry's action called at its deadline, on the timer's thread. Never under a lock."""
+    if entry.action is not None:
+        _timer.add(entry)
+
+
+def _restart() -> None:
+    """In a forked child: the thread is not here, and the parent's deadlines are not ours."""
+    global _timer
+    _timer = _Timer()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_restart)

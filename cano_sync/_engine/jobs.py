@@ -1,0 +1,206 @@
+"""What a thread does for somebody who may abandon it, and the abandoned tasks of the process."""
+
+from __future__ import annotations
+
+__all__ = ("Job", "abandoned_tasks", "wait_for_abandoned")
+
+import _thread
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextvars import Context
+from typing import Any, Protocol
+
+from .._base.durations import Duration, limit
+from .._base.waiting import interruptible_wait, wait_slice
+
+
+class Lender(Protocol):
+    """Whose thread does a job: a pool that can do without it, and takes it back."""
+
+    def write_off(self, ident: int) -> bool:
+        """Do without the thread of this identity from now on; is `fill()` to be called?"""
+
+    def fill(self) -> None:
+        """Start the threads that jobs wait for; called without any lock."""
+
+    def reclaim(self, ident: int) -> None:
+        """The thread of this identity can work again."""
+
+
+# The jobs whose owner has gone on without them while a thread is still with them; and the lock
+# that guards this set and, of each job, `_ended`, `_is_abandoned` and `_on_return`. The condition
+# shares the lock, and is notified when the set becomes empty.
+_lock = threading.RLock()  # re-entrant for a signal handler that cancels a run
+_all_returned = threading.Condition(_lock)
+_abandoned: set[Job] = set()
+
+
+class Job:
+    """A thread's time with one piece of work, which its owner may abandon.
+
+    Args:
+        lender: the pool whose thread does it; None for an executor of a user's.
+        work: gets the job.
+        context: the `contextvars` context to do it in; None for the thread's own.
+        future: gets what came of it; None where nobody waits, and `work` raises nothing.
+    """
+
+    __slots__ = (
+        "_context",
+        "_ended",
+        "_future",
+        "_is_abandoned",
+        "_lender",
+        "_on_return",
+        "_thread",
+        "_work",
+    )
+
+    def __init__(
+        self,
+        lender: Lender | None,
+        work: Callable[[Job], Any],
+        *,
+        context: Context | None = None,
+        future: Future[Any] | None = None,
+    ) -> None:
+        self._lender = lender
+        self._work = work
+        self._context = context
+        self._future = future
+        self._thread = 0  # its identity, once the work has begun
+        self._ended = False
+        self._is_abandoned = False
+        self._on_return: Callable[[], None] | None = None
+
+    def run(self) -> None:
+        """Do the work, on this thread."""
+        future = self._future
+        if future is None:
+            self._do()
+            return
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            result = self._do()
+        except BaseException as error:
+            future.set_exception(error)
+            del future, self  # or the error's traceback would keep them alive, and they the error
+        else:
+            future.set_result(result)
+
+    def _do(self) -> Any:
+        self._thread = _thread.get_ident()
+        try:
+            if self._context is None:
+                return self._work(self)
+            return self._context.run(self._work, self)
+        finally:
+            # First write, then look: abandon() does the same the other way round, so that either
+            # it sees that the work has ended, or this thread sees that it was abandoned.
+            self._ended = True
+            if self._is_abandoned:
+                self._return()
+
+    @property
+    def has_future(self) -> bool:
+        """Whether somebody waits for it by a future."""
+        return self._future is not None
+
+    def cancel(self) -> None:
+        """Make sure that it is never run, and let those know who wait for its future."""
+        if self._future is not None and self._future.cancel():
+            self._future.set_running_or_notify_cancel()
+
+    def _return(self) -> None:
+        with _lock:
+            if self not in _abandoned:  # abandon() has seen that the work had ended
+                return
+            _abandoned.remove(self)
+            if self._lender is not None:
+                self._lender.reclaim(self._thread)
+            if not _abandoned:
+                _all_returned.notify_all()
+        if self._on_return is not None:
+            self._on_return()
+
+    def abandon(self, on_return: Callable[[], None] | None = None) -> bool:
+        """Wait for it no longer. Nothing to do if the work has not begun, or has ended.
+
+        Args:
+            on_return: called on the thread when its work has ended after all.
+
+        Returns:
+            Whether a thread was left with the work.
+        """
+        lender, is_wanting = self._lender, False
+        with interruptible_wait(), _lock:
+            self._is_abandoned = True
+            if self._ended or not self._thread:
+                return False
+            self._on_return = on_return
+            _abandoned.add(self)
+            if lender is not None:
+                # Under the lock, so that the thread is never reclaimed before it was written off.
+                is_wanting = lender.write_off(self._thread)
+        if is_wanting and lender is not None:
+            lender.fill()
+        return True
+
+
+def abandoned_tasks() -> int:
+    """How many abandoned tasks are still running, in the whole process.
+
+    A task is abandoned when its run has moved on without it: its time was up, it was cancelled,
+    or the join was decided. Its result is dropped and its store is closed to it, but Python
+    cannot end its thread. The count falls as such tasks return. Safe from any thread.
+
+    >>> abandoned_tasks()
+    0
+    """
+    return len(_abandoned)
+
+
+def wait_for_abandoned(timeout: Duration | None = None) -> bool:
+    """Wait until no abandoned task is running any more, in the whole process.
+
+    For who must see the tasks' cleaning up through: before a process ends, after Ctrl-C, in a
+    test. A task that never returns is never waited for to its end: give a timeout. Safe from any
+    thread; an abandoned task that calls this waits for itself.
+
+    Args:
+        timeout: seconds (or a `timedelta`) to wait at most; None for as long as it takes.
+
+    Returns:
+        Whether none is running; False when the time was up first.
+
+    Raises:
+        ConfigurationError: the timeout is no duration.
+
+    >>> wait_for_abandoned(timeout=2)
+    True
+    """
+    seconds = limit(timeout, "wait_for_abandoned()")
+    end = None if seconds is None else time.monotonic() + seconds
+    with interruptible_wait(), _all_returned:
+        while _abandoned:
+            left = None if end is None else end - time.monotonic()
+            if left is not None and left <= 0:
+                return False
+            _all_returned.wait(wait_slice(left))
+    return True
+
+
+def forget_abandoned() -> None:
+    """In a forked child: the parent's tasks are not here, and its lock may have been held."""
+    global _lock, _all_returned
+    _lock = threading.RLock()
+    _all_returned = threading.Condition(_lock)
+    _abandoned.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forget_abandoned)
