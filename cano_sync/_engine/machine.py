@@ -102,7 +102,7 @@ class Machine:
     def __init__(self, description: Description) -> None:
         self.description = description
         self.listeners: Listeners = listeners_of(description.observers)
-        of_a_run = {hook for hook in self.listeners if not hook.startswith(("run_", "flow_"))}
+        of_a_run = {hook for hook in self.listeners if not hook.startswith("run_")}
         self.is_watched = bool(of_a_run)
         self.is_watched_closely = not of_a_run <= {"state_entered", "state_left"}
         self._entries: dict[Any, Entry] = {}
