@@ -1,6 +1,6 @@
 """Workflows on a timetable: every so often, at times of day, by cron expressions, by hand.
 
-`Cron` needs the extra `cron`.
+`cano_sync.scheduler.telemetry.FlowMetrics` needs the extra `otel`, and `Cron` the extra `cron`.
 """
 
 from .at import At
@@ -8,6 +8,7 @@ from .backoff import Backoff
 from .clock import Alarm, Clock, HandClock, Mailbox, SystemClock
 from .cron import Cron
 from .handles import Background, ByHand
+from .log import LoggingFlowObserver
 from .observer import FlowObserver
 from .options import FlowOptions
 from .scheduler import Scheduler
@@ -28,6 +29,7 @@ __all__ = (
     "FlowState",
     "FlowStatus",
     "HandClock",
+    "LoggingFlowObserver",
     "Mailbox",
     "Manual",
     "Scheduler",
