@@ -164,7 +164,7 @@ class Dispatcher:
         at = flow.next_time(now, self._random)
         if at is None:
             return False
-        return self._timers.set(flow, at, on_wall_clock=flow.timetable.on_wall_clock)
+        return self._timers.set(flow, at, on_wall_clock=flow.on_wall_clock)
 
     # The observers.
 

@@ -41,9 +41,11 @@ class Flow:
     ) -> None:
         self.id = id
         self.workflow = workflow
-        self.timetable = timetable
         self.settings = settings
+        self.on_wall_clock = timetable.on_wall_clock
         self._initial_state = initial_state
+        self._timetable = timetable
+        self._until = timetable.until
         self._schedule = str(timetable)
 
         self.running_since: float | None = None  # on the monotonic clock
@@ -81,13 +83,13 @@ class Flow:
         Raises:
             ConfigurationError: it could not.
         """
-        check_flow(self.id, workflow, self._initial_state, self.timetable)
+        check_flow(self.id, workflow, self._initial_state, self._timetable)
         return workflow
 
     # When it is due.
 
     def _clock(self, now: Moment) -> float:
-        return now.wall if self.timetable.on_wall_clock else now.monotonic
+        return now.wall if self.on_wall_clock else now.monotonic
 
     def begin(self, now: Moment) -> None:
         """The scheduler starts, or has started already when the flow is added."""
@@ -97,21 +99,20 @@ class Flow:
         """When to run it next, on its clock; None for not at all."""
         if self._is_paused or self._is_tripped:
             return None
-        timetable, earliest, handled = self.timetable, self._not_before, self._handled
+        earliest, handled = self._not_before, self._handled
         if earliest is not None and not self.settings.catch_up:
             handled = max(handled, math.nextafter(earliest, -math.inf))
         self._timetable_error = None
         try:
-            due = timetable.after(handled, self._start, random)
+            due = self._timetable.after(handled, self._start, random)
         except Exception as error:  # out of a user's own time zone: its flow is due no more
             self._timetable_error = error
             return None
         if due is None:
             return None
-        if timetable.until is not None:
-            wall = due if timetable.on_wall_clock else now.wall_of(due)
-            if wall > timetable.until:
-                return None
+        wall = due if self.on_wall_clock else now.wall_of(due)
+        if self._until is not None and wall > self._until:
+            return None
         self._due = due
         jitter = self.settings.jitter
         at = due + random.uniform(0.0, jitter) if jitter else due
@@ -119,8 +120,7 @@ class Flow:
 
     def is_over(self, now: Moment) -> bool:
         """Whether its timetable has ended by now: it is due too late."""
-        until = self.timetable.until
-        return until is not None and now.wall > until + self.settings.jitter
+        return self._until is not None and now.wall > self._until + self.settings.jitter
 
     def _handle(self, now: Moment) -> None:
         """The time that is due has its run, or is left out."""
@@ -226,13 +226,13 @@ class Flow:
 
     def status(self, now: Moment, due: float | None, *, is_stopped: bool) -> FlowStatus:
         """How it is now; `due` is the moment for which its timer is set, if it has one."""
-        if due is not None and not self.timetable.on_wall_clock:
+        if due is not None and not self.on_wall_clock:
             due = now.wall_of(due)
         error = self._last_error
         return FlowStatus(
             id=self.id,
             schedule=self._schedule,
-            tags=self.timetable.tags,
+            tags=self._timetable.tags,
             state=self._state(now, is_stopped=is_stopped),
             runs=self._runs,
             failures=self._failures,

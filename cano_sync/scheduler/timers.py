@@ -6,6 +6,7 @@ __all__ = ("Timers",)
 
 import heapq
 import itertools
+import math
 from collections.abc import Hashable
 from typing import Generic, TypeAlias, TypeVar
 
@@ -58,22 +59,25 @@ class Timers(Generic[T]):
     def pop_due(self, now: Moment) -> tuple[T, float] | None:
         """Take out the item that is longest overdue; returns it, and for how many seconds."""
         # Of both clocks: on either there may be an item that is due again whenever it was taken.
-        firsts = [(shown, heap, self._first(heap)) for shown, heap in self._clocks(now)]
-        due = [(shown - first[0], heap) for shown, heap, first in firsts if first is not None]
-        overdue, heap = max(due, key=lambda each: each[0], default=(-1.0, []))
+        heap, wall = self._heaps
+        overdue, by_wall = self._overdue(heap, now.monotonic), self._overdue(wall, now.wall)
+        if by_wall > overdue:
+            heap, overdue = wall, by_wall
         if overdue < 0:
             return None
-        _, _, item = heapq.heappop(heap)
+        item = heapq.heappop(heap)[2]
         del self._valid[item]
         return item, overdue
 
     @property
     def alarm(self) -> Alarm:
         """When the next one is due, on either clock."""
-        return Alarm(*[first[0] if (first := self._first(heap)) else None for heap in self._heaps])
+        firsts = [self._first(heap) for heap in self._heaps]
+        return Alarm(*[None if first is None else first[0] for first in firsts])
 
-    def _clocks(self, now: Moment) -> zip[tuple[float, list[_Timer[T]]]]:
-        return zip(now, self._heaps, strict=True)
+    def _overdue(self, heap: list[_Timer[T]], now: float) -> float:
+        first = self._first(heap)
+        return -math.inf if first is None else now - first[0]
 
     def _first(self, heap: list[_Timer[T]]) -> _Timer[T] | None:
         while heap and not self._is_valid(heap[0]):
