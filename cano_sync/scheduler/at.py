@@ -51,9 +51,6 @@ class At(Timetable):
     >>> import schedule
     >>> print(At(schedule.every().monday.at("09:00")))
     every Monday at 09:00
-    >>> due = At(schedule.every().hour.at(":30")).after(1000.0, 0.0, Random())
-    >>> due
-    1800.0
     """
 
     job: schedule.Job
