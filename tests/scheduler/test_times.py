@@ -30,7 +30,9 @@ def hourly(scheduler: Scheduler, journal: Journal, kind: str, **options: bool) -
     if kind == "cron":
         scheduler.cron("flow", one(journal), "GO", "0 * * * *", tz=UTC, **options)
     else:
-        scheduler.at("flow", one(journal), "GO", schedule.every().hour.at(":00"), **options)
+        minute = START.astimezone().minute  # not 0 in every local time zone
+        job = schedule.every().hour.at(f":{minute:02}")
+        scheduler.at("flow", one(journal), "GO", job, **options)
 
 
 by_the_wall = pytest.mark.parametrize("kind", ["cron", "at"])
