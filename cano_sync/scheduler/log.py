@@ -5,13 +5,20 @@ from __future__ import annotations
 __all__ = ("LoggingFlowObserver",)
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from .._base.lazy import Lazy
 from .._base.text import error_text, full_name
 from ..errors import ConfigurationError
-from ..observe.logs import LoggingObserver
-from ..observe.tracebacks import Style, Tracebacks
 from .observer import FlowObserver
+
+if TYPE_CHECKING:
+    from ..observe import logs as runs_log
+    from ..observe import tracebacks as tracebacks_room
+else:
+    # They bring their whole wing along, which takes longer to import than the scheduler itself.
+    runs_log = Lazy("..observe.logs", __package__)
+    tracebacks_room = Lazy("..observe.tracebacks", __package__)
 
 NOTICED_LAG = 0.001
 """Seconds that a flow must be late for the log to mention it."""
@@ -64,8 +71,8 @@ class LoggingFlowObserver(FlowObserver):
         self,
         logger: str | logging.Logger = "cano_sync",
         *,
-        tracebacks: Style = "short",
-        beside: LoggingObserver | None = None,
+        tracebacks: tracebacks_room.Style = "short",
+        beside: runs_log.LoggingObserver | None = None,
     ) -> None:
         given: Any = logging.getLogger(logger) if isinstance(logger, str) else logger
         if not isinstance(given, logging.Logger):
@@ -73,12 +80,13 @@ class LoggingFlowObserver(FlowObserver):
                 f"LoggingFlowObserver() takes a logger or its name, not {given!r}; give "
                 "logging.getLogger(...)"
             )
-        if not isinstance(beside, LoggingObserver | None):
+        if beside is not None and not isinstance(beside, runs_log.LoggingObserver):
             raise ConfigurationError(
                 f"LoggingFlowObserver(beside=...) takes a LoggingObserver, not {beside!r}"
             )
         self._logger = given
-        self._tracebacks = Tracebacks(tracebacks) if beside is None else beside._tracebacks
+        own = tracebacks_room.Tracebacks(tracebacks)
+        self._tracebacks = own if beside is None else beside._tracebacks
 
     def __repr__(self) -> str:
         return f"LoggingFlowObserver({self._logger.name!r})"
