@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from cano_sync import JoinConfig, JoinStrategy, MemoryStore, Store, Workflow
-from cano_sync.scheduler import Scheduler
+from cano_sync.scheduler import Manual, Scheduler
 
 NOT_THE_LIBRARY = {"site-packages", "dist-packages", "test", "tests", "idlelib", "lib2to3"}
 BATCHES = 8
@@ -106,8 +106,8 @@ def main() -> None:
 
     scheduler = Scheduler()
     for id, store in stores.items():
-        scheduler.manual(id, batch_workflow, Batch.MAP, store=store)
-    scheduler.manual("total", total_workflow, Total.REDUCE, store=total)
+        scheduler.add(id, batch_workflow, Batch.MAP, Manual(), store=store)
+    scheduler.add("total", total_workflow, Total.REDUCE, Manual(), store=total)
     with scheduler.start_in_background():
         wait([scheduler.trigger(id) for id in stores])
         scheduler.trigger("total").result()

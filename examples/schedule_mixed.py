@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import Literal
 
 from cano_sync import MemoryStore, Store, Workflow
-from cano_sync.scheduler import Backoff, Scheduler
+from cano_sync.scheduler import Backoff, Cron, Every, Manual, Scheduler
 
 
 class Job(Enum):
@@ -70,7 +70,7 @@ def flow(task: Pulse | Mail | Backup) -> Workflow[Job]:
 
 
 def operate(scheduler: Scheduler, pulse: Pulse, mail: Mail, backup: Backup) -> None:
-    """What the operator does, on a thread of his own."""
+    """What the operator does, on a thread of their own."""
     pulse.three.wait(20)
     print("operator: the pulse beats")
     mail.sent.wait(20)
@@ -85,9 +85,10 @@ def operate(scheduler: Scheduler, pulse: Pulse, mail: Mail, backup: Backup) -> N
 def main() -> None:
     pulse, mail, backup = Pulse(), Mail(), Backup()
     scheduler = Scheduler()
-    scheduler.every("pulse", flow(pulse), Job.WORK, 0.05, store=MemoryStore())
-    scheduler.cron("mail", flow(mail), Job.WORK, "* * * * * *", backoff=Backoff(0.1, trip_after=5))
-    scheduler.manual("backup", flow(backup), Job.WORK)
+    scheduler.add("pulse", flow(pulse), Job.WORK, Every(0.05), store=MemoryStore())
+    again = Backoff(0.1, trip_after=5)
+    scheduler.add("mail", flow(mail), Job.WORK, Cron("* * * * * *"), backoff=again)
+    scheduler.add("backup", flow(backup), Job.WORK, Manual())
 
     # It waits until the scheduler is started: what comes by hand before would be an error.
     operator = threading.Thread(target=operate, args=(scheduler, pulse, mail, backup))

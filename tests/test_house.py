@@ -41,6 +41,7 @@ FOREIGN: dict[str, set[str]] = {
     "observe.telemetry": {"opentelemetry"},
     "observe.recording": {"rich"},
     "scheduler": {"schedule", "cronsim", "typing_extensions"},
+    "scheduler.telemetry": {"opentelemetry"},
     "cli": {"click", "rich"},
 }
 

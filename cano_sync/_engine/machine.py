@@ -55,11 +55,9 @@ class Machine:
     def __init__(self, description: Description) -> None:
         self.description = description
         self.listeners: Listeners = listeners_of(description.observers)
-        within_a_run = {
-            event for event in self.listeners if not event.startswith(("run_", "flow_"))
-        }
-        self.is_observed = bool(within_a_run)
-        self.is_observed_closely = not within_a_run <= {"state_entered", "state_left"}
+        inside = {event for event in self.listeners if not event.startswith("run_")}
+        self.is_observed = bool(inside)
+        self.is_observed_closely = not inside <= {"state_entered", "state_left"}
         self._entries: dict[Any, Entry] = {}
         for state, what in description.states.items():
             entry = self._entries[state] = Entry(state, what)

@@ -102,7 +102,7 @@ class Pool(ThreadPoolExecutor):
         """
         # A signal handler that cancels meanwhile must not call users' callbacks under the lock.
         with interruptible_wait(), self._lock:
-            if self._is_closed:
+            if self.is_closed:
                 raise RuntimeError("the interpreter is exiting, and no thread takes new work")
             if self._idle:
                 self._idle -= 1
@@ -120,7 +120,8 @@ class Pool(ThreadPoolExecutor):
             return thread in self._made
 
     @property
-    def _is_closed(self) -> bool:
+    def is_closed(self) -> bool:
+        """Whether it takes no more work: it is shut down, or the interpreter is exiting."""
         return self._shutdown or _is_exiting
 
     def _make_thread(self) -> _PoolThread | None:
@@ -129,7 +130,7 @@ class Pool(ThreadPoolExecutor):
         It counts from now on, so that nobody makes another one for the same job, or one too many,
         until it has begun: it is started without the lock.
         """
-        if self._is_closed or self._expected >= self._unclaimed:
+        if self.is_closed or self._expected >= self._unclaimed:
             return None
         if len(self._made) - self._written_off >= self._ceiling:
             return None
@@ -212,7 +213,7 @@ class Pool(ThreadPoolExecutor):
         with interruptible_wait(), self._lock:
             self._running[ident].is_released.set()
             self._written_off += 1
-            if self._is_filling or self._is_closed or self._unclaimed <= self._expected:
+            if self._is_filling or self.is_closed or self._unclaimed <= self._expected:
                 return False
             self._is_filling = True
             return True

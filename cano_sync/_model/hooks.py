@@ -192,36 +192,6 @@ class Observer:
         A split that a cancellation ends is never decided.
         """
 
-    # A scheduler's flow, without `run_id`. The first two come on the clock's thread (or that of
-    # `trigger`), which is held up by what blocks there; the others on the run's. Only the end of
-    # a run that the scheduler has left behind is told on the clock's thread, too.
-
-    def flow_started(self, *, flow: str, lag: float) -> None:
-        """A flow begins a run, so many seconds after it was due (0 when triggered by hand)."""
-
-    def flow_skipped(self, *, flow: str, running_for: float) -> None:
-        """A flow was due and is still running, since so many seconds: this time is left out."""
-
-    def flow_finished(
-        self, *, flow: str, state: Any, duration: float, error: BaseException | None
-    ) -> None:
-        """A run of a flow is over: each that was told as started, once.
-
-        It has come to this exit `state`, or to none (None) with what it raised as the `error`. A
-        state that the flow's `fail_on` names comes with an error, too: a `WorkflowError`. A run
-        that the scheduler itself has cancelled has a `WorkflowCancelledError` without a `run_id`.
-        It is told at once, though a task that does not listen may keep its thread for longer; the
-        observers of that workflow hear `run_finished` when the thread comes back.
-        """
-
-    def flow_backed_off(
-        self, *, flow: str, failures: int, delay: float, error: BaseException
-    ) -> None:
-        """A flow has failed so many times in a row, and waits this long before the next run."""
-
-    def flow_tripped(self, *, flow: str, failures: int, error: BaseException) -> None:
-        """A flow has failed too often in a row: it runs no more until it is reset."""
-
 
 _CATCH_ALL = "on_event"
 HOOKS = tuple(name for name in vars(Observer) if not name.startswith("_") and name != _CATCH_ALL)

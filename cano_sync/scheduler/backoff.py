@@ -5,14 +5,15 @@ from __future__ import annotations
 __all__ = ("Backoff",)
 
 import math
+from dataclasses import dataclass
 from random import Random
 
 from .._base.durations import Duration, seconds
-from .._base.value import Value
 from ..errors import ConfigurationError
 
 
-class Backoff(Value):
+@dataclass(frozen=True, slots=True, init=False)
+class Backoff:
     """How long a flow waits after it has failed, and when it trips. Immutable.
 
     After the n-th failure in a row it does not run for `base * multiplier ** (n - 1)` seconds, and
@@ -33,8 +34,6 @@ class Backoff(Value):
     >>> [backoff.delay(failures, Random()) for failures in (1, 2, 3, 4)]
     [10.0, 20.0, 40.0, 60.0]
     """
-
-    __slots__ = ("base", "multiplier", "cap", "jitter", "trip_after")  # noqa: RUF023
 
     base: float
     multiplier: float
@@ -67,7 +66,14 @@ class Backoff(Value):
             raise ConfigurationError(
                 f"a backoff's base of {first:g} s is more than its cap of {longest:g} s; raise cap="
             )
-        self._fill(first, multiplier, longest, jitter, trip_after)
+        for name, value in (
+            ("base", first),
+            ("multiplier", multiplier),
+            ("cap", longest),
+            ("jitter", jitter),
+            ("trip_after", trip_after),
+        ):
+            object.__setattr__(self, name, value)
 
     def delay(self, failures: int, random: Random) -> float:
         """Seconds to wait after so many failures in a row, from 1."""

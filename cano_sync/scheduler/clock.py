@@ -19,8 +19,8 @@ Mailbox: TypeAlias = "SimpleQueue[None]"
 """What wakes a waiting scheduler. Its `put` is re-entrant: a signal handler may call it."""
 
 
-SIGNAL_CHECK = 1.0
-"""Seconds after which who waits for a time of day looks whether the clock was set meanwhile."""
+WALL_CHECK = 1.0
+"""Seconds after which a wait for a time of day ends, to look whether the clock was set."""
 
 
 class Moment(NamedTuple):
@@ -82,7 +82,7 @@ class SystemClock:
         """Block; on the main thread no longer than it takes to notice a signal."""
         left = alarm.left(Moment(self.monotonic(), self.wall()))
         if alarm.wall is not None and left is not None:
-            left = min(left, SIGNAL_CHECK)
+            left = min(left, WALL_CHECK)
         with interruptible_wait(), suppress(Empty):
             mailbox.get(timeout=wait_slice(left))
 

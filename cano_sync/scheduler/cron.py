@@ -1,23 +1,24 @@
-"""Cron expressions as timetables, by `cronsim`: the one room that needs the extra `cron`."""
+"""`Cron`: the times of a cron expression as a timetable, found by `cronsim`."""
 
 from __future__ import annotations
 
 __all__ = ("Cron", "LocalZone")
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any
+from random import Random
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from .._base.lazy import Lazy
 from ..errors import ConfigurationError
-from .timetable import zone_text
+from .timetable import Timetable, zone_text
 
-try:
-    from cronsim import CronSim, CronSimError
-except ImportError as error:
-    raise ImportError(
-        "Scheduler.cron() needs the package cronsim: pip install 'cano_sync[cron]'", name="cronsim"
-    ) from error
+if TYPE_CHECKING:
+    import cronsim
+else:
+    cronsim = Lazy("cronsim")  # the extra `cron`
 
 _MINUTE = 60.0
 
@@ -49,8 +50,9 @@ class LocalZone(tzinfo):
 _LOCAL = LocalZone()
 
 
-class Cron:
-    """Due at the times of a cron expression, by the wall clock.
+@dataclass(frozen=True, slots=True)
+class Cron(Timetable):
+    """Due at the times of a cron expression, by the wall clock. Immutable. Needs the extra `cron`.
 
     Where summer time begins and ends, it does as Debian's cron does: what is due at certain hours
     and minutes runs once a day, also on a day that has the time twice, or not at all (then when
@@ -58,32 +60,42 @@ class Cron:
     holds for six fields as for five.
 
     Args:
-        expression: five fields, or six with leading seconds.
-        zone: a name such as "Europe/Zurich", or a `tzinfo`; None for the local time zone.
+        expression: five fields, `"0 9 * * MON"`, or six with leading seconds, `"0 0 9 * * MON"`.
+        tz: a name such as "Europe/Zurich", or a `tzinfo`; None for the local time zone.
 
     Raises:
         ConfigurationError: either makes no sense.
+        ImportError: `cronsim` is not installed.
 
-    >>> cron = Cron("0 9 * * MON", "Europe/Zurich")
-    >>> datetime.fromtimestamp(cron.after(0.0), UTC)
+    >>> monday = Cron("0 9 * * MON", tz="Europe/Zurich")
+    >>> datetime.fromtimestamp(monday.after(0.0, 0.0, Random()), UTC)
     datetime.datetime(1970, 1, 5, 8, 0, tzinfo=datetime.timezone.utc)
     """
 
-    on_wall_clock = True
-    until: float | None = None
+    expression: str
+    tz: str | tzinfo | None = None
+    _zone: tzinfo = field(init=False, repr=False, compare=False)
+    _minutes: str = field(init=False, repr=False, compare=False)
+    _seconds: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
-    def __init__(self, expression: str, zone: str | tzinfo | None = None) -> None:
-        self._zone = _zone(zone)
+    def __post_init__(self) -> None:
         # cronsim minds the changes of the clock only where there are five fields; so it finds the
         # minutes, and the seconds within them are ours.
-        self._minutes, self._seconds = _fields(expression)
-        where = zone_text(None if zone is None else self._zone)
-        self.words = f"cron {' '.join(expression.split())}{where}"
+        minutes, seconds = _fields(self.expression)
+        object.__setattr__(self, "_minutes", minutes)
+        object.__setattr__(self, "_seconds", seconds)
+        object.__setattr__(self, "_zone", _zone(self.tz))
 
-    def begin(self, now: float) -> None:
-        """The times do not depend on when it begins."""
+    def __str__(self) -> str:
+        where = zone_text(None if self.tz is None else self._zone)
+        return f"cron {' '.join(self.expression.split())}{where}"
 
-    def after(self, moment: float) -> float | None:
+    @property
+    def on_wall_clock(self) -> bool:
+        """True."""
+        return True
+
+    def after(self, moment: float, start: float, random: Random) -> float | None:
         """The next time; None when there is none within fifty years."""
         for minute in self._minutes_from(moment - _MINUTE):
             # A time that does not exist, or exists twice, may be given as one that has passed.
@@ -94,7 +106,7 @@ class Cron:
 
     def _minutes_from(self, moment: float) -> Iterator[float]:
         start = datetime.fromtimestamp(moment, self._zone)
-        return (found.timestamp() for found in CronSim(self._minutes, start))
+        return (found.timestamp() for found in cronsim.CronSim(self._minutes, start))
 
 
 def _fields(expression: Any) -> tuple[str, tuple[int, ...]]:
@@ -102,18 +114,22 @@ def _fields(expression: Any) -> tuple[str, tuple[int, ...]]:
     fields = expression.split() if isinstance(expression, str) else []
     if len(fields) not in (5, 6):
         raise ConfigurationError(
-            f"cron() takes an expression of 5 fields, or of 6 with leading seconds, not "
+            f"Cron() takes an expression of 5 fields, or of 6 with leading seconds, not "
             f"{expression!r}; such as '0 9 * * MON' or '0 0 9 * * MON'"
         )
     try:
-        parsed = CronSim(expression, datetime(2000, 1, 1))
+        parsed = cronsim.CronSim(expression, datetime(2000, 1, 1))
         next(parsed)
-    except CronSimError as error:
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            "Cron() needs the package cronsim: pip install 'cano_sync[cron]'", name="cronsim"
+        ) from error
+    except cronsim.CronSimError as error:
         raise ConfigurationError(
-            f"cron(): the expression {expression!r} is wrong: {_wrong(error, fields)}"
+            f"Cron(): the expression {expression!r} is wrong: {_wrong(error, fields)}"
         ) from error
     except StopIteration:
-        raise ConfigurationError(f"cron(): {expression!r} is never due") from None
+        raise ConfigurationError(f"Cron(): {expression!r} is never due") from None
     return " ".join(fields[-5:]), tuple(sorted(parsed.seconds))
 
 
@@ -127,14 +143,14 @@ _RANGES = {
 }
 
 
-def _wrong(error: CronSimError, fields: list[str]) -> str:
+def _wrong(error: Exception, fields: list[str]) -> str:
     """What the parser has said, with the field and what that takes."""
-    told = str(error)
-    name = told.removeprefix("Bad ")
+    text = str(error)
+    name = text.removeprefix("Bad ")
     if name not in _RANGES:
-        return told
-    field = fields[list(_RANGES).index(name) - len(_RANGES)]
-    return f"{told} {field!r}; it goes from {_RANGES[name]}"
+        return text
+    index = list(_RANGES).index(name) - len(_RANGES)
+    return f"{text} {fields[index]!r}; it goes from {_RANGES[name]}"
 
 
 def _zone(zone: Any) -> tzinfo:
@@ -146,6 +162,6 @@ def _zone(zone: Any) -> tzinfo:
         return ZoneInfo(zone)
     except (ValueError, TypeError, OSError, KeyError) as error:
         raise ConfigurationError(
-            f"cron(): tz={zone!r} is no time zone that is known here; give a name such as "
+            f"Cron(): tz={zone!r} is no time zone that is known here; give a name such as "
             "'Europe/Zurich', or a tzinfo"
         ) from error

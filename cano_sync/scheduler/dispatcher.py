@@ -1,12 +1,14 @@
-"""The dispatcher: looks at the clock, hands over what is due, and sees every run to its end."""
+"""The dispatcher: looks at the clock, starts what is due, and sees every run to its end."""
 
 from __future__ import annotations
 
 __all__ = ("Dispatcher",)
 
+import logging
 import threading
 import time
-from collections.abc import Callable
+from bisect import bisect
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
 from contextlib import ExitStack, suppress
 from enum import Enum, auto
@@ -15,22 +17,27 @@ from random import Random
 from typing import Any
 
 from .._base.current import current_token_or_none
+from .._base.text import did_you_mean
 from .._base.waiting import interruptible_wait
 from .._engine import Pool
 from ..errors import ConfigurationError, WorkflowError
+from ..workflow import Workflow
 from .clock import Alarm, Clock, Mailbox, Moment
-from .flow import Flow
-from .roster import Roster
-from .runs import Run
+from .flow import Event, Flow
+from .observer import FlowListeners, FlowObserver, flow_listeners
+from .run import FlowRun
 from .status import FlowStatus
+from .timers import Timers
 
-SEATS = 1_000_000
+_log = logging.getLogger("cano_sync")
+
+MAX_THREADS = 1_000_000
 """Threads are made as they are needed. A flow has one run at a time, and never waits for that of
 another, so there is no ceiling but the system's."""
-GRACE = 0.005
-"""Seconds that cancelled runs get to end by themselves, before they are left behind."""
-PATIENCE = 0.1
-"""Seconds that the thread of a run that is over gets to come back from users' callbacks."""
+CANCEL_GRACE = 0.005
+"""Seconds that cancelled runs get to end by themselves, before they are abandoned."""
+CALLBACK_GRACE = 0.1
+"""Seconds that the thread of a run that is over gets to return from users' callbacks."""
 STOPPED = "the scheduler was stopped"
 STARTS = "start(), start_in_background(), or for a test start_by_hand()"
 
@@ -42,23 +49,28 @@ class _Phase(Enum):
 
 
 class Dispatcher:
-    """The machinery of a scheduler: one clock thread that turns, and the threads of its runs.
+    """The one part of a scheduler that acts: on a thread of its own, or on that of its caller.
 
-    `_lock` guards the roster with its flows, `_running` and `_phase`. No user code runs under it
-    (but a user's own clock or time zone, where there is one), nothing is logged and nobody waits.
+    `_lock` guards `_flows` and all that changes in a flow, `_timers`, `_running`, `_observers`
+    with `_listeners`, and `_phase`. No user code runs under it (but a user's own clock, timetable
+    or time zone, where there is one), nothing is logged and nobody waits.
 
-    The clock thread waits in one place, for its mailbox: for the next due time, the end of a run
-    while it is stopping, or whoever puts something there. `stop` takes no lock, for a signal
-    handler may have interrupted whoever holds it.
+    The thread that is in `run` waits in one place, for the mailbox: for the next due time, the end
+    of a run while it is stopping, or whoever puts something there. `stop` takes no lock, for a
+    signal handler may have interrupted whoever holds it. `run` joins the threads of the pool.
     """
 
-    def __init__(self, clock: Clock, random: Random) -> None:
+    def __init__(self, clock: Clock, observers: Iterable[FlowObserver], random: Random) -> None:
         self._clock = clock
+        self._random = random
         self._lock = threading.Lock()
-        self._roster = Roster(random)
-        self._running: dict[Run[Flow], None] = {}  # in the order in which they began
+        self._observers = tuple(observers)
+        self._listeners: FlowListeners = flow_listeners(self._observers)
+        self._flows: dict[str, Flow] = {}
+        self._timers: Timers[Flow] = Timers()
+        self._running: dict[FlowRun, None] = {}  # in the order in which they began
         self._phase = _Phase.NEW
-        self._pool = Pool(SEATS, "cano-flow")
+        self._pool = Pool(MAX_THREADS, "cano-flow")
         self._mailbox: Mailbox = SimpleQueue()
         self._last_look = Moment(0.0, 0.0)
         # Written by `stop` alone, each by one step, and read by everybody.
@@ -70,14 +82,14 @@ class Dispatcher:
         self._last_look = Moment(self._clock.monotonic(), self._clock.wall())
         return self._last_look
 
-    def _now_at_an_end(self) -> Moment:
-        """The same, for the end of a run: that takes place, though a user's clock may fail."""
-        with suppress(Exception):  # the clock's thread meets it, too, and says so
+    def _now_or_last(self) -> Moment:
+        """For the end of a run, which takes place though a user's clock may fail."""
+        with suppress(Exception):  # the dispatcher's thread meets it, too, and raises it
             self._now()
         return self._last_look
 
     def _wake(self, needed: bool) -> None:
-        # One note is enough: the clock thread takes it first, and looks then.
+        # One note is enough: the dispatcher's thread takes it first, and looks then.
         if needed and self._mailbox.empty():
             self._mailbox.put(None)
 
@@ -91,38 +103,104 @@ class Dispatcher:
                 raise ConfigurationError(
                     f"flow {flow.id!r} cannot be added: the scheduler has been stopped"
                 )
-            wake = self._roster.add(flow, now)
-        self._wake(wake)
-
-    def change(self, id: str, what: Callable[[Flow, Moment], bool]) -> None:
-        """Change a flow by `what`, under the lock; it returns whether its next time has changed."""
-        with self._lock:
-            now = self._now()
-            flow = self._roster.find(id)
-            wake = what(flow, now) and self._roster.arm(flow, now)
+            if flow.id in self._flows:
+                raise ConfigurationError(
+                    f"there is a flow {flow.id!r} already; give this one an id of its own, or "
+                    "remove() the other"
+                )
+            self._flows[flow.id] = flow
+            flow.begin(now)
+            wake = self._set_timer(flow, now)
         self._wake(wake)
 
     def remove(self, id: str) -> None:
-        """Drop a flow. A run that is under way goes on."""
+        """Drop a flow; it is due no more. A run that is under way goes on."""
         with self._lock:
-            self._roster.remove(id)
+            self._timers.cancel(self._find(id))
+            del self._flows[id]
+
+    def change(self, id: str, method: Callable[[Flow, Moment], bool]) -> None:
+        """Change a flow by a method that returns whether its next time is another now."""
+        with self._lock:
+            now = self._now()
+            flow = self._find(id)
+            wake = method(flow, now) and self._set_timer(flow, now)
+        self._wake(wake)
+
+    def update_workflows(self, change: Callable[[Workflow[Any]], Workflow[Any]]) -> None:
+        """Give each flow the workflow that `change`, which is users' code, makes of its own."""
+        with self._lock:
+            flows = tuple(self._flows.values())
+        changed = [flow.checked(change(flow.workflow)) for flow in flows]
+        with self._lock:
+            for flow, workflow in zip(flows, changed, strict=True):
+                flow.workflow = workflow
 
     def status(self, id: str) -> FlowStatus:
         """How a flow is."""
         with self._lock:
-            now = self._now()
-            return self._roster.find(id).status(now, is_stopped=self._is_stopping)
+            return self._status(self._find(id), self._now())
 
     def statuses(self) -> tuple[FlowStatus, ...]:
         """How all are, in the order in which they were added."""
         with self._lock:
             now = self._now()
-            return self._roster.statuses(now, is_stopped=self._is_stopping)
+            return tuple([self._status(flow, now) for flow in self._flows.values()])
 
-    # The clock thread.
+    def _status(self, flow: Flow, now: Moment) -> FlowStatus:
+        return flow.status(now, self._timers.get(flow), is_stopped=self._is_stopping)
+
+    def _find(self, id: str) -> Flow:
+        flow = self._flows.get(id)
+        if flow is None:
+            raise ConfigurationError(f"there is no flow {id!r}{_known(id, self._flows)}")
+        return flow
+
+    def _set_timer(self, flow: Flow, now: Moment) -> bool:
+        """Set a flow's timer for its next time; whether that is the first of all on its clock."""
+        self._timers.cancel(flow)
+        if self._phase is _Phase.NEW or self._flows.get(flow.id) is not flow:
+            return False
+        at = flow.next_time(now, self._random)
+        if at is None:
+            return False
+        return self._timers.set(flow, at, on_wall_clock=flow.on_wall_clock)
+
+    # The observers.
+
+    @property
+    def observers(self) -> tuple[FlowObserver, ...]:
+        """Those that hear what the flows do."""
+        return self._observers
+
+    def add_observer(self, observer: FlowObserver) -> None:
+        """One more of them."""
+        with self._lock:
+            self._observers = (*self._observers, observer)
+            self._listeners = flow_listeners(self._observers)
+
+    def _emit(self, flow: Flow, *events: Event) -> None:
+        """Call the hooks, whatever they raise.
+
+        Raises:
+            KeyboardInterrupt: it came meanwhile; all hooks have been called by then.
+        """
+        interrupt: KeyboardInterrupt | None = None
+        for hook, facts in events:
+            for observer, call in self._listeners.get(hook, ()):
+                try:
+                    call(flow=flow.id, **facts)
+                except KeyboardInterrupt as error:
+                    interrupt = error
+                except BaseException:  # as for the events of a run, it is the observer's own loss
+                    _log.exception("flow %r: %s of the observer %r raised", flow.id, hook, observer)
+        if interrupt is not None:
+            raise interrupt
+
+    # Looking at the clock.
 
     def open(self, call: str) -> None:
-        """Begin to live. A scheduler does it once."""
+        """From now on flows are due. A scheduler does it once."""
         with self._lock:
             now = self._now()
             if self._phase is not _Phase.NEW:
@@ -131,21 +209,23 @@ class Dispatcher:
                     f"{call}: this scheduler {how}, and one is started once; make another"
                 )
             self._phase = _Phase.OPEN
-            self._roster.begin(now)
+            for flow in self._flows.values():
+                flow.begin(now)
+                self._set_timer(flow, now)
 
-    def live(self) -> None:
-        """Turn and wait, until it is stopped and all runs are over."""
+    def run(self) -> None:
+        """Start what is due and wait, until it is stopped and all runs are over."""
         try:
             while True:
-                alarm = self.turn()
+                alarm = self.run_pending()
                 if self._phase is _Phase.CLOSED:
                     return
                 self._clock.wait(self._mailbox, alarm)
         finally:
             self._close()
 
-    def turn(self) -> Alarm:
-        """One look at the clock: hand over all that is due, or go on with stopping.
+    def run_pending(self) -> Alarm:
+        """One look at the clock: start all that is due, or go on with stopping.
 
         Returns:
             When to look again, if nothing happens before.
@@ -153,58 +233,56 @@ class Dispatcher:
         while not self._mailbox.empty():
             self._mailbox.get_nowait()  # nobody else takes
         while not self._is_stopping:
-            if not self._serve_one():
+            if not self._run_next():
                 with self._lock:
-                    return self._roster.alarm
-        return self._stop_all()
+                    return self._timers.alarm
+        return self._go_on_stopping()
 
-    def _serve_one(self) -> bool:
+    def _run_next(self) -> bool:
         """Start, or leave out, what is longest overdue; False if nothing is due."""
-        run: Run[Flow] | None = None
-        running_for: float | None = None
+        run: FlowRun | None = None
+        skipped: Event | None = None
         with self._lock:
             now = self._now()
-            taken = self._roster.take(now)
-            if taken is None:
+            due = self._timers.pop_due(now)
+            if due is None:
                 return False
-            flow, lag = taken
+            flow, lag = due
+            # There are four cases: its timetable has ended; it can run; it is running, and leaves
+            # this time out; it is running, and makes up for this time when that run has ended.
             if flow.is_over(now):
                 return True
-            # There are three cases: it can run; it is running, and makes up for this time when it
-            # has ended; it is running, and leaves this time out.
-            if flow.run is None:
-                flow.serve(now)
-                run = Run(flow, now.monotonic)
-                self._begin(run, now)
-                self._roster.arm(flow, now)
-            elif not flow.options.catch_up:
-                running_for = now.monotonic - flow.run.began
-                flow.skip(now)
-                self._roster.arm(flow, now)
+            if flow.running_since is None:
+                run = FlowRun(flow)
+                self._begin(run, now, is_due=True)
+                self._set_timer(flow, now)
+            elif not flow.settings.catch_up:
+                skipped = flow.skip(now)
+                self._set_timer(flow, now)
         if run is not None:
             self._hand_over(run, lag)
-        elif running_for is not None:
-            flow.tell(("flow_skipped", {"running_for": running_for}))
+        elif skipped is not None:
+            self._emit(flow, skipped)
         return True
 
     # The runs.
 
     def trigger(self, id: str) -> Future[Any]:
         """Run a flow now."""
-        run: Run[Flow] | None = None
+        run: FlowRun | None = None
         try:
             with self._lock:
                 now = self._now()
-                flow = self._roster.find(id)
+                flow = self._find(id)
                 problem = self._why_not(flow)
                 if problem is not None:
                     raise ConfigurationError(f"trigger(): flow {id!r} cannot run: {problem}")
-                run = Run(flow, now.monotonic)
-                self._begin(run, now)
+                run = FlowRun(flow)
+                self._begin(run, now, is_due=False)
             self._hand_over(run, 0.0)
         except BaseException as error:  # Ctrl-C: a run that has begun goes on, else there is none
             if run is not None and run.claim():
-                self._ended(run, None, error)
+                self._on_end(run, None, error)
             raise
         return run.future
 
@@ -215,23 +293,24 @@ class Dispatcher:
             return f"the scheduler is not started; call {STARTS} before"
         return flow.why_not()
 
-    def _begin(self, run: Run[Flow], now: Moment) -> None:
+    def _begin(self, run: FlowRun, now: Moment, *, is_due: bool) -> None:
         """A run begins; the lock is held."""
         self._running[run] = None  # first, so that `_close` finds it, whatever comes
-        run.flow.started(run, now)
+        run.flow.start(now, is_due=is_due)
 
-    def _hand_over(self, run: Run[Flow], lag: float) -> None:
+    def _hand_over(self, run: FlowRun, lag: float) -> None:
+        """Give it a thread."""
         try:
-            run.flow.tell(("flow_started", {"lag": lag}))
-            run.begin(self._pool, self._ended)
+            self._emit(run.flow, ("flow_started", {"lag": lag}))
+            run.begin(self._pool, self._on_end)
         except RuntimeError as error:
             problem = WorkflowError(f"flow {run.flow.id!r}: there is no thread for it: {error}")
             problem.__cause__ = error
-            self._ended(run, None, problem)
-            if self._pool._is_closed:  # the interpreter is exiting: it waits for what is running
+            self._on_end(run, None, problem)
+            if self._pool.is_closed:  # the interpreter is exiting: it waits for what is running
                 self.stop(None)
 
-    def _ended(self, run: Run[Flow], result: Any, error: BaseException | None) -> None:
+    def _on_end(self, run: FlowRun, result: Any, error: BaseException | None) -> None:
         """A run has ended by itself; on its thread."""
         with self._lock:
             if run.is_over:
@@ -239,30 +318,30 @@ class Dispatcher:
             run.is_over = True
         # From here on it has its end, whatever a user's hook or callback raises.
         try:
-            self._account(run, result, error)
+            self._account(run.flow, result, error)
         finally:
             try:
                 run.finish(result, error)
             finally:
                 self._forget(run)
 
-    def _account(self, run: Run[Flow], result: Any, error: BaseException | None) -> None:
-        """What its end means for its flow."""
-        flow = run.flow
-        error = flow.verdict(result) if error is None else error
+    def _account(self, flow: Flow, result: Any, error: BaseException | None) -> None:
+        """What the end of a run means for its flow."""
+        error = flow.problem_with(result) if error is None else error
         with self._lock:
-            now = self._now_at_an_end()
-            end = flow.ended(run, now, result, error)
-            is_due_anew, news = flow.fared(now, error, self._roster.random)
-            wake = is_due_anew and self._roster.arm(flow, now)
+            now = self._now_or_last()
+            is_due_anew, events = flow.finish(now, result, error, self._random)
+            # One with `catch_up` that was due meanwhile has no timer.
+            is_due_anew = is_due_anew or self._timers.get(flow) is None
+            wake = is_due_anew and self._set_timer(flow, now)
         self._wake(wake)
-        flow.tell(end, *news)
+        self._emit(flow, *events)
 
-    def _forget(self, run: Run[Flow]) -> None:
+    def _forget(self, run: FlowRun) -> None:
         """All is done that belongs to this run."""
         with self._lock:
             self._running.pop(run, None)
-        run.is_back.set()
+        run.returned.set()
         self._wake(self._is_stopping)
 
     # The end.
@@ -276,46 +355,59 @@ class Dispatcher:
             self._is_stopping = True
             self._mailbox.put(None)
 
-    def _stop_all(self) -> Alarm:
+    def _go_on_stopping(self) -> Alarm:
         """Wait for the runs that are under way, or cancel them when the time is up."""
         deadline = min(tuple(self._deadlines), default=None)
         is_late = deadline is not None and self._clock.monotonic() >= deadline
         if is_late:
-            self._leave_all()
+            self._cancel_all()
         with self._lock:
             if not self._running:
                 self._phase = _Phase.CLOSED
         # What is still there when the time is up only has to say that it is over.
         return Alarm() if is_late else Alarm(deadline)
 
-    def _leave_all(self) -> None:
-        """Cancel what is running, and wait no longer for what does not listen."""
+    def _cancel_all(self) -> None:
+        """Cancel what is running, and abandon what does not listen."""
         with self._lock:
             running = tuple(self._running)
         for run in running:
             run.cancel(STOPPED)
-        self._wait_for(running, GRACE)
-        patient = time.monotonic() + PATIENCE
+        self._wait_for(running, CANCEL_GRACE)
+        limit = time.monotonic() + CALLBACK_GRACE
         for run in running:
-            error = run.cancelled(STOPPED)
+            error = run.cancelled_error(STOPPED)
+            events: list[Event] = []
             with self._lock:
                 is_over, run.is_over = run.is_over, True
-                end = None if is_over else run.flow.ended(run, self._now_at_an_end(), None, error)
-            if is_over and run.comes_back(patient - time.monotonic()):
+                if not is_over:
+                    now = self._now_or_last()
+                    _, events = run.flow.finish(now, None, error, self._random)
+            if is_over and run.wait_returned(limit - time.monotonic()):
                 continue
-            run.leave()  # its store is closed before anybody hears that it is over
+            run.abandon()  # its store is closed before anybody hears that it is over
             with ExitStack() as last_first:  # all of it is done, whatever a callback raises
                 last_first.callback(self._forget, run)
-                if end is not None:
+                if not is_over:
                     last_first.callback(run.finish, None, error)
-                    run.flow.tell(end)
+                    self._emit(run.flow, *events)
+
+    def _close(self) -> None:
+        """No run is left, whatever ended the loop, and no thread but the abandoned ones."""
+        self._is_stopping = True
+        self._cancel_all()
+        with self._lock:
+            self._phase = _Phase.CLOSED
+        self._pool.shutdown(wait=True)
+
+    # Waiting for runs.
 
     def check_outside(self, call: str) -> None:
         """Refuse what waits for all runs, on the thread of one of them, or in a task of one."""
         token = current_token_or_none()
         with self._lock:
-            is_inside = any(run.holds(token) for run in self._running)
-        if is_inside or self._pool.owns(threading.current_thread()):
+            is_inside = any(run.is_current(token) for run in self._running)
+        if is_inside:
             raise ConfigurationError(
                 f"{call} waits for all runs to end, and so for the one that calls it; call stop()"
             )
@@ -327,14 +419,22 @@ class Dispatcher:
         self._wait_for(running, timeout)
         return bool(running)
 
-    def _wait_for(self, running: tuple[Run[Flow], ...], timeout: float | None) -> None:
+    def _wait_for(self, running: tuple[FlowRun, ...], timeout: float | None) -> None:
         with interruptible_wait():
             wait([run.future for run in running], timeout)
 
-    def _close(self) -> None:
-        """No run is left, whatever ended the loop, and no thread but the abandoned ones."""
-        self._is_stopping = True
-        self._leave_all()
-        with self._lock:
-            self._phase = _Phase.CLOSED
-        self._pool.shutdown(wait=True)
+
+NEIGHBOURS = 100
+"""Ids before and after a wrong one with which it is compared: that takes time, under the lock."""
+
+
+def _known(id: Any, ids: Iterable[str]) -> str:
+    """What a message adds about a wrong id; it does not list all of a thousand."""
+    known = sorted(ids)
+    if isinstance(id, str):
+        index = bisect(known, id)
+        hint = did_you_mean(id, known[max(0, index - NEIGHBOURS) : index + NEIGHBOURS])
+        if hint:
+            return hint
+    text = ", ".join(map(repr, known[:10])) or "none"
+    return f"; there are {text}" + (f" and {len(known) - 10} more" if len(known) > 10 else "")

@@ -1,39 +1,34 @@
-"""One flow: what it runs, when it is due, and how it has fared."""
+"""One flow: what it runs, when it is due, and how its runs have ended."""
 
 from __future__ import annotations
 
-__all__ = ("Flow",)
+__all__ = ("Event", "Flow")
 
-import logging
 import math
-from collections.abc import Hashable, Iterable
 from datetime import UTC, datetime
 from random import Random
 from typing import Any, TypeAlias
 
-from .._model.hooks import Observer, listeners_of
 from ..errors import WorkflowError
 from ..workflow import Workflow
-from .agenda import Entry
 from .clock import Moment
-from .options import Options
-from .runs import Run, is_called_off
-from .status import FlowState, FlowStatus
+from .options import Settings, check_flow
+from .status import FlowState, FlowStatus, outcome_of
 from .timetable import Timetable
 
-_log = logging.getLogger("cano_sync")
-
-RunEvents: TypeAlias = tuple[str, dict[str, Any]]
-"""A hook, and what it is told."""
+Event: TypeAlias = tuple[str, dict[str, Any]]
+"""The name of a hook, and what it is given but for the flow's id."""
 
 
 class Flow:
-    """Passive: the dispatcher's lock guards all that changes. `perform`, `verdict` and `tell` run
-    users' code, and are called without it.
+    """The state of a flow. It starts nothing and emits nothing: the dispatcher does.
 
-    `served` is the last moment on the flow's clock for which it has done its duty: whatever is
-    due up to then has run, or is left out. What follows from it is all there is to missed times:
-    without `catch_up` it moves on to the present with each run, with it from due time to due time.
+    The dispatcher's lock guards all that changes. Only `execute` and `problem_with` run users'
+    code, and are called without it.
+
+    Which times were missed follows from one number: up to `_handled`, on the flow's clock,
+    whatever was due has run or is left out. Without `catch_up` that moves on to the present with
+    each run, with it from due time to due time.
     """
 
     def __init__(
@@ -41,271 +36,228 @@ class Flow:
         id: str,
         workflow: Workflow[Any],
         initial_state: Any,
-        timetable: Timetable | None,
-        options: Options,
-        *,
-        observers: Iterable[Observer] = (),
-        tags: frozenset[Hashable] = frozenset(),
+        timetable: Timetable,
+        settings: Settings,
     ) -> None:
         self.id = id
-        self.timetable = timetable
-        self.options = options
-        self.tags = tags
-        self._workflow = workflow
+        self.workflow = workflow
+        self.settings = settings
+        self.on_wall_clock = timetable.on_wall_clock
         self._initial_state = initial_state
-        # Each observer once, though it may be attached to the scheduler and to the workflow.
-        everybody = (*observers, *workflow.description.observers)
-        self._heard = listeners_of({_identity(each): each for each in everybody}.values())
+        self._timetable = timetable
+        self._until = timetable.until
+        self._schedule = str(timetable)
 
-        self.entry: Entry[Flow] | None = None  # in the agenda
-        self.run: Run[Flow] | None = None  # under way
-        self.is_removed = False
-        self.is_paused = False
-        self.is_tripped = False
-        self.failures = 0
-        self._served = 0.0
-        self._due = 0.0  # of the entry, without its jitter
-        self._not_before: float | None = None  # on the flow's clock, while it backs off
+        self.running_since: float | None = None  # on the monotonic clock
+        self._start = 0.0  # on the flow's clock, as all up to `_not_before`
+        self._handled = 0.0
+        self._due = 0.0  # what its timer is set for, without the jitter
+        self._not_before: float | None = None  # while it backs off
+        self._is_paused = False
+        self._is_tripped = False
+        self._failures = 0
         self._runs = 0
         self._skipped = 0
         self._last_start: float | None = None  # on the wall clock
         self._last_duration: float | None = None
         self._last_result: Any = None
         self._last_error: BaseException | None = None
-        self._broken: Exception | None = None  # what its timetable has failed with
+        self._timetable_error: Exception | None = None
 
-    # What a run does, on its own thread, and who hears of it: no lock is held.
+    # What a run does, on its own thread: no lock is held.
 
-    def perform(self) -> Any:
+    def execute(self) -> Any:
         """Run the workflow once, in a store of the flow's; return the exit state."""
-        return self._workflow.orchestrate(self._initial_state, store=self.options.store())
+        return self.workflow.orchestrate(self._initial_state, store=self.settings.store())
 
-    def verdict(self, result: Any) -> WorkflowError | None:
-        """What is wrong with a run that has come to this exit state; None for nothing."""
-        text = self.options.fail_on.get(result)
+    def problem_with(self, result: Any) -> WorkflowError | None:
+        """Why a run that has come to this exit state counts as failed; None if it does not."""
+        text = self.settings.fail_on.get(result)
         if text is None:
             return None
         return WorkflowError(f"the run came to {text}, which fail_on names", state=result)
 
-    def tell(self, *news: RunEvents) -> None:
-        """Tell whoever listens, whatever they do.
+    def checked(self, workflow: Workflow[Any]) -> Workflow[Any]:
+        """The workflow, which it could run.
 
         Raises:
-            KeyboardInterrupt: it came while one heard this; all has been told by then.
+            ConfigurationError: it could not.
         """
-        interrupt: KeyboardInterrupt | None = None
-        for hook, facts in news:
-            for observer, listener in self._heard.get(hook, ()):
-                try:
-                    listener(flow=self.id, **facts)
-                except KeyboardInterrupt as error:
-                    interrupt = error
-                except BaseException:  # as for what is told of a run, it is the observer's own loss
-                    _log.exception("flow %r: %s of the observer %r raised", self.id, hook, observer)
-        if interrupt is not None:
-            raise interrupt
+        check_flow(self.id, workflow, self._initial_state, self._timetable)
+        return workflow
 
     # When it is due.
-
-    @property
-    def on_wall_clock(self) -> bool:
-        """Which clock it lives by."""
-        return self.timetable is not None and self.timetable.on_wall_clock
 
     def _clock(self, now: Moment) -> float:
         return now.wall if self.on_wall_clock else now.monotonic
 
     def begin(self, now: Moment) -> None:
         """The scheduler starts, or has started already when the flow is added."""
-        if self.timetable is not None:
-            self.timetable.begin(self._clock(now))
-        self._served = self._clock(now)
+        self._start = self._handled = self._clock(now)
 
     def next_time(self, now: Moment, random: Random) -> float | None:
         """When to run it next, on its clock; None for not at all."""
-        timetable = self.timetable
-        if timetable is None or self.is_paused or self.is_tripped:
+        if self._is_paused or self._is_tripped:
             return None
-        self._broken = None
-        served, earliest = self._served, self._not_before
-        if earliest is not None and not self.options.catch_up:
-            served = max(served, math.nextafter(earliest, -math.inf))
+        earliest, handled = self._not_before, self._handled
+        if earliest is not None and not self.settings.catch_up:
+            handled = max(handled, math.nextafter(earliest, -math.inf))
+        self._timetable_error = None
         try:
-            due = timetable.after(served)
+            due = self._timetable.after(handled, self._start, random)
         except Exception as error:  # out of a user's own time zone: its flow is due no more
-            self._broken = error
+            self._timetable_error = error
             return None
         if due is None:
             return None
-        if timetable.until is not None:
-            wall = due if self.on_wall_clock else now.wall_of(due)
-            if wall > timetable.until:
-                return None
+        wall = due if self.on_wall_clock else now.wall_of(due)
+        if self._until is not None and wall > self._until:
+            return None
         self._due = due
-        at = due + random.uniform(0.0, self.options.jitter) if self.options.jitter else due
+        jitter = self.settings.jitter
+        at = due + random.uniform(0.0, jitter) if jitter else due
         return at if earliest is None else max(at, earliest)
 
     def is_over(self, now: Moment) -> bool:
-        """Whether it has come so late that its timetable has ended meanwhile."""
-        until = None if self.timetable is None else self.timetable.until
-        return until is not None and now.wall > until + self.options.jitter
+        """Whether its timetable has ended by now: it is due too late."""
+        return self._until is not None and now.wall > self._until + self.settings.jitter
 
-    def serve(self, now: Moment) -> None:
-        """It runs now for the time that was due, or leaves it out."""
-        present = self._clock(now)
-        self._served = self._due if self.options.catch_up else max(self._due, present)
+    def _handle(self, now: Moment) -> None:
+        """The time that is due has its run, or is left out."""
+        self._handled = self._due if self.settings.catch_up else max(self._due, self._clock(now))
 
-    def skip(self, now: Moment) -> None:
-        """It is still running, and leaves this time out."""
-        self._skipped += 1
-        self.serve(now)
+    # Its runs.
 
-    # How it fares.
-
-    def started(self, run: Run[Flow], now: Moment) -> None:
-        """A run begins."""
-        self.run = run
+    def start(self, now: Moment, *, is_due: bool) -> None:
+        """A run begins: because it is due, or by hand."""
+        if is_due:
+            self._handle(now)
+        self.running_since = now.monotonic
         self._runs += 1
         self._last_start = now.wall
 
-    def ended(
-        self, run: Run[Flow], now: Moment, result: Any, error: BaseException | None
-    ) -> RunEvents:
-        """The run that is under way is over; returns the news of it."""
-        self.run = None
-        self._last_duration = duration = now.monotonic - run.began
-        self._last_result, self._last_error = result, error
-        return "flow_finished", {"state": result, "duration": duration, "error": error}
+    def skip(self, now: Moment) -> Event:
+        """It is due while it is still running, and leaves this time out."""
+        self._skipped += 1
+        self._handle(now)
+        since = now.monotonic if self.running_since is None else self.running_since
+        return "flow_skipped", {"running_for": now.monotonic - since}
 
-    def fared(
-        self, now: Moment, error: BaseException | None, random: Random
-    ) -> tuple[bool, Iterable[RunEvents]]:
-        """Count how a run went; returns whether the next time is another now, and the news."""
-        is_due_anew = self.entry is None
+    def finish(
+        self, now: Moment, result: Any, error: BaseException | None, random: Random
+    ) -> tuple[bool, list[Event]]:
+        """The run under way is over: with a result, an error, or both.
+
+        Returns:
+            Whether its next time is another now, and what to emit.
+        """
+        duration = now.monotonic - (self.running_since or 0.0)
+        self.running_since = None
+        self._last_duration, self._last_result, self._last_error = duration, result, error
+        outcome = outcome_of(error)
+        end = {"state": result, "duration": duration, "outcome": outcome, "error": error}
+        events: list[Event] = [("flow_finished", end)]
         if error is None:
-            return self.succeeded(now) or is_due_anew, ()
-        if is_called_off(error):  # that is no fault of the flow's
-            return is_due_anew, ()
-        delay = self.failed(now, random)
-        facts: dict[str, Any] = {"failures": self.failures, "error": error}
-        if self.is_tripped:
-            return True, [("flow_tripped", facts)]
-        if delay is None:
-            return is_due_anew, ()
-        return True, [("flow_backed_off", {**facts, "delay": delay})]
+            return self._succeed(now), events
+        if outcome == "cancelled":  # by the scheduler: no fault of the flow's
+            return False, events
+        events += self._fail(now, error, random)
+        return len(events) > 1, events
 
-    def succeeded(self, now: Moment) -> bool:
-        """It ended well; returns whether that ends a time of backing off."""
-        self.failures = 0
+    def _succeed(self, now: Moment) -> bool:
+        self._failures = 0
         if self._not_before is None:
             return False
         self._not_before = None
-        if not self.options.catch_up:
+        if not self.settings.catch_up:
             self._leave_out(now)
         return True
 
-    def failed(self, now: Moment, random: Random) -> float | None:
-        """It failed; returns for how long it backs off, if it does. It may have tripped."""
-        self.failures += 1
-        backoff = self.options.backoff
+    def _fail(self, now: Moment, error: BaseException, random: Random) -> list[Event]:
+        self._failures += 1
+        facts: dict[str, Any] = {"failures": self._failures, "error": error}
+        backoff = self.settings.backoff
         if backoff is None:
-            return None
-        if backoff.trips(self.failures):
-            self.is_tripped = True
-            return None
-        delay = backoff.delay(self.failures, random)
+            return []
+        if backoff.trips(self._failures):
+            self._is_tripped = True
+            return [("flow_tripped", facts)]
+        delay = backoff.delay(self._failures, random)
         self._not_before = self._clock(now) + delay
-        return delay
+        return [("flow_backed_off", {**facts, "delay": delay})]
 
     def why_not(self) -> str | None:
         """Why it cannot be run by hand; None if it can."""
-        if self.run is not None:
+        if self.running_since is not None:
             return "it is running; wait for its end"
-        if self.is_tripped:
-            number = "a failure" if self.failures == 1 else f"{self.failures} failures"
+        if self._is_tripped:
+            number = "a failure" if self._failures == 1 else f"{self._failures} failures"
             return f"it has tripped after {number}; call reset({self.id!r}) before"
         return None
 
     # What somebody does to it; each says whether its next time is another now.
 
     def pause(self, now: Moment) -> bool:
-        """Leave out what comes."""
-        self.is_paused = True
+        """Leave out what is due from now on."""
+        self._is_paused = True
         return True
 
     def resume(self, now: Moment) -> bool:
         """Go on from now."""
-        if not self.is_paused:
+        if not self._is_paused:
             return False
-        self.is_paused = False
+        self._is_paused = False
         self._leave_out(now)
         return True
 
     def reset(self, now: Moment) -> bool:
         """Forget its failures, and go on from now, even if the clock was set back."""
-        self.failures = 0
-        self.is_tripped = False
+        self._failures = 0
+        self._is_tripped = False
         self._not_before = None
-        self._served = self._clock(now)
+        self._handled = self._clock(now)
         return True
 
     def _leave_out(self, now: Moment) -> None:
-        """Whatever was due up to now is left out; what was served once stays so."""
-        self._served = max(self._served, self._clock(now))
+        """Whatever was due up to now is left out; what was handled once stays so."""
+        self._handled = max(self._handled, self._clock(now))
 
-    def status(self, now: Moment, *, is_stopped: bool) -> FlowStatus:
-        """How it is now."""
-        due = None
-        if self.entry is not None:
-            due = self.entry.at if self.on_wall_clock else now.wall_of(self.entry.at)
+    # How it is.
+
+    def status(self, now: Moment, due: float | None, *, is_stopped: bool) -> FlowStatus:
+        """How it is now; `due` is the moment for which its timer is set, if it has one."""
+        if due is not None and not self.on_wall_clock:
+            due = now.wall_of(due)
+        error = self._last_error
         return FlowStatus(
-            self.id,
-            "by hand" if self.timetable is None else self.timetable.words,
-            self.tags,
-            self._state(now, is_stopped=is_stopped),
-            self._runs,
-            self.failures,
-            self._skipped,
-            _local(self._last_start),
-            self._last_duration,
-            self._last_result,
-            self._broken if self._last_error is None else self._last_error,
-            None if is_stopped else _local(due),
-            tuple(self.options.fail_on),
+            id=self.id,
+            schedule=self._schedule,
+            tags=self._timetable.tags,
+            state=self._state(now, is_stopped=is_stopped),
+            runs=self._runs,
+            failures=self._failures,
+            skipped=self._skipped,
+            last_start=_local(self._last_start),
+            last_duration=self._last_duration,
+            last_result=self._last_result,
+            last_error=self._timetable_error if error is None else error,
+            next_due=None if is_stopped else _local(due),
+            fail_on=tuple(self.settings.fail_on),
+            last_outcome=None if self._last_duration is None else outcome_of(error),
         )
 
     def _state(self, now: Moment, *, is_stopped: bool) -> FlowState:
         waits = self._not_before is not None and self._clock(now) < self._not_before
         for state, holds in (
-            (FlowState.RUNNING, self.run is not None),
-            (FlowState.TRIPPED, self.is_tripped),
+            (FlowState.RUNNING, self.running_since is not None),
+            (FlowState.TRIPPED, self._is_tripped),
             (FlowState.STOPPED, is_stopped),
-            (FlowState.PAUSED, self.is_paused),
+            (FlowState.PAUSED, self._is_paused),
             (FlowState.BACKING_OFF, waits),
         ):
             if holds:
                 return state
         return FlowState.IDLE
-
-    def hear(self, observer: Observer) -> bool:
-        """Tell one more observer, of its runs and of itself; before the scheduler starts.
-
-        One of its kind that is there already is enough: that of the scheduler serves the runs,
-        too.
-        """
-        kind, attached = type(observer), self._workflow.description.observers
-        told = [each for listeners in self._heard.values() for each, _ in listeners]
-        known = next((each for each in told if type(each) is kind), observer)
-        if not any(type(each) is kind for each in attached):
-            self._workflow = self._workflow.with_observer(known)
-            everybody = {_identity(each): each for each in (*told, *attached, known)}
-            self._heard = listeners_of(everybody.values())
-        return False  # its next time is the same
-
-
-def _identity(observer: Observer) -> int:
-    """Which object it is: observers may be equal, and not hashable."""
-    return id(observer)
 
 
 def _local(wall: float | None) -> datetime | None:

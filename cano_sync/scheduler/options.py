@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-__all__ = (
-    "FlowOptions",
-    "Options",
-    "check_flow",
-    "check_means",
-    "interval_of",
-    "options_of",
-    "units_of",
-)
+__all__ = ("FlowOptions", "Settings", "check_flow", "settings_of")
 
-import math
 from collections.abc import Callable, Iterable
-from datetime import timedelta
-from random import Random
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypedDict, TypeVar
 
 from .._base.durations import Duration, seconds
 from .._base.store import Store
 from .._base.text import full_name
-from .._base.value import Value
-from .._model.arguments import check_observer, check_run, is_collection
-from .._model.hooks import Observer
+from .._model.arguments import check_run, is_collection
 from ..errors import ConfigurationError
 from ..workflow import Workflow
 from .backoff import Backoff
-from .timetable import SHORTEST
+from .timetable import Timetable
 
 if TYPE_CHECKING:  # a type variable with a default: `FlowOptions` alone is that of any states
     from typing_extensions import TypeVar as TypeVarWithDefault
@@ -76,45 +64,31 @@ class FlowOptions(TypedDict, Generic[S], total=False):
     fail_on: S | Iterable[S] | None
 
 
-class Options(Value):
-    """The same, made ready."""
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The options of a flow, checked and made ready.
 
-    __slots__ = ("store", "catch_up", "jitter", "backoff", "fail_on")  # noqa: RUF023
+    Attributes:
+        store: makes the store of a run, on the run's thread; None for the workflow's own.
+        jitter: seconds; 0 for none.
+        fail_on: the exit states that count as a failure, each with how messages name it.
+    """
 
     store: Callable[[], Store | None]
     catch_up: bool
     jitter: float
     backoff: Backoff | None
-    fail_on: dict[Any, str]  # each with how messages name it
-
-    def __init__(
-        self,
-        store: Store | StoreFactory | None = None,
-        catch_up: bool = False,
-        jitter: Duration | None = None,
-        backoff: Backoff | None = None,
-        fail_on: dict[Any, str] | None = None,
-    ) -> None:
-        if not isinstance(catch_up, bool):
-            raise ConfigurationError(f"catch_up is True or False, not {catch_up!r}")
-        if backoff is not None and not isinstance(backoff, Backoff):
-            raise ConfigurationError(
-                f"backoff must be a Backoff, not {backoff!r}; such as Backoff(10, trip_after=5)"
-            )
-        spread = 0.0 if jitter is None else seconds(jitter, "jitter")
-        self._fill(_factory(store), catch_up, spread, backoff, fail_on or {})
+    fail_on: dict[Any, str]
 
 
-def options_of(
-    id: str, given: FlowOptions[Any], exits: Iterable[Any], interval: float | None
-) -> Options:
+def settings_of(
+    id: str, given: FlowOptions[Any], workflow: Workflow[Any], timetable: Timetable
+) -> Settings:
     """Check what was given by name.
 
-    Args:
-        id: of the flow.
-        given: the options.
-        exits: of its workflow.
-        interval: of its timetable, if that has one.
+    Raises:
+        ConfigurationError: an option makes no sense.
+        TypeError: there is no such option.
     """
     known = set(FlowOptions.__annotations__)
     unknown = sorted(set(given) - known)
@@ -122,14 +96,22 @@ def options_of(
         raise TypeError(
             f"a flow has no option {', '.join(unknown)}; there are {', '.join(sorted(known))}"
         )
-    rest: Any = {name: value for name, value in given.items() if name != "fail_on"}
-    options = Options(**rest, fail_on=_failures(id, given.get("fail_on"), list(exits)))
-    if interval is not None and options.jitter >= interval:
+    catch_up, backoff = given.get("catch_up", False), given.get("backoff")
+    if not isinstance(catch_up, bool):
+        raise ConfigurationError(f"catch_up is True or False, not {catch_up!r}")
+    if backoff is not None and not isinstance(backoff, Backoff):
         raise ConfigurationError(
-            f"a jitter of {options.jitter:g} s must be less than the interval of {interval:g} s, "
+            f"backoff must be a Backoff, not {backoff!r}; such as Backoff(10, trip_after=5)"
+        )
+    spread = given.get("jitter")
+    jitter = 0.0 if spread is None else seconds(spread, "jitter")
+    if timetable.interval is not None and jitter >= timetable.interval:
+        raise ConfigurationError(
+            f"a jitter of {jitter:g} s must be less than the interval of {timetable.interval:g} s, "
             "or runs would pass each other"
         )
-    return options
+    fail_on = _failures(id, given.get("fail_on"), list(workflow.description.exits))
+    return Settings(_factory(given.get("store")), catch_up, jitter, backoff, fail_on)
 
 
 def _failures(id: str, fail_on: Any, exits: list[Any]) -> dict[Any, str]:
@@ -169,13 +151,23 @@ def _made_by(factory: Callable[[], Any]) -> Store:
     return store
 
 
-def check_flow(id: Any, workflow: Any, initial_state: Any) -> None:
-    """An id, and a workflow that can begin in that state."""
+def check_flow(id: Any, workflow: Any, initial_state: Any, timetable: Any) -> None:
+    """An id, a workflow that can begin in that state, and a timetable.
+
+    Raises:
+        ConfigurationError: one of them is something else.
+    """
     if not isinstance(id, str) or not id.strip():
         raise ConfigurationError(f"a flow's id must be a str that is not empty, not {id!r}")
     if not isinstance(workflow, Workflow):
         raise ConfigurationError(
             f"flow {id!r}: {workflow!r} of type {type(workflow).__name__} is no Workflow"
+        )
+    if not isinstance(timetable, Timetable):
+        raise ConfigurationError(
+            f"flow {id!r}: {timetable!r} of type {type(timetable).__name__} is no timetable; give "
+            "Every(minutes=10), Cron('0 9 * * MON'), At(schedule.every().day.at('09:00')) or "
+            "Manual()"
         )
     try:
         workflow.validate()
@@ -183,51 +175,3 @@ def check_flow(id: Any, workflow: Any, initial_state: Any) -> None:
     except ConfigurationError as error:
         error.args = (f"flow {id!r}: {error}",)
         raise
-
-
-def interval_of(given: Any) -> float:
-    """An interval above 0, in seconds."""
-    number = given.total_seconds() if isinstance(given, timedelta) else given
-    takes = f"every() takes an interval above 0, in seconds or as a timedelta, not {given!r}"
-    return _above_0(number, 1.0, "every()", takes)
-
-
-def units_of(number: Any, call: str, unit: float) -> float:
-    """So many units, above 0, in seconds."""
-    takes = f"{call} takes a number above 0, not {number!r}"
-    if isinstance(number, timedelta):
-        takes += "; every() takes a timedelta"
-    return _above_0(number, unit, call, takes)
-
-
-def _above_0(number: Any, unit: float, call: str, takes: str) -> float:
-    good = isinstance(number, int | float) and not isinstance(number, bool)
-    try:
-        length = float(number) * unit if good else math.nan
-    except OverflowError:  # an int beyond all floats
-        length = math.inf
-    if not (length > 0 and math.isfinite(length)):
-        raise ConfigurationError(takes)
-    if length < SHORTEST:
-        raise ConfigurationError(f"{call}: {length:g} s is less than the shortest, a microsecond")
-    return length
-
-
-def check_means(clock: Any, observers: Any, random: Any) -> tuple[Observer, ...]:
-    """What a scheduler itself is made with; returns the observers, which may be a generator's."""
-    missing = [name for name in ("wall", "monotonic", "wait") if not hasattr(clock, name)]
-    if isinstance(clock, type) or (clock is not None and missing):
-        raise ConfigurationError(
-            f"Scheduler(clock=...) takes an object with wall(), monotonic() and wait(), not "
-            f"{clock!r}; such as HandClock()"
-        )
-    if random is not None and not isinstance(random, Random):
-        raise ConfigurationError(
-            f"Scheduler(random=...) takes a random.Random, not {random!r}; such as Random(7)"
-        )
-    if isinstance(observers, Observer) or not isinstance(observers, Iterable):
-        raise ConfigurationError(f"Scheduler(observers=...) takes a list, not {observers!r}")
-    listed = tuple(observers)
-    for observer in listed:
-        check_observer(observer, "Scheduler(observers=...)")
-    return listed

@@ -5,39 +5,48 @@ from __future__ import annotations
 __all__ = ("Scheduler",)
 
 import os
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future
+from datetime import tzinfo
 from functools import partial
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from .._base.durations import Duration, limit
-from .._model.hooks import Observer
 from ..errors import ConfigurationError
-from .adding import Adding
+from ..workflow import Workflow
+from .at import At
 from .clock import Clock, HandClock, SystemClock
+from .cron import Cron
 from .dispatcher import Dispatcher
 from .flow import Flow
-from .options import check_means
+from .handles import Background, ByHand
+from .observer import FlowObserver, check_flow_observer
+from .options import FlowOptions, check_flow, settings_of
 from .signals import stopping_on_signals
 from .status import FlowStatus
-from .ways import Background, ByHand
+from .timetable import Every, Manual, Timetable
+
+if TYPE_CHECKING:
+    import schedule
+
+S = TypeVar("S")
 
 
-class Scheduler(Adding):
+class Scheduler:
     """Runs workflows on a timetable, each on a thread of its own, and never twice at once.
 
-    A *flow* is a workflow under an id, with its timetable. The calls that add one take more by
-    name, see `FlowOptions`: `store=` (a store, or what makes one for each run), `catch_up=`,
-    `jitter=`, `backoff=` and `fail_on=`. A workflow is checked when it is added.
+    A *flow* is a workflow under an id, with its timetable: `Every`, `Cron`, `At` or `Manual`. `add`
+    takes more by name, see `FlowOptions`: `store=` (a store, or what makes one for each run),
+    `catch_up=`, `jitter=`, `backoff=` and `fail_on=`. A workflow is checked when it is added.
 
-    - Flows do not wait for each other: the clock's thread only hands over. A flow that is due
-      while it is still running leaves that time out, which is counted; with `catch_up=True` it
+    - Flows do not wait for each other: the scheduler's own thread only hands over. A flow that is
+      due while it is still running leaves that time out, which is counted; with `catch_up=True` it
       makes up for it afterwards.
     - A flow that fails never stops the scheduler. With a `Backoff` it waits longer each time, and
-      at last trips. Nobody is told of an error who does not ask: it is in the `status`, in the
-      future of `trigger`, and comes to observers as `flow_finished`. So give it one that logs:
-      `Scheduler(observers=[LoggingObserver()])`.
+      at last trips. Its error is in the `status`, in the future of `trigger`, and is heard by
+      observers as `flow_finished`; nothing is logged otherwise. So give it one that logs:
+      `Scheduler(observers=[LoggingFlowObserver()])`.
     - Intervals are counted from the start, on a clock that nobody sets, and do not drift. Times of
       day follow the wall clock: when that is set forward, a flow that missed its time runs once;
       when it is set back, no time comes a second time (`reset` follows it at once).
@@ -48,16 +57,18 @@ class Scheduler(Adding):
 
     Args:
         clock: the clock that it lives by; None for the system's. `HandClock` is one for tests.
-        observers: hear what all flows do (`flow_started`, `flow_finished`, `flow_skipped`,
-            `flow_backed_off`, `flow_tripped`), as do those that are attached to a flow's workflow.
+        observers: hear what all flows do; each is a `FlowObserver`.
         random: what draws the jitter; None for Python's own.
+
+    Raises:
+        ConfigurationError: an argument is something else.
 
     >>> from datetime import datetime
     >>> import schedule
     >>> from cano_sync import Workflow
     >>> workflow = Workflow().register("SWEEP", lambda: "DONE").add_exit_state("DONE")
     >>> scheduler = Scheduler()
-    >>> scheduler.every_minutes("sweep", workflow, "SWEEP", 5)
+    >>> scheduler.add("sweep", workflow, "SWEEP", Every(minutes=5), jitter=10)
     >>> with scheduler.start_in_background():
     ...     print(scheduler.trigger("sweep").result())
     DONE
@@ -67,7 +78,7 @@ class Scheduler(Adding):
     A test of a timetable moves the time by hand, and need not wait:
 
     >>> scheduler = Scheduler(clock=HandClock(datetime(2026, 11, 25, 8, 50).astimezone()))
-    >>> scheduler.at("sweep", workflow, "SWEEP", schedule.every().day.at("09:00"))
+    >>> scheduler.add("sweep", workflow, "SWEEP", At(schedule.every().day.at("09:00")))
     >>> with scheduler.start_by_hand() as time:
     ...     time.advance(3 * 86400)  # from due time to due time
     >>> scheduler.status("sweep").runs
@@ -78,14 +89,131 @@ class Scheduler(Adding):
         self,
         *,
         clock: Clock | None = None,
-        observers: Iterable[Observer] = (),
+        observers: Iterable[FlowObserver] = (),
         random: Random | None = None,
     ) -> None:
-        listed = check_means(clock, observers, random)
+        missing = [name for name in ("wall", "monotonic", "wait") if not hasattr(clock, name)]
+        if isinstance(clock, type) or (clock is not None and missing):
+            raise ConfigurationError(
+                f"Scheduler(clock=...) takes an object with wall(), monotonic() and wait(), not "
+                f"{clock!r}; such as HandClock()"
+            )
+        if random is not None and not isinstance(random, Random):
+            raise ConfigurationError(
+                f"Scheduler(random=...) takes a random.Random, not {random!r}; such as Random(7)"
+            )
+        if not isinstance(observers, Iterable):
+            raise ConfigurationError(f"Scheduler(observers=...) takes a list, not {observers!r}")
+        listed = tuple(observers)
+        for observer in listed:
+            check_flow_observer(observer, "Scheduler(observers=...)")
         self._clock: Clock = SystemClock() if clock is None else clock
-        chance = Random() if random is None else random
-        super().__init__(Dispatcher(self._clock, chance), listed, chance)
+        self._dispatcher = Dispatcher(self._clock, listed, Random() if random is None else random)
         self._process = os.getpid()
+
+    # Flows.
+
+    def add(
+        self,
+        id: str,
+        workflow: Workflow[S],
+        initial_state: S,
+        timetable: Timetable,
+        **options: Unpack[FlowOptions[S]],
+    ) -> None:
+        """Add a flow; it is due from now on, or from the start.
+
+        Args:
+            id: what it is called; each id is taken once.
+            workflow: what it runs.
+            initial_state: where each run begins.
+            timetable: when it is due: `Every(minutes=10)`, `Cron("0 9 * * MON")`,
+                `At(schedule.every().monday.at("09:00"))` or `Manual()`.
+            **options: `store`, `catch_up`, `jitter` (seconds), `backoff` and `fail_on`; see
+                `FlowOptions`.
+
+        Raises:
+            ConfigurationError: the id is taken, the workflow is not valid, an argument is wrong, or
+                the scheduler has been stopped.
+            TypeError: there is no such option.
+        """
+        check_flow(id, workflow, initial_state, timetable)
+        settings = settings_of(id, options, workflow, timetable)
+        self._dispatcher.add(Flow(id, workflow, initial_state, timetable, settings))
+
+    def every(
+        self,
+        id: str,
+        workflow: Workflow[S],
+        initial_state: S,
+        interval: Duration,
+        **options: Unpack[FlowOptions[S]],
+    ) -> None:
+        """`add` with `Every(interval)`: seconds, or a `timedelta`."""
+        self.add(id, workflow, initial_state, Every(interval), **options)
+
+    def every_seconds(
+        self,
+        id: str,
+        workflow: Workflow[S],
+        initial_state: S,
+        n: float,
+        **options: Unpack[FlowOptions[S]],
+    ) -> None:
+        """`add` with `Every(seconds=n)`."""
+        self.add(id, workflow, initial_state, Every(seconds=n), **options)
+
+    def every_minutes(
+        self,
+        id: str,
+        workflow: Workflow[S],
+        initial_state: S,
+        n: float,
+        **options: Unpack[FlowOptions[S]],
+    ) -> None:
+        """`add` with `Every(minutes=n)`."""
+        self.add(id, workflow, initial_state, Every(minutes=n), **options)
+
+    def every_hours(
+        self,
+        id: str,
+        workflow: Workflow[S],
+        initial_state: S,
+        n: float,
+        **options: Unpack[FlowOptions[S]],
+    ) -> None:
+        """`add` with `Every(hours=n)`."""
+        self.add(id, workflow, initial_state, Every(hours=n), **options)
+
+    def cron(
+        self,
+        id: str,
+        workflow: Workflow[S],
+        initial_state: S,
+        expression: str,
+        *,
+        tz: str | tzinfo | None = None,
+        **options: Unpack[FlowOptions[S]],
+    ) -> None:
+        """`add` with `Cron(expression, tz)`. Needs the extra `cron`."""
+        self.add(id, workflow, initial_state, Cron(expression, tz), **options)
+
+    def at(
+        self,
+        id: str,
+        workflow: Workflow[S],
+        initial_state: S,
+        job: schedule.Job,
+        **options: Unpack[FlowOptions[S]],
+    ) -> None:
+        """`add` with `At(job)`: an unstarted job of the `schedule` package."""
+        self.add(id, workflow, initial_state, At(job), **options)
+
+    def manual(
+        self, id: str, workflow: Workflow[S], initial_state: S, **options: Unpack[FlowOptions[S]]
+    ) -> None:
+        """`add` with `Manual()`: it runs only when `trigger` is called."""
+        self.add(id, workflow, initial_state, Manual(), **options)
 
     def remove(self, id: str) -> None:
         """Drop a flow. A run that is under way goes on to its end."""
@@ -111,7 +239,7 @@ class Scheduler(Adding):
         self._dispatcher.open("start()")
         stop = self._dispatcher.stop
         with stopping_on_signals(partial(stop, left), partial(stop, 0.0)):
-            self._dispatcher.live()
+            self._dispatcher.run()
 
     def start_in_background(self, *, stop_timeout: Duration | None = None) -> Background:
         """Run on a thread of its own, from now until the `with` block is left.
@@ -160,10 +288,13 @@ class Scheduler(Adding):
         any thread, from a task, and from a signal handler. A second call can only make it earlier.
 
         Args:
-            timeout: seconds after which what is still running is cancelled, and left behind where
-                it does not listen (see `cano_sync.abandoned_tasks`); None for no limit. Of what is
-                left behind, `flow_finished` is told at once; `run_finished`, which the workflow's
-                own observers hear on its thread, only when that comes back.
+            timeout: seconds after which what is still running is cancelled, and abandoned where it
+                does not listen (see `cano_sync.abandoned_tasks`); None for no limit. Of an
+                abandoned run, `flow_finished` is emitted at once; `run_finished`, which the
+                observers of its workflow hear on its thread, only when that returns.
+
+        Raises:
+            ConfigurationError: the timeout is no duration; nothing is stopped then.
         """
         self._dispatcher.stop(limit(timeout, "stop()'s timeout"))
 
@@ -190,7 +321,7 @@ class Scheduler(Adding):
         return self._dispatcher.status(id)
 
     def list(self, tag: Hashable | None = None) -> tuple[FlowStatus, ...]:
-        """The same of all flows, or of those with this tag, in the order in which they came."""
+        """How all flows are, or those with this tag, in the order in which they were added."""
         every = self._dispatcher.statuses()
         return every if tag is None else tuple([each for each in every if tag in each.tags])
 
@@ -205,3 +336,34 @@ class Scheduler(Adding):
     def reset(self, id: str) -> None:
         """Forget a flow's failures: it runs again at the next time of its timetable."""
         self._dispatcher.change(id, Flow.reset)
+
+    def update_workflows(self, change: Callable[[Workflow[Any]], Workflow[Any]]) -> None:
+        """Change the workflows of all flows that there are, from the next run of each on.
+
+        Such as to attach an observer to all: `lambda workflow: workflow.with_observer(observer)`.
+
+        Args:
+            change: gets the workflow of a flow, and returns the one to run in its place. What it
+                raises is raised, and nothing is changed.
+
+        Raises:
+            ConfigurationError: it returned something else, or a workflow that is not valid or
+                cannot begin where the flow begins.
+        """
+        self._dispatcher.update_workflows(change)
+
+    # Observers.
+
+    @property
+    def observers(self) -> tuple[FlowObserver, ...]:
+        """The observers that hear what all flows do."""
+        return self._dispatcher.observers
+
+    def add_observer(self, observer: FlowObserver) -> None:
+        """One more observer, who hears what all flows do from now on.
+
+        Raises:
+            ConfigurationError: it is not a `FlowObserver`, or hears nothing.
+        """
+        check_flow_observer(observer, "add_observer()")
+        self._dispatcher.add_observer(observer)

@@ -15,7 +15,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager
-def stopping_on_signals(stop: Callable[[], None], hurry: Callable[[], None]) -> Iterator[None]:
+def stopping_on_signals(stop: Callable[[], None], cancel: Callable[[], None]) -> Iterator[None]:
     """Handle both signals within the block, on the main thread; elsewhere do nothing.
 
     A signal that is ignored stays so (`nohup`, and a shell's background jobs ignore Ctrl-C), as
@@ -23,14 +23,14 @@ def stopping_on_signals(stop: Callable[[], None], hurry: Callable[[], None]) -> 
 
     Args:
         stop: called at the first signal; it takes no lock.
-        hurry: called at each one after.
+        cancel: called at each one after; it takes no lock either.
     """
     calls = 0
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal calls
         calls += 1
-        (stop if calls == 1 else hurry)()
+        (stop if calls == 1 else cancel)()
 
     previous: dict[signal.Signals, Any] = {}
     try:

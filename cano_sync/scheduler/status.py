@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ("FlowState", "FlowStatus")
+__all__ = ("FlowState", "FlowStatus", "outcome_of")
 
 from collections.abc import Hashable
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from .._base.value import Value
+from ..errors import WorkflowCancelledError
 
 
 class FlowState(Enum):
@@ -31,13 +32,14 @@ class FlowState(Enum):
         return self.value
 
 
-class FlowStatus(Value):
+@dataclass(frozen=True, slots=True)
+class FlowStatus:
     """A flow, as it was when somebody asked. Immutable; equal when all its fields are.
 
     Attributes:
         id: the flow's id.
-        schedule: its timetable in words, such as "every 10 s" or "by hand".
-        tags: those of the `schedule` job that it was added with; empty for the others.
+        schedule: its timetable as text, such as "every 10 s" or "by hand".
+        tags: those of its timetable, as an `At` has those of its `schedule` job.
         state: what it is doing; its `str` is a word or two, such as "backing off".
         runs: how many of its runs have begun.
         failures: how many of them failed in a row, up to now. A run that its scheduler cancelled
@@ -50,23 +52,9 @@ class FlowStatus(Value):
         last_error: what it failed with, or None; or why its timetable cannot tell the next time.
         next_due: when it is due next; None if it is not, as while it is paused.
         fail_on: the exit states that count as a failure.
+        last_outcome: how the last run has ended: "succeeded", "failed" or "cancelled"; None before
+            the first end.
     """
-
-    __slots__ = (  # noqa: RUF023
-        "id",
-        "schedule",
-        "tags",
-        "state",
-        "runs",
-        "failures",
-        "skipped",
-        "last_start",
-        "last_duration",
-        "last_result",
-        "last_error",
-        "next_due",
-        "fail_on",
-    )
 
     id: str
     schedule: str
@@ -80,36 +68,24 @@ class FlowStatus(Value):
     last_result: Any
     last_error: BaseException | None
     next_due: datetime | None
-    fail_on: tuple[Any, ...]
+    fail_on: tuple[Any, ...] = ()
+    last_outcome: str | None = None
 
-    def __init__(
-        self,
-        id: str,
-        schedule: str,
-        tags: frozenset[Hashable],
-        state: FlowState,
-        runs: int,
-        failures: int,
-        skipped: int,
-        last_start: datetime | None,
-        last_duration: float | None,
-        last_result: Any,
-        last_error: BaseException | None,
-        next_due: datetime | None,
-        fail_on: tuple[Any, ...] = (),
-    ) -> None:
-        self._fill(
-            id,
-            schedule,
-            tags,
-            state,
-            runs,
-            failures,
-            skipped,
-            last_start,
-            last_duration,
-            last_result,
-            last_error,
-            next_due,
-            fail_on,
-        )
+
+def outcome_of(error: BaseException | None) -> str:
+    """How a run of a flow has ended: "succeeded", "failed" or "cancelled".
+
+    Only what the scheduler itself has cancelled is cancelled; that error has no run's id. Whatever
+    else ends a run early, its own time limit among it, is a failure.
+
+    >>> outcome_of(None), outcome_of(ValueError("no")), outcome_of(SystemExit(3))
+    ('succeeded', 'failed', 'failed')
+    >>> ours = WorkflowCancelledError("the scheduler was stopped")
+    >>> outcome_of(ours), outcome_of(WorkflowCancelledError("by a task", run_id="a1"))
+    ('cancelled', 'failed')
+    """
+    if error is None:
+        return "succeeded"
+    if isinstance(error, WorkflowCancelledError) and error.run_id is None:
+        return "cancelled"
+    return "failed"

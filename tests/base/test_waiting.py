@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from cano_sync import CancellationToken, Cancelled
+from cano_sync import Cancelled
 from cano_sync._base.engine_token import EngineToken
 from cano_sync._base.waiting import (
     SIGNAL_CHECK,

@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from random import Random
 from typing import Any
 
 import pytest
 
 from cano_sync import CancellationToken, Workflow
-from cano_sync.scheduler import HandClock, Scheduler
+from cano_sync.scheduler import FlowObserver, HandClock, Scheduler, Timetable
+from tests.observing import Notes
 
 START = datetime(2026, 11, 25, 8, 0, tzinfo=UTC)  # a Wednesday
 
@@ -22,6 +24,29 @@ Task = Callable[..., Any]
 def one(task: Task) -> Workflow[Any]:
     """A workflow with one task, from "GO" to "DONE"."""
     return Workflow().register("GO", task).add_exit_state("DONE")
+
+
+def after(timetable: Timetable, moment: float, start: float = 0.0, seed: int = 1) -> float:
+    """The moment after this one, which there is."""
+    due = timetable.after(moment, start, Random(seed))
+    assert due is not None and due > moment
+    return due
+
+
+class FlowNotes(FlowObserver):
+    """Notes all events of flows, with `thread`: the name of the one that each came on.
+
+    `runs` is an observer for a workflow, which notes in the same list.
+    """
+
+    def __init__(self) -> None:
+        self.runs = Notes()
+        self.all = self.runs.all
+        self.names, self.of, self.one = self.runs.names, self.runs.of, self.runs.one
+
+    def on_event(self, *, event: str, flow: str, **facts: Any) -> None:
+        thread = threading.current_thread().name
+        self.all.append((event, {"flow": flow, **facts, "thread": thread}))
 
 
 class Journal:

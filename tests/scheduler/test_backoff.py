@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -46,7 +47,7 @@ def test_durations_may_be_timedeltas() -> None:
 
 def test_it_is_a_value() -> None:
     assert Backoff(5) == Backoff(5.0)
-    assert Backoff(5).replace(trip_after=2) == Backoff(5, trip_after=2)
+    assert replace(Backoff(5), trip_after=2) == Backoff(5, trip_after=2)
     with pytest.raises(AttributeError):
         Backoff(5).base = 6.0  # type: ignore[misc]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import schedule
@@ -20,6 +21,7 @@ from cano_sync import (
     WorkflowCancelledError,
 )
 from cano_sync.scheduler import Backoff, FlowState, FlowStatus, HandClock, Scheduler
+from tests.observing import Notes
 from tests.scheduler.conftest import START, Fails, Held, Journal, one
 
 DONE = one(lambda: "DONE")
@@ -225,11 +227,13 @@ def test_a_status_says_how_the_last_run_was_and_when_the_next_is(
         running = scheduler.status("flow")
         assert (running.state, running.runs) == (FlowState.RUNNING, 1)
         assert (running.last_start, running.last_duration) == (START + timedelta(seconds=10), None)
+        assert running.last_outcome is None
         clock.advance(3)
         held.release()
         time.settle(20)
         after = scheduler.status("flow")
         assert (after.state, after.last_duration, after.last_result) == (FlowState.IDLE, 3, "DONE")
+        assert after.last_outcome == "succeeded"
         assert after.next_due == START + timedelta(seconds=20)
     assert scheduler.status("flow").state is FlowState.STOPPED
     assert scheduler.status("flow").next_due is None
@@ -408,6 +412,38 @@ def test_a_flow_can_be_added_while_the_scheduler_runs_and_wakes_it(scheduler: Sc
         scheduler.every_hours("later", DONE, "GO", 1)
         scheduler.every("now", one(lambda: done.set() or "DONE"), "GO", 0.01)
         assert done.wait(20)
+
+
+def test_all_workflows_can_be_changed_from_the_next_run_on(scheduler: Scheduler) -> None:
+    notes = Notes()
+    scheduler.every("a", DONE, "GO", 10)
+    scheduler.every("b", DONE, "GO", 10)
+    with scheduler.start_by_hand() as time:
+        time.advance(10)
+        scheduler.update_workflows(lambda workflow: workflow.with_observer(notes))
+        assert notes.all == []
+        time.advance(10)
+    assert notes.names("run_started", "run_finished").count("run_finished") == 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        (lambda workflow: None, "flow 'a': None of type NoneType is no Workflow"),
+        (
+            lambda workflow: Workflow().register("ON", lambda: "DONE").add_exit_state("DONE"),
+            "flow 'a': a run cannot begin in 'GO'",
+        ),
+    ],
+)
+def test_a_change_to_what_a_flow_cannot_run_changes_nothing(
+    wrong: Any, problem: str, scheduler: Scheduler
+) -> None:
+    scheduler.manual("a", DONE, "GO")
+    with pytest.raises(ConfigurationError, match=problem):
+        scheduler.update_workflows(wrong)
+    with scheduler.start_by_hand():
+        assert scheduler.trigger("a").result(20) == "DONE"
 
 
 def test_nothing_is_added_to_one_that_has_been_stopped(scheduler: Scheduler) -> None:

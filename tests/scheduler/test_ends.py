@@ -23,8 +23,7 @@ from cano_sync import (
     WorkflowCancelledError,
     abandoned_tasks,
 )
-from cano_sync._model.hooks import Observer
-from cano_sync.scheduler import Backoff, Scheduler, SystemClock
+from cano_sync.scheduler import Backoff, FlowObserver, Scheduler, SystemClock
 from tests.conftest import Eventually
 from tests.scheduler.conftest import Fails, Held, one
 
@@ -35,7 +34,7 @@ class WantsOut(BaseException):
     """As a test framework's, or that of another library of tasks."""
 
 
-class Raises(Observer):
+class Raises(FlowObserver):
     """Raises in the hooks of a flow."""
 
     def __init__(self, error: BaseException) -> None:
@@ -69,8 +68,8 @@ def test_whatever_an_observer_raises_a_run_has_its_end(
     assert caplog.records
 
 
-def _only_at_the_end(error: BaseException) -> Observer:
-    class AtTheEnd(Observer):
+def _only_at_the_end(error: BaseException) -> FlowObserver:
+    class AtTheEnd(FlowObserver):
         def flow_backed_off(self, **_: object) -> None:
             raise error
 
@@ -147,7 +146,7 @@ def test_stop_says_so_even_if_the_clock_fails() -> None:
 # Done-callbacks.
 
 
-def test_a_callback_that_blocks_is_left_behind_when_the_time_is_up(
+def test_a_callback_that_blocks_is_abandoned_when_the_time_is_up(
     held: Held, gate: threading.Event
 ) -> None:
     scheduler = Scheduler()
@@ -259,7 +258,7 @@ class Interrupting:
         return kind is KeyboardInterrupt
 
 
-STEPS = {"trigger", "_begin", "started", "_hand_over", "begin", "tell", "__init__"}
+STEPS = {"trigger", "_begin", "start", "_hand_over", "begin", "_emit", "__init__"}
 
 
 def _of_a_trigger(frame: FrameType) -> bool:
@@ -283,7 +282,7 @@ def test_ctrl_c_in_trigger_loses_no_run_and_begins_none_twice(eventually: Eventu
     assert number > 10
 
 
-def test_a_run_is_either_performed_or_called_off(held: Held) -> None:
+def test_a_run_is_either_executed_or_dropped(held: Held) -> None:
     """As when Ctrl-C comes after its thread has got it."""
     scheduler = Scheduler()
     scheduler.manual("flow", one(held), "GO")

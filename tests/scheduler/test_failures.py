@@ -20,8 +20,7 @@ from cano_sync import (
 )
 from cano_sync._engine.pool import Pool
 from cano_sync.scheduler import Backoff, FlowState, HandClock, Scheduler
-from tests.observing import Notes
-from tests.scheduler.conftest import START, Fails, Held, Journal, one
+from tests.scheduler.conftest import START, Fails, FlowNotes, Held, Journal, one
 
 
 class Counts(Journal):
@@ -194,7 +193,7 @@ def test_a_wall_clock_flow_backs_off_too(scheduler: Scheduler, counts: Counts) -
 
 def test_the_jitter_of_a_backoff_comes_from_the_source_that_was_given(clock: HandClock) -> None:
     def delays(seed: int) -> list[float]:
-        notes = Notes()
+        notes = FlowNotes()
         scheduler = Scheduler(clock=HandClock(), random=Random(seed), observers=[notes])
         scheduler.every("flow", one(boom), "GO", 10, backoff=Backoff(20, jitter=0.5))
         with scheduler.start_by_hand() as time:
@@ -340,13 +339,14 @@ def load(task: Ends) -> Workflow[Any]:
 def test_a_run_that_comes_to_such_a_state_has_failed_and_its_future_has_the_state(
     fail_on: Any, clock: HandClock
 ) -> None:
-    notes = Notes()
+    notes = FlowNotes()
     scheduler = Scheduler(clock=clock, observers=[notes])
     scheduler.manual("flow", load(Ends()), Load.GO, fail_on=fail_on, backoff=Backoff(10))
     with scheduler.start_by_hand():
         assert scheduler.trigger("flow").result(20) is Load.NO_DATA
         status = scheduler.status("flow")
     assert (status.failures, status.last_result) == (1, Load.NO_DATA)
+    assert status.last_outcome == "failed"
     error = status.last_error
     assert isinstance(error, WorkflowError)
     assert str(error) == "the run came to Load.NO_DATA, which fail_on names"
@@ -440,7 +440,7 @@ def test_where_there_is_no_thread_the_run_has_failed_and_the_others_go_on(
     scheduler.every("flow", one(journal), "GO", 10)
     with scheduler.start_by_hand() as time:
         with monkeypatch.context() as patch:
-            patch.setattr(Pool, "_grow", no_thread)
+            patch.setattr(Pool, "start", no_thread)
             time.advance(10)
             status = scheduler.status("flow")
             assert isinstance(status.last_error, WorkflowError)

@@ -17,42 +17,41 @@ from cano_sync import (
     current_token,
 )
 from cano_sync._engine.pool import Pool
-from cano_sync._model.hooks import Observer
-from cano_sync.scheduler import Backoff, HandClock, Scheduler
+from cano_sync.scheduler import Backoff, FlowObserver, HandClock, Scheduler
 from tests.conftest import Eventually
 from tests.observing import Notes
-from tests.scheduler.conftest import Fails, Held, Journal, one
+from tests.scheduler.conftest import Fails, FlowNotes, Held, Journal, one
 
 FLOW = ("flow_started", "flow_finished", "flow_skipped", "flow_backed_off", "flow_tripped")
 
 
 @pytest.fixture
-def notes() -> Notes:
-    return Notes()
+def notes() -> FlowNotes:
+    return FlowNotes()
 
 
-def told(notes: Notes, hook: str) -> list[dict[str, Any]]:
-    """What was told in this hook, but for the thread."""
+def emitted(notes: FlowNotes, hook: str) -> list[dict[str, Any]]:
+    """What this hook was given each time, but for the thread."""
     return [{key: facts[key] for key in facts if key != "thread"} for facts in notes.of(hook)]
 
 
-def test_a_start_is_told_with_its_lag(clock: HandClock, notes: Notes) -> None:
+def test_a_start_is_emitted_with_its_lag(clock: HandClock, notes: FlowNotes) -> None:
     scheduler = Scheduler(clock=clock, observers=[notes])
     scheduler.every("flow", one(lambda: "DONE"), "GO", 10)
     with scheduler.start_by_hand() as time:
         clock.advance(12.5)
-        time.turn()
+        time.run_pending()
         time.settle(20)
         scheduler.trigger("flow").result(20)
-    assert told(notes, "flow_started") == [
+    assert emitted(notes, "flow_started") == [
         {"flow": "flow", "lag": 2.5},
         {"flow": "flow", "lag": 0.0},
     ]
 
 
-def test_it_is_told_before_the_run_begins(clock: HandClock, notes: Notes) -> None:
-    scheduler = Scheduler(clock=clock)
-    scheduler.every("flow", one(lambda: "DONE").with_observer(notes), "GO", 10)
+def test_it_is_emitted_before_the_run_begins(clock: HandClock, notes: FlowNotes) -> None:
+    scheduler = Scheduler(clock=clock, observers=[notes])
+    scheduler.every("flow", one(lambda: "DONE").with_observer(notes.runs), "GO", 10)
     with scheduler.start_by_hand() as time:
         time.advance(10)
     names = notes.names()
@@ -61,7 +60,7 @@ def test_it_is_told_before_the_run_begins(clock: HandClock, notes: Notes) -> Non
     assert names[-2:] == ["run_finished", "flow_finished"]
 
 
-def test_the_lag_leaves_the_jitter_out(clock: HandClock, notes: Notes) -> None:
+def test_the_lag_leaves_the_jitter_out(clock: HandClock, notes: FlowNotes) -> None:
     scheduler = Scheduler(clock=clock, observers=[notes])
     scheduler.every("flow", one(lambda: "DONE"), "GO", 10, jitter=5)
     with scheduler.start_by_hand() as time:
@@ -69,44 +68,44 @@ def test_the_lag_leaves_the_jitter_out(clock: HandClock, notes: Notes) -> None:
     assert all(facts["lag"] < 1e-6 for facts in notes.of("flow_started"))
 
 
-def test_a_skipped_time_is_told_with_how_long_the_flow_has_been_running(
-    clock: HandClock, notes: Notes, held: Held
+def test_a_skipped_time_is_emitted_with_how_long_the_flow_has_been_running(
+    clock: HandClock, notes: FlowNotes, held: Held
 ) -> None:
     scheduler = Scheduler(clock=clock, observers=[notes])
     scheduler.every("flow", one(held), "GO", 10)
     with scheduler.start_by_hand() as time:
         time.advance(30, settle=False)
         held.release()
-    assert told(notes, "flow_skipped") == [
+    assert emitted(notes, "flow_skipped") == [
         {"flow": "flow", "running_for": 10.0},
         {"flow": "flow", "running_for": 20.0},
     ]
 
 
-def test_what_is_made_up_for_is_not_told_as_skipped(
-    clock: HandClock, notes: Notes, held: Held
+def test_what_is_made_up_for_is_not_emitted_as_skipped(
+    clock: HandClock, notes: FlowNotes, held: Held
 ) -> None:
     scheduler = Scheduler(clock=clock, observers=[notes])
     scheduler.every("flow", one(held), "GO", 10, catch_up=True)
     with scheduler.start_by_hand() as time:
         time.advance(30, settle=False)
-        assert told(notes, "flow_skipped") == []
+        assert emitted(notes, "flow_skipped") == []
         scheduler.pause("flow")
         held.release()
 
 
-def test_backing_off_and_tripping_are_told(clock: HandClock, notes: Notes) -> None:
+def test_backing_off_and_tripping_are_emitted(clock: HandClock, notes: FlowNotes) -> None:
     scheduler = Scheduler(clock=clock, observers=[notes])
     backoff = Backoff(20, jitter=0, trip_after=3)
     scheduler.every("flow", one(Fails()), "GO", 10, backoff=backoff)
     with scheduler.start_by_hand() as time:
         time.advance(200)
     errors = [facts["error"] for facts in notes.of("flow_finished")]
-    assert told(notes, "flow_backed_off") == [
+    assert emitted(notes, "flow_backed_off") == [
         {"flow": "flow", "failures": 1, "delay": 20.0, "error": errors[0]},
         {"flow": "flow", "failures": 2, "delay": 40.0, "error": errors[1]},
     ]
-    (tripped,) = told(notes, "flow_tripped")
+    (tripped,) = emitted(notes, "flow_tripped")
     assert tripped == {
         "flow": "flow",
         "failures": 3,
@@ -117,8 +116,8 @@ def test_backing_off_and_tripping_are_told(clock: HandClock, notes: Notes) -> No
 # The end of a run.
 
 
-def test_the_end_of_a_run_is_told_with_its_state_and_how_long_it_took(
-    clock: HandClock, notes: Notes, held: Held
+def test_the_end_of_a_run_is_emitted_with_its_state_and_how_long_it_took(
+    clock: HandClock, notes: FlowNotes, held: Held
 ) -> None:
     scheduler = Scheduler(clock=clock, observers=[notes])
     scheduler.every("flow", one(held), "GO", 10)
@@ -127,14 +126,16 @@ def test_the_end_of_a_run_is_told_with_its_state_and_how_long_it_took(
         held.wait()
         clock.advance(2.5)
         held.release()
-    (end,) = told(notes, "flow_finished")
-    assert end == {"flow": "flow", "state": "DONE", "duration": 2.5, "error": None}
+    (end,) = emitted(notes, "flow_finished")
+    assert end == {
+        "flow": "flow", "state": "DONE", "duration": 2.5, "outcome": "succeeded", "error": None,
+    }  # fmt: skip
     assert notes.one("flow_finished")["thread"].startswith("cano-flow")
 
 
 @pytest.mark.parametrize("backoff", [None, Backoff(0), Backoff(0, trip_after=1)])
-def test_a_failure_is_told_whatever_follows_and_before_it(
-    backoff: Backoff | None, clock: HandClock, notes: Notes
+def test_a_failure_is_emitted_whatever_follows_and_before_it(
+    backoff: Backoff | None, clock: HandClock, notes: FlowNotes
 ) -> None:
     scheduler = Scheduler(clock=clock, observers=[notes])
     scheduler.manual("flow", one(Fails()), "GO", backoff=backoff)
@@ -142,40 +143,42 @@ def test_a_failure_is_told_whatever_follows_and_before_it(
         error = scheduler.trigger("flow").exception(20)
     assert isinstance(error, TaskExecutionError)
     assert notes.names()[:2] == ["flow_started", "flow_finished"]
-    (end,) = told(notes, "flow_finished")
-    assert (end["state"], end["error"]) == (None, error)
+    (end,) = emitted(notes, "flow_finished")
+    assert (end["state"], end["outcome"], end["error"]) == (None, "failed", error)
 
 
 def test_so_is_that_of_a_run_for_which_there_is_no_thread(
-    clock: HandClock, notes: Notes, monkeypatch: pytest.MonkeyPatch
+    clock: HandClock, notes: FlowNotes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_thread(pool: Pool) -> bool:
         raise RuntimeError("can't start new thread")
 
     scheduler = Scheduler(clock=clock, observers=[notes])
     scheduler.manual("flow", one(lambda: "DONE"), "GO")
-    monkeypatch.setattr(Pool, "_grow", no_thread)
+    monkeypatch.setattr(Pool, "start", no_thread)
     with scheduler.start_by_hand():
         error = scheduler.trigger("flow").exception(20)
     assert notes.one("flow_finished")["error"] is error
 
 
-def test_a_run_that_the_scheduler_has_cancelled_is_told_as_cancelled(
-    notes: Notes, held: Held
+def test_a_run_that_the_scheduler_has_cancelled_is_emitted_as_cancelled(
+    notes: FlowNotes, held: Held
 ) -> None:
     scheduler = Scheduler(observers=[notes])
     scheduler.manual("flow", one(held), "GO", backoff=Backoff(1, trip_after=1))
     with scheduler.start_in_background(stop_timeout=0):
         future = scheduler.trigger("flow")
         held.wait()
-    error = notes.one("flow_finished")["error"]
+    end = notes.one("flow_finished")
+    error = end["error"]
+    assert end["outcome"] == "cancelled"
     assert error is future.exception(0)
     assert isinstance(error, WorkflowCancelledError)
     assert (error.run_id, error.reason) == (None, "the scheduler was stopped")
     assert notes.names(*FLOW) == ["flow_started", "flow_finished"]
 
 
-def test_whatever_a_run_raises_because_it_was_cancelled(notes: Notes) -> None:
+def test_whatever_a_run_raises_because_it_was_cancelled(notes: FlowNotes) -> None:
     """The engine sees to that within a workflow; a store's factory is outside."""
     began = threading.Event()
 
@@ -193,10 +196,10 @@ def test_whatever_a_run_raises_because_it_was_cancelled(notes: Notes) -> None:
     assert scheduler.status("flow").failures == 0
 
 
-def test_the_end_of_a_run_that_is_left_behind_is_told_at_once_and_once(
-    notes: Notes, gate: threading.Event, eventually: Eventually
+def test_the_end_of_a_run_that_is_abandoned_is_emitted_at_once_and_once(
+    notes: FlowNotes, gate: threading.Event, eventually: Eventually
 ) -> None:
-    began, own = threading.Event(), Notes()
+    began = threading.Event()
 
     def deaf() -> str:
         began.set()
@@ -204,14 +207,14 @@ def test_the_end_of_a_run_that_is_left_behind_is_told_at_once_and_once(
         return "DONE"
 
     scheduler = Scheduler(observers=[notes])
-    scheduler.manual("flow", one(deaf).with_observer(own), "GO")
+    scheduler.manual("flow", one(deaf).with_observer(notes.runs), "GO")
     with scheduler.start_in_background(stop_timeout=0):
         future = scheduler.trigger("flow")
         assert began.wait(20)
     assert notes.one("flow_finished")["error"] is future.exception(0)
-    assert own.names("flow_finished", "run_finished") == ["flow_finished"]
+    assert notes.names("flow_finished", "run_finished") == ["flow_finished"]
     gate.set()
-    eventually(lambda: "run_finished" in own.names())
+    eventually(lambda: "run_finished" in notes.names())
     eventually(lambda: abandoned_tasks() == 0)
     assert len(notes.of("flow_finished")) == 1
 
@@ -219,11 +222,11 @@ def test_the_end_of_a_run_that_is_left_behind_is_told_at_once_and_once(
 def test_an_observer_that_raises_then_costs_nobody_the_end(
     held: Held, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Broken(Observer):
+    class Broken(FlowObserver):
         def flow_finished(self, **_: Any) -> None:
             raise KeyboardInterrupt
 
-    later = Notes()
+    later = FlowNotes()
     scheduler = Scheduler(observers=[Broken(), later])
     scheduler.manual("flow", one(Fails()), "GO", backoff=Backoff(1))
     with scheduler.start_in_background():
@@ -235,7 +238,7 @@ def test_an_observer_that_raises_then_costs_nobody_the_end(
 # Who hears it.
 
 
-def test_whoever_waits_for_the_future_finds_all_told(clock: HandClock, notes: Notes) -> None:
+def test_whoever_waits_for_the_future_finds_all_emitted(clock: HandClock, notes: FlowNotes) -> None:
     scheduler = Scheduler(clock=clock, observers=[notes])
     scheduler.manual("flow", one(Fails()), "GO", backoff=Backoff(10, trip_after=1))
     with scheduler.start_by_hand():
@@ -243,32 +246,66 @@ def test_whoever_waits_for_the_future_finds_all_told(clock: HandClock, notes: No
         assert notes.names(*FLOW) == ["flow_started", "flow_finished", "flow_tripped"]
 
 
-def test_the_schedulers_observers_hear_all_flows_and_a_workflows_its_own(clock: HandClock) -> None:
-    everybody, own = Notes(), Notes()
-    scheduler = Scheduler(clock=clock, observers=[everybody])
+def test_the_schedulers_observers_hear_all_flows_and_a_workflows_its_runs(
+    clock: HandClock, notes: FlowNotes
+) -> None:
+    own = Notes()
+    scheduler = Scheduler(clock=clock, observers=[notes])
     scheduler.every("a", one(lambda: "DONE").with_observer(own), "GO", 10)
     scheduler.every("b", one(lambda: "DONE"), "GO", 10)
     with scheduler.start_by_hand() as time:
         time.advance(10)
-    assert [facts["flow"] for facts in everybody.of("flow_started")] == ["a", "b"]
-    assert [facts["flow"] for facts in own.of("flow_started")] == ["a"]
-    assert "run_started" in own.names()
-    assert "run_started" not in everybody.names()
+    assert [facts["flow"] for facts in notes.of("flow_started")] == ["a", "b"]
+    assert (own.names()[0], own.names()[-1]) == ("run_started", "run_finished")
+    assert "run_started" not in notes.names()
 
 
-def test_one_that_is_attached_to_both_hears_each_once(clock: HandClock, notes: Notes) -> None:
-    scheduler = Scheduler(clock=clock, observers=[notes])
-    scheduler.every("flow", one(lambda: "DONE").with_observer(notes), "GO", 10)
+def test_one_that_is_added_later_hears_from_then_on(clock: HandClock, notes: FlowNotes) -> None:
+    first = FlowNotes()
+    scheduler = Scheduler(clock=clock, observers=[first])
+    scheduler.every("flow", one(lambda: "DONE"), "GO", 10)
     with scheduler.start_by_hand() as time:
         time.advance(10)
-    assert notes.names(*FLOW) == ["flow_started", "flow_finished"]
+        scheduler.add_observer(notes)
+        assert scheduler.observers == (first, notes)
+        time.advance(10)
+    assert len(first.of("flow_finished")) == 2
+    assert notes.names() == ["flow_started", "flow_finished"]
+
+
+def test_a_catch_all_hears_each_event_before_the_hook_of_its_own(clock: HandClock) -> None:
+    class Both(FlowObserver):
+        def __init__(self) -> None:
+            self.calls: list[tuple[str, dict[str, Any]]] = []
+
+        def on_event(self, *, event: str, flow: str, **facts: Any) -> None:
+            self.calls.append((event, {"flow": flow, **facts}))
+
+        def flow_started(self, **facts: Any) -> None:
+            self.calls.append(("its own hook", facts))
+
+    both = Both()
+    scheduler = Scheduler(clock=clock, observers=[both])
+    scheduler.manual("flow", one(lambda: "DONE"), "GO")
+    with scheduler.start_by_hand():
+        scheduler.trigger("flow").result(20)
+    facts = {"flow": "flow", "lag": 0.0}
+    assert both.calls[:2] == [("flow_started", facts), ("its own hook", facts)]
+    assert [event for event, _ in both.calls[2:]] == ["flow_finished"]
+
+
+def test_the_base_class_itself_hears_nothing_and_hurts_nobody(clock: HandClock) -> None:
+    scheduler = Scheduler(clock=clock, observers=[FlowObserver()])
+    scheduler.manual("flow", one(lambda: "DONE"), "GO")
+    with scheduler.start_by_hand():
+        assert scheduler.trigger("flow").result(20) == "DONE"
 
 
 @pytest.mark.parametrize("error", [OSError("no pipe"), Cancelled("late"), SystemExit(3)])
 def test_one_that_raises_is_logged_and_hurts_nobody(
-    error: BaseException, clock: HandClock, notes: Notes, caplog: pytest.LogCaptureFixture
+    error: BaseException, clock: HandClock, notes: FlowNotes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Broken(Observer):
+    class Broken(FlowObserver):
         def flow_started(self, **_: Any) -> None:
             raise error
 

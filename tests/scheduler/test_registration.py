@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, timedelta
 from typing import Any
@@ -10,13 +11,24 @@ import pytest
 import schedule
 
 from cano_sync import CancellationToken, ConfigurationError, MemoryStore, Store, Workflow
-from cano_sync.scheduler import Backoff, FlowState, HandClock, Scheduler
-from tests.observing import Notes
-from tests.scheduler.conftest import Journal, one
+from cano_sync.observe import LoggingObserver
+from cano_sync.scheduler import (
+    At,
+    Backoff,
+    Cron,
+    Every,
+    FlowObserver,
+    FlowState,
+    HandClock,
+    Manual,
+    Scheduler,
+)
+from tests.scheduler.conftest import FlowNotes, Journal, one
 
 DONE = one(lambda: "DONE")
 
 ADD: dict[str, Callable[..., None]] = {
+    "add": lambda scheduler, *flow, **options: scheduler.add(*flow, Every(10), **options),
     "every": lambda scheduler, *flow, **options: scheduler.every(*flow, 10, **options),
     "every_seconds": lambda scheduler, *flow, **options: scheduler.every_seconds(
         *flow, 10, **options
@@ -38,8 +50,9 @@ every_call = pytest.mark.parametrize("add", ADD.values(), ids=ADD)
 
 
 @pytest.mark.parametrize(
-    ("call", "first", "words"),
+    ("call", "first", "text"),
     [
+        ("add", 10, "every 10 s"),
         ("every", 10, "every 10 s"),
         ("every_seconds", 10, "every 10 s"),
         ("every_minutes", 60, "every minute"),
@@ -50,23 +63,52 @@ every_call = pytest.mark.parametrize("add", ADD.values(), ids=ADD)
     ],
 )
 def test_a_flow_runs_first_when_its_timetable_says(
-    call: str, first: float | None, words: str, scheduler: Scheduler, journal: Journal
+    call: str, first: float | None, text: str, scheduler: Scheduler, journal: Journal
 ) -> None:
     ADD[call](scheduler, "flow", one(journal), "GO")
-    assert scheduler.status("flow").schedule == words
+    assert scheduler.status("flow").schedule == text
     with scheduler.start_by_hand() as time:
         time.advance(3600)
     assert journal.times[:1] == ([] if first is None else [first])
 
 
-@pytest.mark.parametrize("interval", [90, 90.0, timedelta(minutes=1.5)])
-def test_an_interval_is_seconds_or_a_timedelta(
-    interval: Any, scheduler: Scheduler, journal: Journal
+@pytest.mark.parametrize(
+    ("call", "given", "timetable"),
+    [
+        ("every", (90,), Every(90)),
+        ("every", (timedelta(minutes=1.5),), Every(90)),
+        ("every_seconds", (90,), Every(90)),
+        ("every_minutes", (1.5,), Every(90)),
+        ("every_hours", (2,), Every(7200)),
+        ("cron", ("0 9 * * MON",), Cron("0 9 * * MON")),
+        ("manual", (), Manual()),
+    ],
+)
+def test_a_short_cut_is_add_with_that_timetable(
+    call: str, given: Any, timetable: Any, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scheduler.every("flow", one(journal), "GO", interval)
+    added: list[Any] = []
+    monkeypatch.setattr(scheduler, "add", lambda *given, **options: added.append((given, options)))
+    getattr(scheduler, call)("flow", DONE, "GO", *given, catch_up=True)
+    assert added == [(("flow", DONE, "GO", timetable), {"catch_up": True})]
+
+
+def test_one_timetable_serves_many_flows(scheduler: Scheduler) -> None:
+    timetable = At(schedule.every().minute.at(":30"))
+    for id in ("a", "b"):
+        scheduler.add(id, DONE, "GO", timetable)
     with scheduler.start_by_hand() as time:
-        time.advance(200)
-    assert journal.times == [90.0, 180.0]
+        time.advance(60)
+    assert [status.runs for status in scheduler.list()] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "wrong", [10, "0 9 * * MON", None, timedelta(1), schedule.every().minute, Every]
+)
+def test_a_timetable_is_one(wrong: Any, scheduler: Scheduler) -> None:
+    with pytest.raises(ConfigurationError, match=r"flow 'flow': .* is no timetable; give Every\("):
+        scheduler.add("flow", DONE, "GO", wrong)
+    assert scheduler.list() == ()
 
 
 def test_flows_of_any_states_live_in_one_scheduler(scheduler: Scheduler) -> None:
@@ -119,43 +161,15 @@ def test_all_problems_of_a_workflow_are_told(scheduler: Scheduler) -> None:
     assert len(caught.value.problems) == 2
 
 
-# What is wrong with the timetable.
+# What is wrong with the timetable; see the tests of each.
 
 
-@pytest.mark.parametrize("call", ["every_seconds", "every_minutes", "every_hours"])
-@pytest.mark.parametrize("n", [0, -1, "5", None, True, float("nan"), float("inf")])
-def test_a_number_of_units_is_above_0(call: str, n: Any, scheduler: Scheduler) -> None:
-    with pytest.raises(ConfigurationError, match=rf"{call}\(\) takes a number above 0"):
+@pytest.mark.parametrize("call", ["every", "every_seconds", "every_minutes", "every_hours"])
+@pytest.mark.parametrize("n", [0, -1, "5", None, True, float("nan"), 1e306 * 1e9])
+def test_a_short_cut_refuses_what_is_no_interval(call: str, n: Any, scheduler: Scheduler) -> None:
+    with pytest.raises(ConfigurationError, match="is not an interval; give a microsecond or"):
         getattr(scheduler, call)("flow", DONE, "GO", n)
-
-
-@pytest.mark.parametrize("interval", [0, -1, "5", None, True, timedelta(0), timedelta(-1)])
-def test_an_interval_is_above_0(interval: Any, scheduler: Scheduler) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        scheduler.every("flow", DONE, "GO", interval)
-    assert str(caught.value) == (
-        f"every() takes an interval above 0, in seconds or as a timedelta, not {interval!r}"
-    )
-
-
-def test_who_gives_a_timedelta_for_a_number_of_units_is_told_of_every(scheduler: Scheduler) -> None:
-    n: Any = timedelta(minutes=5)
-    with pytest.raises(ConfigurationError, match=r"a number above 0, .*; every\(\) takes a timede"):
-        scheduler.every_minutes("flow", DONE, "GO", n)
-
-
-@pytest.mark.parametrize("call", ["every", "every_seconds", "every_hours"])
-def test_an_interval_is_a_microsecond_or_more(call: str, scheduler: Scheduler) -> None:
-    with pytest.raises(ConfigurationError, match="less than the shortest, a microsecond"):
-        getattr(scheduler, call)("flow", DONE, "GO", 1e-25)
-    scheduler.every("flow", DONE, "GO", timedelta(microseconds=1))
-
-
-def test_an_interval_is_one_that_a_clock_can_show(scheduler: Scheduler) -> None:
-    with pytest.raises(ConfigurationError, match="takes a number above 0"):
-        scheduler.every_hours("flow", DONE, "GO", 1e306)
-    with pytest.raises(ConfigurationError, match="takes a number above 0"):
-        scheduler.every_hours("flow", DONE, "GO", 10**400)
+    assert scheduler.list() == ()
 
 
 def test_a_wrong_expression_or_job_adds_nothing(scheduler: Scheduler) -> None:
@@ -206,20 +220,59 @@ def test_a_jitter_is_less_than_the_interval(scheduler: Scheduler) -> None:
     scheduler.every("flow", DONE, "GO", 10, jitter=9.9)
 
 
-def test_an_observer_is_checked(clock: HandClock) -> None:
-    observer: Any = object()
-    with pytest.raises(ConfigurationError, match=r"Scheduler\(observers=\.\.\.\): .* no observer"):
-        Scheduler(clock=clock, observers=[observer])
+class Hears(FlowObserver):
+    def flow_finished(self, *, flow: str) -> None:  # type: ignore[override]
+        """Takes too little."""
 
 
-@pytest.mark.parametrize("observers", [Notes(), None, 7])
+class HearsAll(FlowObserver):
+    def on_event(self, *, event: str) -> None:  # type: ignore[override]
+        """Takes too little."""
+
+
+class Deaf(FlowObserver):
+    def flow_stared(self) -> None:
+        """Misspelt, or a helper of the class's own: nobody guesses."""
+
+
+@pytest.mark.parametrize(
+    ("observer", "problem"),
+    [
+        (object(), "object is no FlowObserver; derive its class from .*FlowObserver"),
+        (LoggingObserver(), r"LoggingObserver .* hears runs, .* such as LoggingFlowObserver\(\)"),
+        (FlowNotes, r"FlowNotes is a class; give an object of it: FlowNotes\(\.\.\.\)"),
+        (Hears(), r"Hears\.flow_finished\(\) does not take what it is given .* end with \*\*_"),
+        (HearsAll(), r"HearsAll\.on_event\(\) does not take what it is given .*'flow'"),
+        (Deaf(), "Deaf overrides no hook, so it would hear nothing; there are flow_started, "),
+    ],
+)
+def test_an_observer_is_checked(observer: Any, problem: str, scheduler: Scheduler) -> None:
+    with pytest.raises(ConfigurationError, match=rf"Scheduler\(observers=\.\.\.\): {problem}"):
+        Scheduler(observers=[observer])
+    with pytest.raises(ConfigurationError, match=rf"add_observer\(\): {problem}"):
+        scheduler.add_observer(observer)
+    assert scheduler.observers == ()
+
+
+def test_a_helper_whose_name_is_like_a_hooks_is_no_hook() -> None:
+    class Mine(FlowObserver):
+        def flow_finished(self, *, flow: str, **_: object) -> None:
+            self.flow_finish(flow)
+
+        def flow_finish(self, name: str) -> None:
+            """A user's own."""
+
+    assert len(Scheduler(observers=[Mine()]).observers) == 1
+
+
+@pytest.mark.parametrize("observers", [FlowNotes(), None, 7])
 def test_observers_come_in_a_list(observers: Any) -> None:
     with pytest.raises(ConfigurationError, match="takes a list"):
         Scheduler(observers=observers)
 
 
 def test_observers_may_come_from_a_generator() -> None:
-    notes = Notes()
+    notes = FlowNotes()
     scheduler = Scheduler(observers=(each for each in [notes]))
     scheduler.manual("flow", DONE, "GO")
     with scheduler.start_in_background():
@@ -256,8 +309,6 @@ def test_a_store_is_that_of_all_runs(scheduler: Scheduler) -> None:
 
 
 def test_a_factory_makes_one_for_each_run_on_the_runs_thread(scheduler: Scheduler) -> None:
-    import threading
-
     made: list[tuple[MemoryStore, str]] = []
 
     def make() -> MemoryStore:

@@ -14,6 +14,7 @@ import pytest
 
 from cano_sync.scheduler import Scheduler
 from cano_sync.scheduler.signals import stopping_on_signals
+from tests.scheduler.conftest import one
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there signals are another thing")
 
@@ -253,6 +254,42 @@ def test_a_program_that_ends_without_stopping_it_waits_for_what_runs_alone(
         """)
     program.until("ready")
     assert program.end()[:3] == (0, ["done"], "")
+
+
+def test_importing_it_and_running_it_in_the_background_installs_no_handler(
+    child: type[Child],
+) -> None:
+    program = child("""
+        import importlib, pkgutil
+        import cano_sync.scheduler
+        def handlers():
+            return [signal.getsignal(number) for number in signal.valid_signals()]
+        before = handlers()
+        for module in pkgutil.iter_modules(cano_sync.scheduler.__path__):
+            importlib.import_module(f"cano_sync.scheduler.{module.name}")
+        with scheduler.start_in_background():
+            during = handlers()
+        defaults = [signal.SIG_DFL, signal.default_int_handler]
+        kept = [signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)]
+        say("none" if before == during == handlers() and kept == defaults else "some")
+        """)
+    assert program.end()[:3] == (0, ["none"], "")
+
+
+def test_they_are_handled_while_it_runs_on_the_main_thread() -> None:
+    seen: list[object] = []
+    scheduler = Scheduler()
+
+    def look() -> str:
+        seen.extend(signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT))
+        scheduler.stop()
+        return "DONE"
+
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    scheduler.every("flow", one(look), "GO", 0.001)
+    scheduler.start()
+    assert all(handler not in before for handler in seen)
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
 
 def test_the_previous_handlers_are_put_back() -> None:

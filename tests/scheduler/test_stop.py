@@ -172,7 +172,7 @@ def test_after_the_limit_running_flows_are_cancelled(real: Scheduler, held: Held
     assert (status.failures, status.last_error) == (0, future.exception(0))
 
 
-def test_a_deaf_task_is_left_behind_counted_and_kept_out_of_its_store(
+def test_a_deaf_task_is_abandoned_counted_and_kept_out_of_its_store(
     real: Scheduler, gate: threading.Event, eventually: Eventually
 ) -> None:
     task, store = Deaf(gate), MemoryStore()

@@ -25,8 +25,7 @@ from cano_sync import (
     WorkflowCancelledError,
     abandoned_tasks,
 )
-from cano_sync._model.hooks import Observer
-from cano_sync.scheduler import Backoff, FlowState, Scheduler
+from cano_sync.scheduler import Backoff, FlowObserver, FlowState, Scheduler
 
 SEED = 20_261
 FLOWS = 60
@@ -36,8 +35,8 @@ LASTS = 2.5
 SOON = 20.0
 
 
-class Counts(Observer):
-    """Counts what is told of each flow."""
+class Counts(FlowObserver):
+    """Counts events of each flow."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

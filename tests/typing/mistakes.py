@@ -21,7 +21,7 @@ from cano_sync import (
     task,
 )
 from cano_sync.observe import Observer
-from cano_sync.scheduler import Scheduler
+from cano_sync.scheduler import Every, Scheduler
 
 
 class Quote(Enum):
@@ -143,4 +143,7 @@ Scheduler().every("flow", Workflow[Quote](), Quote.LOAD, "10 s")  # error: arg-t
 Scheduler().manual("flow", Workflow[Quote](), Quote.LOAD, catchup=True)  # error: call-arg
 Scheduler().manual("flow", Workflow[Quote](), Quote.LOAD, store={})  # error: arg-type
 Scheduler().manual("flow", Workflow[Quote](), Quote.LOAD, fail_on="NO_OFFER")  # error: misc
+Scheduler().add("flow", Workflow[Quote](), "LOAD", Every(10))  # error: misc
+Scheduler().add("flow", Workflow[Quote](), Quote.LOAD, 10)  # error: arg-type
 Scheduler(observers=Narrow())  # error: arg-type
+Scheduler(observers=[Narrow()])  # error: list-item

@@ -10,6 +10,7 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any, Literal, assert_type
 
+import schedule
 import tenacity
 
 from cano_sync import (
@@ -51,7 +52,20 @@ from cano_sync import (
     task,
 )
 from cano_sync.observe import Observer
-from cano_sync.scheduler import Backoff, FlowOptions, FlowState, FlowStatus, HandClock, Scheduler
+from cano_sync.scheduler import (
+    At,
+    Backoff,
+    Cron,
+    Every,
+    FlowObserver,
+    FlowOptions,
+    FlowState,
+    FlowStatus,
+    HandClock,
+    Manual,
+    Scheduler,
+    Timetable,
+)
 
 
 class Quote(Enum):
@@ -433,7 +447,21 @@ def close(store: Store) -> Ticket:
 
 
 tickets = Workflow[Ticket]().register(Ticket.OPEN, close).add_exit_state(Ticket.CLOSED)
-scheduler = Scheduler(clock=HandClock(), observers=[Slow()])
+
+
+class Ends(FlowObserver):
+    def flow_finished(self, *, flow: str, outcome: str, **_: object) -> None:
+        print(flow, outcome)
+
+
+scheduler = Scheduler(clock=HandClock(), observers=[Ends()])
+scheduler.add_observer(Ends())
+scheduler.add("added", workflow, Quote.LOAD, Every(minutes=5), jitter=3, fail_on=Quote.NO_OFFER)
+timetables: list[Timetable] = [Every(timedelta(days=1)), Cron("0 9 * * *", tz="UTC"), Manual()]
+for number, timetable in enumerate(timetables):
+    scheduler.add(f"flow {number}", tickets, Ticket.OPEN, timetable)
+scheduler.add("at", workflow, Quote.LOAD, At(schedule.every().day.at("09:00")))
+scheduler.update_workflows(lambda workflow: workflow.with_observer(Slow()))
 scheduler.every("quotes", workflow, Quote.LOAD, timedelta(minutes=5), store=MemoryStore)
 scheduler.every_hours("tickets", tickets, Ticket.OPEN, 1, store=lambda: MemoryStore({"a": 1}))
 scheduler.cron("daily", tickets, Ticket.OPEN, "0 9 * * MON", tz="Europe/Zurich", catch_up=True)
@@ -448,6 +476,7 @@ with scheduler.start_in_background(stop_timeout=5):
     scheduler.trigger("by hand").result()
     assert_type(scheduler.status("quotes").next_due, datetime | None)
     assert_type(scheduler.status("quotes").state, FlowState)
+    assert_type(scheduler.status("quotes").last_outcome, str | None)
     assert_type(scheduler.list(), tuple[FlowStatus, ...])
 with Scheduler(clock=HandClock()).start_by_hand() as hand:
-    assert_type(hand.turn(), float | None)
+    assert_type(hand.run_pending(), float | None)

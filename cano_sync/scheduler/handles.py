@@ -1,4 +1,4 @@
-"""Two ways in which a scheduler runs beside its program: on a thread, and by hand."""
+"""What a scheduler that was started beside its program is held by: on a thread, or by hand."""
 
 from __future__ import annotations
 
@@ -29,24 +29,26 @@ class Background:
         self._error: BaseException | None = None
         context = copy_context()
         self._thread = threading.Thread(
-            target=context.run, args=(self._live,), name="cano-clock", daemon=DAEMON_THREADS
+            target=context.run, args=(self._run,), name="cano-clock", daemon=DAEMON_THREADS
         )
         try:
             self._thread.start()
         except RuntimeError:  # the system has no more threads
             dispatcher.stop(0.0)
-            dispatcher.live()
+            dispatcher.run()
             raise
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         try:
-            self._dispatcher.live()
+            self._dispatcher.run()
         except BaseException as error:  # no flow's: a clock or a time zone that does not work
             self._error = error
             raise
 
     def close(self) -> None:
         """Stop, and wait until all has ended. Ctrl-C meanwhile cancels what runs.
+
+        Thread-safe; a second call does nothing more.
 
         Raises:
             ConfigurationError: it would wait for the flow that calls it.
@@ -74,7 +76,7 @@ class Background:
 
 
 class ByHand:
-    """A scheduler without a clock thread, whose time passes when you say so; for tests.
+    """A scheduler without a thread, whose time passes when you say so; for tests.
 
     `Scheduler.start_by_hand` makes it. Flows run on threads as ever, but the clock stands still
     while they do. Leaving the `with` block stops the scheduler, and waits for its runs. To be used
@@ -85,9 +87,9 @@ class ByHand:
         self._dispatcher = dispatcher
         self._clock = clock
 
-    def turn(self) -> float | None:
-        """Hand over what is due now; returns the seconds until the next is, or None."""
-        alarm = self._dispatcher.turn()
+    def run_pending(self) -> float | None:
+        """Start what is due now; returns the seconds until the next is, or None."""
+        alarm = self._dispatcher.run_pending()
         return alarm.left(Moment(self._clock.monotonic(), self._clock.wall()))
 
     def settle(self, timeout: Duration | None = None) -> None:
@@ -104,19 +106,23 @@ class ByHand:
         """
         end = self._clock.monotonic() + seconds(duration, "advance()")
         while True:
-            pause = self.turn()
+            pause = self.run_pending()
             while settle and self._dispatcher.settle(None):
-                pause = self.turn()  # a run that ends may make way for the next
+                pause = self.run_pending()  # a run that ends may make way for the next
             left = end - self._clock.monotonic()
             if left <= 0:
                 return
             self._clock.advance(left if pause is None else min(left, pause))
 
     def close(self) -> None:
-        """Stop, and wait until all runs have ended."""
+        """Stop, and wait until all runs have ended.
+
+        Raises:
+            ConfigurationError: it would wait for the flow that calls it.
+        """
         self._dispatcher.check_outside("close()")
         self._dispatcher.stop(None)
-        self._dispatcher.live()
+        self._dispatcher.run()
 
     def __enter__(self) -> Self:
         return self

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from cano_sync.scheduler import Scheduler
-from cano_sync.scheduler.runs import Run
+from cano_sync.scheduler.run import FlowRun
 from tests.scheduler.conftest import one
 
 Eventually = Callable[[Callable[[], bool]], None]
@@ -24,7 +24,7 @@ def no_collector() -> Iterator[None]:
 
 
 def runs_alive() -> int:
-    return sum(type(each) is Run for each in gc.get_objects())
+    return sum(type(each) is FlowRun for each in gc.get_objects())
 
 
 @pytest.mark.usefixtures("no_collector")
