@@ -22,9 +22,9 @@ from rich.console import Console, OverflowMethod, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from ..observe import Fate
+from ..observe import Status as Fate
+from ..observe.recording.text import cells, one_line, plural
 from ..observe.recording.timeline import MARKS
-from ..observe.recording.words import cells, one_line, plural
 from .columns import GAP, Want, widths
 from .watch import TaskSeen, Visit, Watch
 

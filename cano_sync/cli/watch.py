@@ -15,7 +15,7 @@ from .. import abandoned_tasks
 from .._base.text import error_text
 from .._model.hooks import Observer
 from ..errors import WorkflowCancelledError
-from ..observe import Fate
+from ..observe import Status as Fate
 from .errors import one_line
 from .states import name_of
 

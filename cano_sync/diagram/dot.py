@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..observe.recording.recorder import Recorder
-from ..observe.recording.words import clip
+from ..observe.recording.text import clip
 from ..workflow import Workflow
 from .graph import Edge, Graph, Kind, Node, Split, Way, graph_of
 

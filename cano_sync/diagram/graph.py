@@ -12,9 +12,9 @@ from typing import Any
 
 from .._model.description import Description, SingleState, SplitState
 from ..errors import ConfigurationError
-from ..observe.recording.record import Fate, Record, Visit
+from ..observe.recording.record import Record, Status, Visit
 from ..observe.recording.recorder import Recorder
-from ..observe.recording.words import duration_text, name_of, one_line, plural, tick_text
+from ..observe.recording.text import duration_text, name_of, one_line, plural, tick_text
 from ..workflow import Workflow
 
 MOST_BRANCHES = 8
@@ -193,7 +193,7 @@ class _Drawing:
 
     def _nodes(self) -> Iterator[Node]:
         last = self._record.visits[-1] if self._record.visits else None
-        ended = self._record.fate not in (Fate.RUNNING, Fate.NOT_STARTED)
+        ended = self._record.status not in (Status.RUNNING, Status.NOT_STARTED)
         visits: dict[Any, list[Visit]] = {}
         for visit in self._record.visits:
             visits.setdefault(visit.state, []).append(visit)
@@ -263,7 +263,7 @@ def _seen(visits: Sequence[Visit]) -> str:
     if len(visits) > 1:
         return f"{len(visits):,} times in {took}"
     branches = visits[0].branches
-    good = sum(span.fate is Fate.SUCCEEDED for span in branches)
+    good = sum(span.status is Status.SUCCEEDED for span in branches)
     return f"{took}, {good:,} of {len(branches):,}" if branches else took
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._model.hooks import Observer
 from .logs import LoggingObserver
-from .recording import Attempt, Fate, JoinRecord, Note, Record, Recorder, Span, Visit
+from .recording import Attempt, JoinRecord, Note, Record, Recorder, Span, Status, Visit
 from .scope import RunFilter
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 # Without what needs an extra: `import *` must work without it.
 __all__ = (
     "Attempt",
-    "Fate",
     "JoinRecord",
     "LoggingObserver",
     "Note",
@@ -27,6 +26,7 @@ __all__ = (
     "Recorder",
     "RunFilter",
     "Span",
+    "Status",
     "Visit",
 )
 

@@ -16,7 +16,7 @@ from .._model.join import JoinConfig
 from .._model.outcome import SplitResult
 from .._model.strategy import Verdict
 from ..errors import ConfigurationError, RetryExhaustedError
-from .absences import Absences
+from .abandoned import AbandonedTasks
 from .flow_log import FlowLog
 from .labels import ending
 from .scope import enter_attempt, enter_run, enter_task, leave
@@ -82,7 +82,7 @@ class LoggingObserver(FlowLog):
         super().__init__(_logger_of(logger), Tracebacks(tracebacks))
         self._late_after = seconds(late_after, "late_after")
         # Each run's context keeps its own alive. So a run whose end is never told leaves nothing.
-        self._absences: WeakValueDictionary[str, Absences] = WeakValueDictionary()
+        self._absences: WeakValueDictionary[str, AbandonedTasks] = WeakValueDictionary()
 
     def __repr__(self) -> str:
         return f"LoggingObserver({self._logger.name!r})"
@@ -126,7 +126,7 @@ class LoggingObserver(FlowLog):
 
     def run_started(self, *, run_id: str, state: Any, **_: object) -> None:
         """INFO. From here on its tasks know its id."""
-        absences = self._absences[run_id] = Absences()
+        absences = self._absences[run_id] = AbandonedTasks()
         enter_run(run_id, keep=absences)
         where = full_name(state)
         self._log(INFO, run_id, "started in %s", where, state=where)

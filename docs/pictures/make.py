@@ -26,7 +26,7 @@ from cano_sync.demo.services import SERVICES  # noqa: E402
 from cano_sync.diagram import to_dot  # noqa: E402
 from cano_sync.observe import Recorder  # noqa: E402
 from cano_sync.observe.recording.rows import Row, rows_of  # noqa: E402
-from cano_sync.observe.recording.words import duration_text, tick_text, ticks  # noqa: E402
+from cano_sync.observe.recording.text import duration_text, tick_text, ticks  # noqa: E402
 
 
 def run() -> tuple[Workflow[Any], Report]:
@@ -95,9 +95,9 @@ def _row(row: Row, y: int, scale: float) -> Iterator[str]:
     right = LEFT + CHART + 84
     if row.duration is not None:
         yield f'<text class="end" x="{right}" y="{y + 14}">{duration_text(row.duration)}</text>'
-    fate = "" if row.fate is None or row.fate.value == "succeeded" else row.fate.value
-    told = " ".join(filter(None, (fate, row.note)))
-    colour = "cancelled" if fate else "soft"
+    status = "" if row.status is None or row.status.value == "succeeded" else row.status.value
+    told = " ".join(filter(None, (status, row.note)))
+    colour = "cancelled" if status else "soft"
     yield f'<text class="{colour}" x="{right + 18}" y="{y + 14}">{escape(told)}</text>'
 
 

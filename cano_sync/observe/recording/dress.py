@@ -61,8 +61,8 @@ button:hover { background: var(--hover); }
 .state + .state, .branch + .state { margin-top: .3rem; }
 .row .track { position: relative; height: 1rem; }
 .took { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.fate { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
-.fate .note { color: var(--soft); padding-left: .3rem; }
+.status { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.status .note { color: var(--soft); padding-left: .3rem; }
 b {
   position: absolute; top: .25rem; height: .5rem; min-width: 3px; border-radius: 2px;
   background: var(--done); forced-color-adjust: none;
@@ -114,7 +114,7 @@ dd { margin: 0; overflow-wrap: anywhere; white-space: pre-wrap; }
     grid-template-columns: min(7.5rem, 26%) 1fr 4.2rem 1.2rem; column-gap: .4rem;
   }
   .branch .name { padding-left: .9rem; }
-  .word, .fate .note { display: none; }
+  .word, .status .note { display: none; }
 }
 """
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...errors import root_of
 from .record import Attempt, JoinRecord, Record, Span, Visit
-from .words import name_of, safe_repr
+from .text import name_of, safe_repr
 
 
 def to_dict(record: Record) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def to_dict(record: Record) -> dict[str, Any]:
     return {
         "run_id": record.run_id,
         "state": None if record.run_id is None else name_of(record.state),
-        "fate": record.fate.value,
+        "status": record.status.value,
         "started_at": record.started_at,
         "duration": record.duration,
         "error": _error(record.error),
@@ -31,7 +31,7 @@ def _visit(visit: Visit) -> dict[str, Any]:
         "state": name_of(visit.state),
         "began": visit.began,
         "duration": visit.duration,
-        "fate": visit.fate.value,
+        "status": visit.status.value,
         "is_exit": visit.is_exit,
         "next_state": None if visit.next_state is None else name_of(visit.next_state),
         "error": _error(visit.error),
@@ -59,7 +59,7 @@ def _span(span: Span) -> dict[str, Any]:
         "index": span.index,
         "began": span.began,
         "duration": span.duration,
-        "fate": span.fate.value,
+        "status": span.status.value,
         "error": _error(span.error),
         "reason": span.reason,
         "value": None if span.value is None else safe_repr(span.value),
@@ -73,7 +73,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "number": attempt.number,
         "began": attempt.began,
         "duration": attempt.duration,
-        "fate": attempt.fate.value,
+        "status": attempt.status.value,
         "error": _error(attempt.error),
         "delay": attempt.delay,
         "late": attempt.late,

@@ -12,8 +12,8 @@ from ..._model.join import JoinConfig
 from ..._model.outcome import Outcome
 from ..._model.strategy import Verdict
 from ...errors import WorkflowCancelledError
-from .draft import TaskDraft, TrialDraft, VisitDraft
-from .record import Fate, Record
+from .builders import AttemptBuilder, TaskBuilder, VisitBuilder
+from .record import Record, Status
 
 Event: TypeAlias = tuple[float, str, Mapping[str, Any]]
 """When (seconds from the start of the run), which hook, and what it was told."""
@@ -42,13 +42,13 @@ class _Builder:
 
     def __init__(self) -> None:
         self._run_id: str | None = None
-        self._visits: list[VisitDraft] = []
-        self._visit_of: dict[Any, VisitDraft] = {}  # by state: the latest
+        self._visits: list[VisitBuilder] = []
+        self._visit_of: dict[Any, VisitBuilder] = {}  # by state: the latest
         # By state and branch. A thread that was left behind may tell its end after the same
         # branch has begun in another visit: ends belong to the oldest that is still open.
-        self._open: dict[tuple[Any, int | None], deque[TaskDraft]] = {}
-        self._latest: dict[tuple[Any, int | None], TaskDraft] = {}
-        self._left: dict[tuple[Any, int | None, int], list[TaskDraft]] = {}
+        self._open: dict[tuple[Any, int | None], deque[TaskBuilder]] = {}
+        self._latest: dict[tuple[Any, int | None], TaskBuilder] = {}
+        self._left: dict[tuple[Any, int | None, int], list[TaskBuilder]] = {}
         self._over: tuple[float, BaseException | None] | None = None
         self._state: Any = None
         self._cancelled = False
@@ -56,16 +56,16 @@ class _Builder:
 
     def record(self, now: float, started_at: float, forgotten: int) -> Record:
         over, error = self._over or (None, None)
-        fate = Fate.RUNNING
+        status = Status.RUNNING
         if over is not None:
             cancelled = self._cancelled or isinstance(error, WorkflowCancelledError)
-            fate = Fate.SUCCEEDED if error is None else Fate.FAILED
-            fate = Fate.CANCELLED if error is not None and cancelled else fate
+            status = Status.SUCCEEDED if error is None else Status.FAILED
+            status = Status.CANCELLED if error is not None and cancelled else status
         end = now if over is None else over
         return Record(
             run_id=self._run_id,
             state=self._state,
-            fate=fate,
+            status=status,
             started_at=started_at,
             duration=end,
             error=error,
@@ -101,14 +101,14 @@ class _Builder:
 
     def state_entered(
         self, at: float, run_id: str, state: Any, is_exit: bool, **_: Any
-    ) -> VisitDraft:
+    ) -> VisitBuilder:
         self._run_id, self._state = run_id, state
-        visit = VisitDraft(state, at, is_exit)
+        visit = VisitBuilder(state, at, is_exit)
         self._visits.append(visit)
         self._visit_of[state] = visit
         return visit
 
-    def _in(self, state: Any, began: float) -> VisitDraft:
+    def _in(self, state: Any, began: float) -> VisitBuilder:
         """The latest visit to a state; a new one if that has been forgotten."""
         visit = self._visit_of.get(state)
         if visit is None:
@@ -132,27 +132,27 @@ class _Builder:
 
     def task_started(
         self, at: float, state: Any, task: str, index: int | None, **_: Any
-    ) -> TaskDraft:
-        draft = TaskDraft(task, index, max(0.0, at))
-        self._in(state, at).tasks[index] = draft
-        self._open.setdefault((state, index), deque()).append(draft)
-        self._latest[state, index] = draft
-        return draft
+    ) -> TaskBuilder:
+        task_builder = TaskBuilder(task, index, max(0.0, at))
+        self._in(state, at).tasks[index] = task_builder
+        self._open.setdefault((state, index), deque()).append(task_builder)
+        self._latest[state, index] = task_builder
+        return task_builder
 
     def _end(
-        self, fate: Fate, at: float, state: Any, task: str, index: int | None, duration: float
-    ) -> TaskDraft:
+        self, status: Status, at: float, state: Any, task: str, index: int | None, duration: float
+    ) -> TaskBuilder:
         if not self._open.get((state, index)):
             self.task_started(at - duration, state, task, index)
-        draft = self._open[state, index].popleft()
-        draft.fate, draft.duration = fate, duration
-        draft.began = min(draft.began, max(0.0, at - duration))
-        return draft
+        task_builder = self._open[state, index].popleft()
+        task_builder.status, task_builder.duration = status, duration
+        task_builder.began = min(task_builder.began, max(0.0, at - duration))
+        return task_builder
 
     def task_succeeded(
         self, at: float, state: Any, task: str, index: int | None, duration: float, **_: Any
     ) -> None:
-        self._end(Fate.SUCCEEDED, at, state, task, index, duration)
+        self._end(Status.SUCCEEDED, at, state, task, index, duration)
 
     def task_failed(
         self,
@@ -164,7 +164,7 @@ class _Builder:
         error: BaseException,
         **_: Any,
     ) -> None:
-        self._end(Fate.FAILED, at, state, task, index, duration).error = error
+        self._end(Status.FAILED, at, state, task, index, duration).error = error
 
     def task_cancelled(
         self,
@@ -176,15 +176,15 @@ class _Builder:
         reason: str | None,
         **_: Any,
     ) -> None:
-        self._end(Fate.CANCELLED, at, state, task, index, duration).reason = reason
+        self._end(Status.CANCELLED, at, state, task, index, duration).reason = reason
 
     def task_abandoned(
         self, at: float, state: Any, task: str, index: int | None, attempt: int, **_: Any
     ) -> None:
-        draft = self._known(at, state, task, index)
-        draft.left_at[attempt] = at
-        if attempt not in draft.late:  # else it was back before this could be told
-            self._left.setdefault((state, index, attempt), []).append(draft)
+        task_builder = self._known(at, state, task, index)
+        task_builder.left_at[attempt] = at
+        if attempt not in task_builder.late:  # else it was back before this could be told
+            self._left.setdefault((state, index, attempt), []).append(task_builder)
 
     def task_returned(
         self,
@@ -198,23 +198,25 @@ class _Builder:
     ) -> None:
         left = self._left.get((state, index, attempt))
         if left:  # of several visits to this state: the one that was left so long ago
-            draft = min(left, key=lambda draft: abs(at - late - draft.left_at[attempt]))
-            left.remove(draft)
+            task_builder = min(
+                left, key=lambda task_builder: abs(at - late - task_builder.left_at[attempt])
+            )
+            left.remove(task_builder)
         else:
-            draft = self._known(at, state, task, index)
-        draft.late[attempt] = late
+            task_builder = self._known(at, state, task, index)
+        task_builder.late[attempt] = late
 
-    def _known(self, at: float, state: Any, task: str, index: int | None) -> TaskDraft:
+    def _known(self, at: float, state: Any, task: str, index: int | None) -> TaskBuilder:
         """The latest task of this branch."""
-        draft = self._latest.get((state, index))
-        return draft or self.task_started(at, state, task, index)
+        task_builder = self._latest.get((state, index))
+        return task_builder or self.task_started(at, state, task, index)
 
     # Attempts.
 
     def attempt_started(
         self, at: float, state: Any, task: str, index: int | None, attempt: int, **_: Any
-    ) -> TrialDraft:
-        trial = TrialDraft(attempt, max(0.0, at))
+    ) -> AttemptBuilder:
+        trial = AttemptBuilder(attempt, max(0.0, at))
         self._known(at, state, task, index).trials.append(trial)
         return trial
 
@@ -234,7 +236,12 @@ class _Builder:
         if not trials or trials[-1].number != attempt:
             self.attempt_started(at - duration, state, task, index, attempt)
         trial = trials[-1]
-        trial.fate, trial.duration, trial.error, trial.delay = Fate.FAILED, duration, error, delay
+        trial.status, trial.duration, trial.error, trial.delay = (
+            Status.FAILED,
+            duration,
+            error,
+            delay,
+        )
 
     # Splits.
 

@@ -12,11 +12,10 @@ from html import escape
 
 from ...errors import ConfigurationError, root_of
 from .dress import SCRIPT, STYLE
-from .record import Attempt, Fate, Record, Span, Visit
-from .remarks import Note, check_note, is_out
+from .notes import Note, check_note, is_out
+from .record import Attempt, Record, Span, Status, Visit
 from .rows import Piece, Row, rows_of
-from .timeline import MARKS, ending_text
-from .words import (
+from .text import (
     cells,
     dropped_text,
     duration_text,
@@ -28,6 +27,7 @@ from .words import (
     tick_text,
     ticks,
 )
+from .timeline import MARKS, ending_text
 
 _VISITS = 500
 _BRANCHES = 200
@@ -111,18 +111,18 @@ def _facts(record: Record) -> Iterator[str]:
         f'<p class="soft">run {escape(one_line(record.run_id))} · began {began[:-6]} UTC · '
         f"{plural(len(record.visits), 'visit')} to states</p>\n"
     )
-    fate = f'<p class="{_css(record.fate)}">{MARKS[record.fate]} '
+    status = f'<p class="{_css(record.status)}">{MARKS[record.status]} '
     if record.error is not None:
-        yield f"{fate}{escape(error_text(record.error))}</p>\n"
+        yield f"{status}{escape(error_text(record.error))}</p>\n"
     if record.reason:
-        yield f"{fate}{escape(one_line(record.reason))}</p>\n"
+        yield f"{status}{escape(one_line(record.reason))}</p>\n"
     if record.forgotten:
         yield f'<p class="soft">The {dropped_text(record.forgotten)}.</p>\n'
 
 
 def _legend() -> str:
     entries = "".join(
-        f'<span class="{_css(fate)}">{MARKS[fate]} {fate.value}</span>' for fate in Fate
+        f'<span class="{_css(status)}">{MARKS[status]} {status.value}</span>' for status in Status
     )
     return (
         f'<div class="legend">{entries}'
@@ -132,8 +132,8 @@ def _legend() -> str:
     )
 
 
-def _css(fate: Fate) -> str:
-    return fate.value.replace(" ", "-")
+def _css(status: Status) -> str:
+    return status.value.replace(" ", "-")
 
 
 def _row(row: Row, end: float) -> str:
@@ -141,21 +141,23 @@ def _row(row: Row, end: float) -> str:
     spoken = escape("\n".join(f"{name}: {text}" if name else text for name, text in details))
     told = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in details[1:])
     took = "" if row.duration is None else duration_text(row.duration)
-    fate = "" if row.fate is None else f'{MARKS[row.fate]} <span class="word">{_word(row)}</span>'
+    status = (
+        "" if row.status is None else f'{MARKS[row.status]} <span class="word">{_word(row)}</span>'
+    )
     return (
         f'<div class="row {"branch" if row.is_branch else "state"}" role="listitem" tabindex="0" '
         f'title="{spoken}" aria-label="{spoken}">'
         f'<span class="name"><bdi>{escape(row.name)}</bdi></span>'
         f'<span class="track">{"".join(_bar(piece, end) for piece in row.pieces)}</span>'
         f'<span class="took">{took}</span>'
-        f'<span class="fate {"" if row.fate is None else _css(row.fate)}">{fate}'
+        f'<span class="status {"" if row.status is None else _css(row.status)}">{status}'
         f'<span class="note"><bdi>{escape(row.note)}</bdi></span></span>'
         f'<div class="more"><strong>{escape(row.name)}</strong><dl>{told}</dl></div></div>\n'
     )
 
 
 def _word(row: Row) -> str:
-    return "" if row.fate in (None, Fate.SUCCEEDED) else row.fate.value
+    return "" if row.status in (None, Status.SUCCEEDED) else row.status.value
 
 
 def _bar(piece: Piece, end: float) -> str:
@@ -169,8 +171,8 @@ def _bar(piece: Piece, end: float) -> str:
 
 def _details(row: Row) -> Iterator[tuple[str, str]]:
     yield "", row.name
-    if row.fate is not None:
-        yield "became", row.fate.value
+    if row.status is not None:
+        yield "became", row.status.value
     if row.pieces:
         yield "began after", duration_text(row.pieces[0].began)
     if row.duration is not None:
@@ -221,14 +223,14 @@ def _of_span(span: Span) -> Iterator[tuple[str, str]]:
         yield "because", one_line(span.reason)
     if span.late is not None:
         yield "came back", f"{duration_text(span.late)} later"
-    if span.fate is Fate.ABANDONED:
+    if span.status is Status.ABANDONED:
         yield "thread", "is not back yet"
     if span.value is not None:
         yield "value", one_line(safe_repr(span.value))
 
 
 def _of_attempt(attempt: Attempt) -> str:
-    text = f"{attempt.fate.value} after {duration_text(attempt.duration)}"
+    text = f"{attempt.status.value} after {duration_text(attempt.duration)}"
     if attempt.error is not None:
         text += f": {error_text(root_of(attempt.error))}"
     if attempt.delay is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("Attempt", "Fate", "JoinRecord", "Record", "Span", "Visit")
+__all__ = ("Attempt", "JoinRecord", "Record", "Span", "Status", "Visit")
 
 from dataclasses import dataclass
 from enum import Enum
@@ -12,7 +12,7 @@ from ..._model.join import JoinConfig
 from ..._model.strategy import Verdict
 
 
-class Fate(Enum):
+class Status(Enum):
     """What became of a run, a visit to a state, a task or an attempt."""
 
     RUNNING = "running"
@@ -36,7 +36,7 @@ class Attempt:
         number: from 1.
         began: when, in seconds from the start of the run.
         duration: how many seconds it took.
-        fate: what became of it.
+        status: what became of it.
         error: what it raised; None where it did not, or returned what its config retries on.
         delay: how many seconds later the next was to begin; None where there was to be none.
         late: how many seconds after it was left behind its thread came back; None if it was not
@@ -46,7 +46,7 @@ class Attempt:
     number: int
     began: float
     duration: float
-    fate: Fate
+    status: Status
     error: BaseException | None = None
     delay: float | None = None
     late: float | None = None
@@ -61,7 +61,7 @@ class Span:
         index: the branch's place in its split, from 0; None for the other two.
         began: when, in seconds from the start of the run; None if it never did.
         duration: how many seconds it took, up to when it was left behind if it was.
-        fate: what became of it.
+        status: what became of it.
         error: what it failed with.
         reason: why it was cancelled, where that is known.
         value: what a branch returned that succeeded before the join was decided.
@@ -74,7 +74,7 @@ class Span:
     index: int | None
     began: float | None
     duration: float
-    fate: Fate
+    status: Status
     error: BaseException | None = None
     reason: str | None = None
     value: Any = None
@@ -107,7 +107,7 @@ class Visit:
         state: the state.
         began: when it was entered, in seconds from the start of the run.
         duration: for how many seconds; 0 in an exit state.
-        fate: how it was left.
+        status: how it was left.
         is_exit: whether it is an exit state.
         next_state: where the machine went from here, or None.
         error: what led to the error state, or ended the run.
@@ -118,7 +118,7 @@ class Visit:
     state: Any
     began: float
     duration: float
-    fate: Fate
+    status: Status
     is_exit: bool = False
     next_state: Any = None
     error: BaseException | None = None
@@ -138,7 +138,7 @@ class Record:
     Attributes:
         run_id: the run's id; None if no run has been told yet.
         state: the exit state, or where the run is or ended.
-        fate: what became of the run.
+        status: what became of the run.
         started_at: when it began, in seconds since the epoch.
         duration: how many seconds it took, or has been going on.
         error: what it ended with.
@@ -149,7 +149,7 @@ class Record:
 
     run_id: str | None = None
     state: Any = None
-    fate: Fate = Fate.NOT_STARTED
+    status: Status = Status.NOT_STARTED
     started_at: float = 0.0
     duration: float = 0.0
     error: BaseException | None = None

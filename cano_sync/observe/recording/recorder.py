@@ -16,9 +16,9 @@ from ..._model.hooks import Observer
 from ...errors import ConfigurationError
 from .export import to_dict
 from .history import Event, history
+from .notes import Note
 from .page import page
 from .record import Record
-from .remarks import Note
 from .timeline import timeline
 
 MOMENT = 0.05

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ("Look", "Piece", "Row", "rows_of", "shown_fate")
+__all__ = ("Look", "Piece", "Row", "rows_of", "shown_status")
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from .record import Fate, Record, Span, Visit
-from .remarks import Note, is_late, is_out, said_of
-from .words import duration_text, name_of, one_line, plural
+from .notes import Note, is_late, is_out, note_of
+from .record import Record, Span, Status, Visit
+from .text import duration_text, name_of, one_line, plural
 
 
 class Look(Enum):
@@ -51,7 +51,7 @@ class Row:
     Attributes:
         name: on one line.
         pieces: of its bar.
-        fate: None for a row that stands for several of different fates.
+        status: None for a row that stands for several of different statuses.
         duration: in seconds; None where there is none to tell.
         note: more about it, on one line.
         visit: what it shows, or None for several visits.
@@ -61,7 +61,7 @@ class Row:
 
     name: str
     pieces: tuple[Piece, ...]
-    fate: Fate | None
+    status: Status | None
     duration: float | None
     note: str = ""
     visit: Visit | None = None
@@ -97,10 +97,10 @@ def rows_of(
         yield from _visit_rows(visit, record, branches, note)
 
 
-def shown_fate(visit: Visit) -> Fate:
+def shown_status(visit: Visit) -> Status:
     """What became of a visit, and that its one task is still running, if it is."""
-    left = any(span.fate is Fate.ABANDONED for span in visit.spans)
-    return Fate.ABANDONED if left and visit.join is None else visit.fate
+    left = any(span.status is Status.ABANDONED for span in visit.spans)
+    return Status.ABANDONED if left and visit.join is None else visit.status
 
 
 # Choosing.
@@ -113,26 +113,32 @@ def _shown_visits(visits: Sequence[Visit], most: int) -> set[int]:
     for number, visit in enumerate(visits):
         if len(shown) >= most:
             break
-        if visit.fate is not Fate.SUCCEEDED:
+        if visit.status is not Status.SUCCEEDED:
             shown.add(number)
     return shown
 
 
-_QUOTA = {Fate.FAILED: 4, Fate.ABANDONED: 2, Fate.RUNNING: 2, Fate.CANCELLED: 1, Fate.SUCCEEDED: 3}
+_QUOTA = {
+    Status.FAILED: 4,
+    Status.ABANDONED: 2,
+    Status.RUNNING: 2,
+    Status.CANCELLED: 1,
+    Status.SUCCEEDED: 3,
+}
 
 
 def _chosen(branches: Sequence[Span], most: int) -> tuple[list[Span], list[list[Span]]]:
-    """The branches to show, and the others by fate. The slowest successes are of more interest."""
-    by_fate: dict[Fate, list[Span]] = {}
+    """The branches to show, and the others by status. The slowest successes are of more interest."""
+    by_status: dict[Status, list[Span]] = {}
     for span in branches:
-        by_fate.setdefault(span.fate, []).append(span)
+        by_status.setdefault(span.status, []).append(span)
     if len(branches) <= most:
         return list(branches), []
     chosen: list[Span] = []
     hidden: list[list[Span]] = []
-    for fate, spans in by_fate.items():
-        quota = _QUOTA.get(fate, 0) * most // sum(_QUOTA.values())
-        if fate is Fate.SUCCEEDED:
+    for status, spans in by_status.items():
+        quota = _QUOTA.get(status, 0) * most // sum(_QUOTA.values())
+        if status is Status.SUCCEEDED:
             spans = sorted(spans, key=lambda span: -span.duration)
         if len(spans) == quota + 1:
             quota += 1  # a row that stands for one is no gain
@@ -157,16 +163,16 @@ def _visit_rows(visit: Visit, record: Record, most: int, note: Note | None) -> I
     yield Row(
         name=name_of(visit.state),
         pieces=pieces,
-        fate=shown_fate(visit),
+        status=shown_status(visit),
         duration=None if visit.is_exit else visit.duration,
-        note=said_of(visit, None, note),
+        note=note_of(visit, None, note),
         visit=visit,
     )
     if single is not None:
         return
     lister = next((span for span in visit.spans if span.index is None), None)
     if lister is not None and (
-        lister.fate is not Fate.SUCCEEDED or lister.duration * 50 > record.duration
+        lister.status is not Status.SUCCEEDED or lister.duration * 50 > record.duration
     ):
         yield _span_row(visit, lister, record, note)
     chosen, hidden = _chosen(visit.branches, most)
@@ -181,25 +187,25 @@ def _span_row(visit: Visit, span: Span, record: Record, note: Note | None) -> Ro
     return Row(
         name=(one_line(span.name) or "''") + lists,
         pieces=_pieces(span, record),
-        fate=span.fate,
+        status=span.status,
         duration=None if span.began is None else span.duration,
-        note=said_of(visit, span, note),
+        note=note_of(visit, span, note),
         visit=visit,
         span=span,
     )
 
 
 def _several_spans(visit: Visit, spans: Sequence[Span]) -> Row:
-    fate = spans[0].fate
+    status = spans[0].status
     took = sorted(span.duration for span in spans if span.began is not None)
     note = ""
     if took:
         low, high = duration_text(took[0]), duration_text(took[-1])
         note = f"{low} each" if low == high else f"{low} to {high} each"
     return Row(
-        name=f"… {len(spans):,} more {fate.value}",
+        name=f"… {len(spans):,} more {status.value}",
         pieces=_extent((span.began, span.duration) for span in spans),
-        fate=fate,
+        status=status,
         duration=None,
         note=note,
         visit=visit,
@@ -213,7 +219,7 @@ def _several_visits(visits: Sequence[Visit]) -> Row:
     return Row(
         name=f"… {plural(len(visits), 'more visit')}",
         pieces=_extent((visit.began, visit.duration) for visit in visits),
-        fate=None,
+        status=None,
         duration=sum(visit.duration for visit in visits),
         note=note + (", …" if len(counts) > 3 else ""),
         count=len(visits),
@@ -230,16 +236,16 @@ def _extent(spans: Iterable[tuple[float | None, float]]) -> tuple[Piece, ...]:
 # Bars.
 
 _LOOKS = {
-    Fate.RUNNING: Look.RUNNING,
-    Fate.SUCCEEDED: Look.DONE,
-    Fate.FAILED: Look.FAILED,
-    Fate.CANCELLED: Look.CANCELLED,
-    Fate.ABANDONED: Look.CANCELLED,
+    Status.RUNNING: Look.RUNNING,
+    Status.SUCCEEDED: Look.DONE,
+    Status.FAILED: Look.FAILED,
+    Status.CANCELLED: Look.CANCELLED,
+    Status.ABANDONED: Look.CANCELLED,
 }
 
 
 def _look(visit: Visit) -> Look:
-    return Look.EXIT if visit.is_exit else _LOOKS[visit.fate]
+    return Look.EXIT if visit.is_exit else _LOOKS[visit.status]
 
 
 def _pieces(span: Span, record: Record) -> tuple[Piece, ...]:
@@ -248,11 +254,11 @@ def _pieces(span: Span, record: Record) -> tuple[Piece, ...]:
         return ()
     end = span.began + span.duration
     if not span.attempts:
-        return (Piece(_LOOKS[span.fate], span.began, end), *_tail(span, record))
+        return (Piece(_LOOKS[span.status], span.began, end), *_tail(span, record))
     pieces: list[Piece] = []
     for number, attempt in enumerate(span.attempts):
         ended = attempt.began + attempt.duration
-        look = Look.FAILED if attempt.error is not None else _LOOKS[attempt.fate]
+        look = Look.FAILED if attempt.error is not None else _LOOKS[attempt.status]
         pieces.append(Piece(Look.LEFT if is_out(attempt) else look, attempt.began, ended))
         if attempt.delay is not None:
             following = span.attempts[number + 1 :]
@@ -269,7 +275,7 @@ def _tail(span: Span, record: Record) -> tuple[Piece, ...]:
     """For how long a task that was left behind has kept a thread after its end."""
     assert span.began is not None
     end = span.began + span.duration
-    if span.fate is Fate.ABANDONED or any(map(is_out, span.attempts)):
+    if span.status is Status.ABANDONED or any(map(is_out, span.attempts)):
         return (Piece(Look.ABANDONED, end, max(end, record.duration)),)
     backs = [trial.began + trial.duration + (trial.late or 0.0) for trial in span.attempts]
     back = min(record.duration, max([*backs, end + (span.late or 0.0)]))

@@ -14,10 +14,10 @@ from typing import TypeAlias
 
 from ..._base.lazy import Lazy
 from ...errors import ConfigurationError, root_of
-from .record import Fate, Record
-from .remarks import Note, check_note
+from .notes import Note, check_note
+from .record import Record, Status
 from .rows import Look, Piece, Row, rows_of
-from .words import (
+from .text import (
     cells,
     clip,
     dropped_text,
@@ -53,12 +53,12 @@ _BARS = {
 }
 _STATE_BAR = {"━": "█"}
 MARKS = {
-    Fate.RUNNING: "…",
-    Fate.SUCCEEDED: "✓",
-    Fate.FAILED: "✗",
-    Fate.CANCELLED: "⊘",
-    Fate.ABANDONED: "▶",
-    Fate.NOT_STARTED: "-",
+    Status.RUNNING: "…",
+    Status.SUCCEEDED: "✓",
+    Status.FAILED: "✗",
+    Status.CANCELLED: "⊘",
+    Status.ABANDONED: "▶",
+    Status.NOT_STARTED: "-",
 }
 # For an output that cannot show these.
 _PLAIN = str.maketrans(
@@ -140,12 +140,12 @@ def lines_of(record: Record, width: int, note: Note | None = None) -> list[Line]
 
 def _legend(rows: Iterable[Row], width: int) -> list[Line]:
     """What the marks mean that occur."""
-    fates = dict.fromkeys(row.fate for row in rows if row.fate is not None)
+    statuses = dict.fromkeys(row.status for row in rows if row.status is not None)
     line = ""
     lines: list[Line] = [[]]
-    for fate in Fate:
-        if fate in fates:
-            entry = f"{MARKS[fate]} {fate.value}"
+    for status in Status:
+        if status in statuses:
+            entry = f"{MARKS[status]} {status.value}"
             if cells(line) + cells(entry) + 2 > width:
                 lines.append([(line, "dim")])
                 line = ""
@@ -155,9 +155,9 @@ def _legend(rows: Iterable[Row], width: int) -> list[Line]:
 
 def _ending(record: Record, width: int) -> list[Line]:
     """What came of the run, in a line, and why in another."""
-    lines: list[Line] = [[(clip(ending_text(record), width), record.fate.value)]]
+    lines: list[Line] = [[(clip(ending_text(record), width), record.status.value)]]
     why = None if record.error is None else error_text(root_of(record.error))
-    if record.fate is Fate.CANCELLED and record.reason:
+    if record.status is Status.CANCELLED and record.reason:
         why = one_line(record.reason)
     if why:
         lines.append([(clip(why, width), "note")])
@@ -167,15 +167,15 @@ def _ending(record: Record, width: int) -> list[Line]:
 def ending_text(record: Record) -> str:
     """What came of a run: not to be taken for what its last state is called after."""
     where, took = name_of(record.state), duration_text(record.duration)
-    return f"{_ENDINGS[record.fate]} {where} after {took}"
+    return f"{_ENDINGS[record.status]} {where} after {took}"
 
 
 _ENDINGS = {
-    Fate.RUNNING: "running in",
-    Fate.SUCCEEDED: "ended in",
-    Fate.FAILED: "failed in",
-    Fate.CANCELLED: "cancelled in",
-    Fate.NOT_STARTED: "started in",
+    Status.RUNNING: "running in",
+    Status.SUCCEEDED: "ended in",
+    Status.FAILED: "failed in",
+    Status.CANCELLED: "cancelled in",
+    Status.NOT_STARTED: "started in",
 }
 
 
@@ -183,13 +183,13 @@ _ENDINGS = {
 class _Form:
     """How wide the columns are.
 
-    They are: the name, the bar, the duration, the fate as a mark and perhaps its word, the note.
+    They are: the name, the bar, the duration, the status as a mark and perhaps its word, the note.
     """
 
     name: int
     bar: int
     duration: int
-    fate: int
+    status: int
     note: int
     scale: float  # cells a second
     has_words: bool
@@ -201,13 +201,13 @@ class _Form:
         name = min(names, max(width * 3 // 10, 12))
         duration = max((len(_took(row)) for row in rows), default=0)
         words = width >= _WORDS_FROM
-        fate = 1 + max((len(_word(row)) for row in rows if words), default=0)
-        rest = width - name - duration - fate - 4
+        status = 1 + max((len(_word(row)) for row in rows if words), default=0)
+        rest = width - name - duration - status - 4
         note = min(notes, max(0, rest - max(24, width // 3)))
         if note < 8:  # not enough to say anything
             note = 0
         bar = rest - (note + 2 if note else 0)
-        return cls(name, bar, duration, fate, note, bar / total if total > 0 else 0.0, words)
+        return cls(name, bar, duration, status, note, bar / total if total > 0 else 0.0, words)
 
     def axis(self) -> Line:
         """The head: where 0 is, and each round moment."""
@@ -234,12 +234,12 @@ class _Form:
         what = "state" if not row.is_branch else "branch"
         line: Line = [(pad(_named(row), self.name) + " ", what)]
         line += self._bar(row)
-        fate = "" if row.fate is None else MARKS[row.fate]
+        status = "" if row.status is None else MARKS[row.status]
         if self.has_words:
-            fate += _word(row)
-        colour = "some" if row.fate is None else row.fate.value
+            status += _word(row)
+        colour = "some" if row.status is None else row.status.value
         line.append((f" {_took(row):>{self.duration}} ", "duration"))
-        line.append((f" {pad(fate, self.fate)}", colour))
+        line.append((f" {pad(status, self.status)}", colour))
         if self.note and row.note:
             line.append(("  " + clip(row.note, self.note), "note"))
         return line
@@ -281,8 +281,8 @@ def _named(row: Row) -> str:
 
 
 def _word(row: Row) -> str:
-    """The fate's word behind its mark; what went well needs none."""
-    return "" if row.fate in (None, Fate.SUCCEEDED) else f" {row.fate.value}"
+    """The status's word behind its mark; what went well needs none."""
+    return "" if row.status in (None, Status.SUCCEEDED) else f" {row.status.value}"
 
 
 def _took(row: Row) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cano_sync import JoinConfig, JoinStrategy, Outcome, SplitResult, Verdict
-from cano_sync.observe import Fate, Record, Span
+from cano_sync.observe import Record, Span, Status
 from cano_sync.observe.recording.history import Event, history
 
 BOOM = ValueError("boom")
@@ -48,26 +48,26 @@ BEGIN = (told(0, "run_started"), entered(0))
 
 def test_a_run_that_goes_on_is_running_and_has_taken_as_long_as_until_now() -> None:
     record = made(*BEGIN)
-    assert (record.run_id, record.state, record.fate) == ("run", "A", Fate.RUNNING)
+    assert (record.run_id, record.state, record.status) == ("run", "A", Status.RUNNING)
     assert (record.started_at, record.duration) == (1000.0, 10.0)
     (visit,) = record.visits
-    assert (visit.fate, visit.duration) == (Fate.RUNNING, 10.0)
+    assert (visit.status, visit.duration) == (Status.RUNNING, 10.0)
 
 
 def test_a_run_that_ended_keeps_its_duration_however_late_it_is_asked_for() -> None:
     end = told(2, "run_finished", "B", duration=2.0, error=None)
     record = made(*BEGIN, left(2, 2.0), told(2, "state_entered", "B", is_exit=True), end)
-    assert (record.state, record.fate, record.duration) == ("B", Fate.SUCCEEDED, 2.0)
+    assert (record.state, record.status, record.duration) == ("B", Status.SUCCEEDED, 2.0)
     first, last = record.visits
-    assert (first.fate, first.next_state, first.duration) == (Fate.SUCCEEDED, "B", 2.0)
-    assert (last.fate, last.is_exit, last.duration) == (Fate.SUCCEEDED, True, 0.0)
+    assert (first.status, first.next_state, first.duration) == (Status.SUCCEEDED, "B", 2.0)
+    assert (last.status, last.is_exit, last.duration) == (Status.SUCCEEDED, True, 0.0)
 
 
 def test_a_run_that_fails_has_its_error_and_so_has_its_last_visit() -> None:
     gone = left(1, 1.0, next_state=None, error=BOOM)
     record = made(*BEGIN, gone, told(1, "run_finished", duration=1.0, error=BOOM))
-    assert (record.fate, record.error) == (Fate.FAILED, BOOM)
-    assert [(visit.fate, visit.error) for visit in record.visits] == [(Fate.FAILED, BOOM)]
+    assert (record.status, record.error) == (Status.FAILED, BOOM)
+    assert [(visit.status, visit.error) for visit in record.visits] == [(Status.FAILED, BOOM)]
 
 
 def test_a_cancelled_run_says_why() -> None:
@@ -77,30 +77,34 @@ def test_a_cancelled_run_says_why() -> None:
         told(1, "run_cancelled", reason="enough"),
         told(1, "run_finished", duration=1.0, error=BOOM),
     )
-    assert (record.fate, record.reason) == (Fate.CANCELLED, "enough")
-    assert record.visits[0].fate is Fate.CANCELLED
+    assert (record.status, record.reason) == (Status.CANCELLED, "enough")
+    assert record.visits[0].status is Status.CANCELLED
 
 
 # Tasks.
 
 
 @pytest.mark.parametrize(
-    ("hook", "facts", "fate"),
+    ("hook", "facts", "status"),
     [
-        ("task_succeeded", {}, Fate.SUCCEEDED),
-        ("task_failed", {"error": BOOM}, Fate.FAILED),
-        ("task_cancelled", {"reason": "enough"}, Fate.CANCELLED),
+        ("task_succeeded", {}, Status.SUCCEEDED),
+        ("task_failed", {"error": BOOM}, Status.FAILED),
+        ("task_cancelled", {"reason": "enough"}, Status.CANCELLED),
     ],
 )
-def test_a_task_has_the_end_that_was_told(hook: str, facts: Any, fate: Fate) -> None:
+def test_a_task_has_the_end_that_was_told(hook: str, facts: Any, status: Status) -> None:
     span = only_span(made(*BEGIN, told(1, "task_started"), told(3, hook, duration=2.0, **facts)))
     assert (span.name, span.index, span.began, span.duration) == ("work", None, 1, 2.0)
-    assert (span.fate, span.error, span.reason) == (fate, facts.get("error"), facts.get("reason"))
+    assert (span.status, span.error, span.reason) == (
+        status,
+        facts.get("error"),
+        facts.get("reason"),
+    )
 
 
 def test_a_task_without_an_end_is_running() -> None:
     span = only_span(made(*BEGIN, told(1, "task_started"), now=5))
-    assert (span.fate, span.duration) == (Fate.RUNNING, 4.0)
+    assert (span.status, span.duration) == (Status.RUNNING, 4.0)
 
 
 LEFT = (
@@ -113,18 +117,18 @@ LEFT = (
 
 def test_a_task_that_was_left_behind_is_abandoned() -> None:
     span = only_span(made(*LEFT))
-    assert (span.fate, span.duration, span.late) == (Fate.ABANDONED, 1.0, None)
+    assert (span.status, span.duration, span.late) == (Status.ABANDONED, 1.0, None)
 
 
 def test_once_it_is_back_it_is_cancelled_and_late() -> None:
     span = only_span(made(*LEFT, told(4, "task_returned", attempt=1, late=3.0)))
-    assert (span.fate, span.duration, span.late) == (Fate.CANCELLED, 1.0, 3.0)
+    assert (span.status, span.duration, span.late) == (Status.CANCELLED, 1.0, 3.0)
 
 
 def test_a_task_that_was_back_before_it_could_be_told_is_cancelled() -> None:
     events = [*LEFT[:-1], told(2, "task_returned", attempt=1, late=1.0), LEFT[-1]]
     span = only_span(made(*events))
-    assert (span.fate, span.late) == (Fate.CANCELLED, 1.0)
+    assert (span.status, span.late) == (Status.CANCELLED, 1.0)
 
 
 def test_a_return_belongs_to_the_visit_that_was_left_so_long_ago() -> None:
@@ -135,8 +139,8 @@ def test_a_return_belongs_to_the_visit_that_was_left_so_long_ago() -> None:
         told(7, "task_abandoned", attempt=1),
     )
     record = made(*LEFT, left(1, 1.0), *again, told(8, "task_returned", attempt=1, late=7.0))
-    fates = [[span.fate for span in visit.spans] for visit in record.visits]
-    assert fates == [[Fate.CANCELLED], [Fate.ABANDONED]]
+    statuses = [[span.status for span in visit.spans] for visit in record.visits]
+    assert statuses == [[Status.CANCELLED], [Status.ABANDONED]]
 
 
 def test_an_end_that_comes_late_belongs_to_the_visit_where_the_task_began() -> None:
@@ -149,8 +153,8 @@ def test_an_end_that_comes_late_belongs_to_the_visit_where_the_task_began() -> N
         told(2.1, "task_failed", duration=2.1, error=BOOM),
         told(4, "task_succeeded", duration=2.0),
     )
-    fates = [[span.fate for span in visit.spans] for visit in record.visits]
-    assert fates == [[Fate.FAILED], [Fate.SUCCEEDED]]
+    statuses = [[span.status for span in visit.spans] for visit in record.visits]
+    assert statuses == [[Status.FAILED], [Status.SUCCEEDED]]
 
 
 # Attempts.
@@ -168,26 +172,26 @@ def test_attempts_are_kept_with_their_errors_and_the_pauses_after_them() -> None
     span = only_span(made(*TRIES, told(4, "task_succeeded", duration=4.0)))
     first, second = span.attempts
     assert (first.number, first.began, first.duration) == (1, 0, 1.0)
-    assert (first.fate, first.error, first.delay) == (Fate.FAILED, BOOM, 2.0)
+    assert (first.status, first.error, first.delay) == (Status.FAILED, BOOM, 2.0)
     assert (second.number, second.began, second.duration) == (2, 3, 1.0)
-    assert (second.fate, second.error, second.delay) == (Fate.SUCCEEDED, None, None)
+    assert (second.status, second.error, second.delay) == (Status.SUCCEEDED, None, None)
 
 
 def test_the_last_attempt_fares_as_its_task() -> None:
     running = only_span(made(*TRIES, now=3.5)).attempts[1]
-    assert (running.fate, running.duration) == (Fate.RUNNING, 0.5)
+    assert (running.status, running.duration) == (Status.RUNNING, 0.5)
     cancelled = told(4, "task_cancelled", duration=4.0, reason=None)
-    assert only_span(made(*TRIES, cancelled)).attempts[1].fate is Fate.CANCELLED
+    assert only_span(made(*TRIES, cancelled)).attempts[1].status is Status.CANCELLED
 
 
 def test_an_attempt_that_was_left_behind_is_abandoned_though_its_task_goes_on() -> None:
     events = (*TRIES[:4], told(1, "task_abandoned", attempt=1), *TRIES[4:])
     done = told(4, "task_succeeded", duration=4.0)
     span = only_span(made(*events, done))
-    assert (span.fate, span.late) == (Fate.SUCCEEDED, None)
-    assert span.attempts[0].fate is Fate.ABANDONED
+    assert (span.status, span.late) == (Status.SUCCEEDED, None)
+    assert span.attempts[0].status is Status.ABANDONED
     back = only_span(made(*events, done, told(6, "task_returned", attempt=1, late=5.0)))
-    assert (back.attempts[0].fate, back.attempts[0].late) == (Fate.FAILED, 5.0)
+    assert (back.attempts[0].status, back.attempts[0].late) == (Status.FAILED, 5.0)
 
 
 def test_the_one_attempt_of_a_task_without_retries_is_kept_if_it_was_left_behind() -> None:
@@ -198,10 +202,10 @@ def test_the_one_attempt_of_a_task_without_retries_is_kept_if_it_was_left_behind
         told(1, "task_failed", duration=1.0, error=BOOM),
     )
     (attempt,) = only_span(made(*events)).attempts
-    assert (attempt.number, attempt.fate, attempt.error) == (1, Fate.ABANDONED, BOOM)
+    assert (attempt.number, attempt.status, attempt.error) == (1, Status.ABANDONED, BOOM)
     assert (attempt.began, attempt.duration) == (0.0, 1.0)
     back = only_span(made(*events, told(6, "task_returned", attempt=1, late=5.0)))
-    assert (back.attempts[0].fate, back.attempts[0].late) == (Fate.FAILED, 5.0)
+    assert (back.attempts[0].status, back.attempts[0].late) == (Status.FAILED, 5.0)
 
 
 # Splits.
@@ -223,10 +227,10 @@ def test_a_split_has_its_branches_its_join_and_who_never_began() -> None:
     assert visit.join is not None
     assert (visit.join.config, visit.join.verdict) == (JOIN, Verdict.PROCEED)
     assert (visit.join.timed_out, visit.join.duration) == (True, 3)
-    assert [(span.name, span.fate, span.began) for span in visit.branches] == [
-        ("one", Fate.CANCELLED, 1),
-        ("two", Fate.SUCCEEDED, 1),
-        ("three", Fate.NOT_STARTED, None),
+    assert [(span.name, span.status, span.began) for span in visit.branches] == [
+        ("one", Status.CANCELLED, 1),
+        ("two", Status.SUCCEEDED, 1),
+        ("three", Status.NOT_STARTED, None),
     ]
     assert visit.branches[1].value == 7
 
@@ -254,7 +258,7 @@ def test_ends_without_a_beginning_are_dated_back() -> None:
     (span,) = visit.spans
     assert (record.run_id, record.forgotten, visit.next_state) == ("run", 9, "B")
     assert (visit.began, span.began, span.attempts[0].began) == (2.0, 2.0, 4.5)
-    assert span.fate is Fate.FAILED
+    assert span.status is Status.FAILED
 
 
 @pytest.mark.parametrize("start", range(9))

@@ -29,7 +29,7 @@ from cano_sync import (
     task,
 )
 from cano_sync._model.hooks import HOOKS, overridden
-from cano_sync.observe import Fate, Record, Recorder
+from cano_sync.observe import Record, Recorder, Status
 from cano_sync.observe.recording import recorder as room
 
 SOON = 20.0
@@ -79,7 +79,7 @@ def test_it_keeps_the_states_in_order() -> None:
     assert [visit.state for visit in record.visits] == [Step.FIRST, Step.DONE]
     assert record.visits[0].next_state is Step.DONE
     assert record.visits[1].is_exit
-    assert (record.state, record.fate, record.error) == (Step.DONE, Fate.SUCCEEDED, None)
+    assert (record.state, record.status, record.error) == (Step.DONE, Status.SUCCEEDED, None)
     assert record.duration >= record.visits[0].duration > 0
 
 
@@ -87,8 +87,8 @@ def test_it_keeps_the_branches_with_what_they_returned() -> None:
     record = recorded(split([lambda: 7, boom], JoinStrategy.ANY, bulkhead=1), Step.SPLIT).record
     join = record.visits[0].join
     good, unstarted = record.visits[0].branches
-    assert (good.fate, good.value) == (Fate.SUCCEEDED, 7)
-    assert (unstarted.fate, unstarted.began) == (Fate.NOT_STARTED, None)
+    assert (good.status, good.value) == (Status.SUCCEEDED, 7)
+    assert (unstarted.status, unstarted.began) == (Status.NOT_STARTED, None)
     assert join is not None
     assert (join.verdict, join.config.strategy) == (Verdict.PROCEED, JoinStrategy.ANY)
 
@@ -103,11 +103,11 @@ def test_it_keeps_attempts() -> None:
 
     patient = task(config=TaskConfig.with_fixed_retry(5, delay=0))(flaky)
     (branch,) = recorded(split([patient]), Step.SPLIT).record.visits[0].branches
-    assert branch.fate is Fate.SUCCEEDED
-    assert [(trial.number, trial.fate) for trial in branch.attempts] == [
-        (1, Fate.FAILED),
-        (2, Fate.FAILED),
-        (3, Fate.SUCCEEDED),
+    assert branch.status is Status.SUCCEEDED
+    assert [(trial.number, trial.status) for trial in branch.attempts] == [
+        (1, Status.FAILED),
+        (2, Status.FAILED),
+        (3, Status.SUCCEEDED),
     ]
     assert [str(trial.error) for trial in branch.attempts[:2]] == ["once", "twice"]
 
@@ -117,9 +117,9 @@ def test_a_failure_leads_to_the_error_state() -> None:
         Workflow().register(Step.FIRST, boom, error_state=Step.MENDED).add_exit_state(Step.MENDED)
     )
     failed, mended = recorded(workflow).record.visits
-    assert (failed.fate, failed.next_state) == (Fate.FAILED, Step.MENDED)
+    assert (failed.status, failed.next_state) == (Status.FAILED, Step.MENDED)
     assert isinstance(getattr(failed.error, "__cause__", None), Boom)
-    assert failed.spans[0].fate is Fate.FAILED
+    assert failed.spans[0].status is Status.FAILED
     assert mended.is_exit
 
 
@@ -137,11 +137,11 @@ def test_a_branch_that_listens_is_cancelled_and_one_that_is_deaf_is_abandoned(
     )
     assert not recorder.wait_for_returns(0.1)
     branches = recorder.record.visits[0].branches
-    assert [branch.fate for branch in branches[1:]] == [Fate.ABANDONED, Fate.SUCCEEDED]
+    assert [branch.status for branch in branches[1:]] == [Status.ABANDONED, Status.SUCCEEDED]
     gate.set()
     assert recorder.wait_for_returns(SOON)
     branches = recorder.record.visits[0].branches
-    assert [branch.fate for branch in branches[:2]] == [Fate.CANCELLED, Fate.CANCELLED]
+    assert [branch.status for branch in branches[:2]] == [Status.CANCELLED, Status.CANCELLED]
     assert branches[1].late is not None
 
 
@@ -160,7 +160,7 @@ def test_a_picture_of_a_run_that_is_over_waits_a_moment_for_who_listens(
             told.wait(SOON)
 
     recorder = recorded(split([listens, lambda: begun.wait(SOON)], JoinStrategy.ANY), Step.SPLIT)
-    assert recorder.record.visits[0].branches[0].fate is Fate.ABANDONED
+    assert recorder.record.visits[0].branches[0].status is Status.ABANDONED
     threading.Timer(0.01, told.set).start()
     assert "cancelled" in recorder.timeline(100)
 
@@ -193,7 +193,7 @@ def test_a_run_that_was_cancelled_says_so() -> None:
     with pytest.raises(WorkflowCancelledError):
         workflow.orchestrate(Step.FIRST, cancel=token)
     record = recorder.record
-    assert (record.fate, record.reason, record.state) == (Fate.CANCELLED, "enough", Step.FIRST)
+    assert (record.status, record.reason, record.state) == (Status.CANCELLED, "enough", Step.FIRST)
 
 
 def test_a_run_whose_time_was_up_has_failed(gate: threading.Event) -> None:
@@ -202,8 +202,8 @@ def test_a_run_whose_time_was_up_has_failed(gate: threading.Event) -> None:
     with pytest.raises(WorkflowTimeoutError):
         workflow.orchestrate(Step.FIRST)
     record = recorder.record
-    assert (record.fate, type(record.error)) == (Fate.FAILED, WorkflowTimeoutError)
-    assert record.visits[0].spans[0].fate is Fate.ABANDONED
+    assert (record.status, type(record.error)) == (Status.FAILED, WorkflowTimeoutError)
+    assert record.visits[0].spans[0].status is Status.ABANDONED
     gate.set()
     assert recorder.wait_for_returns(SOON)
 
@@ -212,8 +212,8 @@ def test_it_can_be_asked_while_the_run_goes_on() -> None:
     recorder = Recorder()
     seen: list[Record] = []
     first(run=lambda: seen.append(recorder.record)).with_observer(recorder).orchestrate(Step.FIRST)
-    assert (seen[0].fate, seen[0].state) == (Fate.RUNNING, Step.FIRST)
-    assert seen[0].visits[0].spans[0].fate is Fate.RUNNING
+    assert (seen[0].status, seen[0].state) == (Status.RUNNING, Step.FIRST)
+    assert seen[0].visits[0].spans[0].status is Status.RUNNING
 
 
 # One run at a time.
@@ -244,7 +244,7 @@ def test_of_two_runs_at_once_it_keeps_the_one_that_began_last() -> None:
     outer = first(run=lambda: inner.orchestrate(Step.FIRST)).with_observer(recorder)
     outer.orchestrate(Step.FIRST)
     record = recorder.record
-    assert (record.state, record.fate) == (Step.MENDED, Fate.SUCCEEDED)
+    assert (record.state, record.status) == (Step.MENDED, Status.SUCCEEDED)
     assert len(record.visits) == 2
 
 
@@ -258,7 +258,7 @@ def test_it_keeps_no_more_events_than_it_was_told_to() -> None:
     recorder = Recorder(limit=50)
     workflow.with_observer(recorder).orchestrate("LOOP")
     record = recorder.record
-    assert (record.state, record.fate) == ("END", Fate.SUCCEEDED)
+    assert (record.state, record.status) == ("END", Status.SUCCEEDED)
     assert 5 < len(record.visits) < 50
     assert record.forgotten > 1000
     assert f"the first {record.forgotten:,} events were dropped" in recorder.timeline(width=100)
@@ -296,7 +296,7 @@ def test_branches_and_readers_on_many_threads_do_not_disturb_each_other() -> Non
         assert all(read.result(SOON) for read in reads)
     branches = recorder.record.visits[0].branches
     assert [branch.index for branch in branches] == list(range(500))
-    assert {branch.fate for branch in branches} == {Fate.SUCCEEDED}
+    assert {branch.status for branch in branches} == {Status.SUCCEEDED}
 
 
 @pytest.mark.skipif(not hasattr(signal, "raise_signal"), reason="no signals")
@@ -317,7 +317,7 @@ def test_a_signal_handler_may_look_in_the_middle_of_a_hook() -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     assert len(seen) == 2
-    assert recorder.record.fate is Fate.SUCCEEDED
+    assert recorder.record.status is Status.SUCCEEDED
 
 
 # What it costs, and what it loads.
@@ -356,7 +356,7 @@ def test_its_data_can_be_written_as_json() -> None:
 
     workflow = split([lambda: Odd(), lambda: {1, 2}, boom], JoinStrategy.quorum(2), timeout=60)
     data = json.loads(json.dumps(recorded(workflow, Step.SPLIT).to_dict()))
-    assert (data["state"], data["fate"]) == ("DONE", "succeeded")
+    assert (data["state"], data["status"]) == ("DONE", "succeeded")
     (visit, last) = data["visits"]
     assert (visit["state"], visit["next_state"], last["is_exit"]) == ("SPLIT", "DONE", True)
     assert visit["join"]["strategy"] == "JoinStrategy.quorum(2)"

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cano_sync import CanoError, ConfigurationError, JoinStrategy
-from cano_sync.observe import Attempt, Fate, Record, Span, Visit
+from cano_sync.observe import Attempt, Record, Span, Status, Visit
 from cano_sync.observe.recording import timeline as room
 from cano_sync.observe.recording.page import page
+from cano_sync.observe.recording.text import cells
 from cano_sync.observe.recording.timeline import timeline
-from cano_sync.observe.recording.words import cells
 from tests.records import exit_visit, record, span, split_visit, visit
 
 WIDTHS = (40, 63, 64, 80, 120, 200)
@@ -35,10 +35,12 @@ AUCTION = record(
     visit("START", took=0.001),
     split_visit(
         span("swift", 0, began=0.001, took=0.05),
-        span("broken", 1, began=0.001, took=0.02, fate=Fate.FAILED, error=ValueError("bad bid")),
-        span("tardy", 2, began=0.001, took=0.199, fate=Fate.CANCELLED, late=0.03),
-        span("deaf", 3, began=0.001, took=0.199, fate=Fate.ABANDONED),
-        span("idle", 4, began=None, took=0.0, fate=Fate.NOT_STARTED),
+        span(
+            "broken", 1, began=0.001, took=0.02, status=Status.FAILED, error=ValueError("bad bid")
+        ),
+        span("tardy", 2, began=0.001, took=0.199, status=Status.CANCELLED, late=0.03),
+        span("deaf", 3, began=0.001, took=0.199, status=Status.ABANDONED),
+        span("idle", 4, began=None, took=0.0, status=Status.NOT_STARTED),
         state="ASK",
         began=0.001,
         took=0.2,
@@ -66,7 +68,7 @@ def test_states_stand_in_order_with_their_branches_beneath() -> None:
         ("idle", "- not started", ""),
     ],
 )
-def test_each_fate_has_its_mark_and_word_without_any_colour(
+def test_each_status_has_its_mark_and_word_without_any_colour(
     name: str, mark: str, words: str
 ) -> None:
     line = line_of(name, drawn(AUCTION))
@@ -94,8 +96,8 @@ def test_bars_lie_along_the_axis_of_time() -> None:
 def test_attempts_and_the_pauses_between_them_are_seen_in_the_bar() -> None:
     boom = ValueError("boom")
     trials = (
-        Attempt(number=1, began=0.0, duration=0.3, fate=Fate.FAILED, error=boom, delay=0.3),
-        Attempt(number=2, began=0.6, duration=0.4, fate=Fate.SUCCEEDED),
+        Attempt(number=1, began=0.0, duration=0.3, status=Status.FAILED, error=boom, delay=0.3),
+        Attempt(number=2, began=0.6, duration=0.4, status=Status.SUCCEEDED),
     )
     line = line_of("tried", drawn(record(split_visit(span("tried", 0, attempts=trials)))))
     assert re.search("━+✗·+━+", line)
@@ -110,18 +112,24 @@ def test_an_abandoned_thread_is_drawn_up_to_the_end_of_the_run() -> None:
     assert re.search("╌+┈+ ", line_of("tardy", drawn(AUCTION)))
 
 
-def left_behind(fate: Fate, late: float | None) -> tuple[Attempt, ...]:
+def left_behind(status: Status, late: float | None) -> tuple[Attempt, ...]:
     """Three attempts whose time was up."""
     up = TimeoutError("its time was up")
     return tuple(
-        Attempt(number=n, began=began, duration=0.2, fate=fate, error=up, delay=delay, late=late)
+        Attempt(
+            number=n, began=began, duration=0.2, status=status, error=up, delay=delay, late=late
+        )
         for n, began, delay in ((1, 0.0, 0.1), (2, 0.3, 0.1), (3, 0.6, None))
     )
 
 
 def test_attempts_whose_threads_are_still_out_are_told_from_those_that_listened() -> None:
-    deaf = span("deaf", 0, took=0.8, fate=Fate.FAILED, attempts=left_behind(Fate.ABANDONED, None))
-    heard = span("heard", 1, took=0.8, fate=Fate.FAILED, attempts=left_behind(Fate.FAILED, 0.001))
+    deaf = span(
+        "deaf", 0, took=0.8, status=Status.FAILED, attempts=left_behind(Status.ABANDONED, None)
+    )
+    heard = span(
+        "heard", 1, took=0.8, status=Status.FAILED, attempts=left_behind(Status.FAILED, 0.001)
+    )
     lines = drawn(record(split_visit(deaf, heard)), 120)
     assert re.search("━+▶┈+━+▶┈+━+▶┈+▶", line_of("deaf", lines))
     assert "3 attempts, 3 threads not back" in line_of("deaf", lines)
@@ -130,23 +138,27 @@ def test_attempts_whose_threads_are_still_out_are_told_from_those_that_listened(
 
 
 def test_attempts_whose_threads_came_back_late_show_for_how_long_they_were_out() -> None:
-    tardy = span("tardy", 0, took=0.8, fate=Fate.FAILED, attempts=left_behind(Fate.FAILED, 0.1))
+    tardy = span(
+        "tardy", 0, took=0.8, status=Status.FAILED, attempts=left_behind(Status.FAILED, 0.1)
+    )
     line = line_of("tardy", drawn(record(split_visit(tardy)), 120))
     assert re.search("━+✗┈+━+✗┈+━+✗┈+ ", line)
     assert "3 attempts, 3 threads back up to 100 ms later" in line
 
 
 def test_a_single_task_says_the_same_of_its_attempts() -> None:
-    (one, *_) = left_behind(Fate.ABANDONED, None)
-    alone = span("deaf", None, took=0.2, fate=Fate.FAILED, attempts=(one,))
-    line = line_of("ALONE", drawn(record(visit("ALONE", spans=(alone,), fate=Fate.FAILED)), 120))
+    (one, *_) = left_behind(Status.ABANDONED, None)
+    alone = span("deaf", None, took=0.2, status=Status.FAILED, attempts=(one,))
+    line = line_of(
+        "ALONE", drawn(record(visit("ALONE", spans=(alone,), status=Status.FAILED)), 120)
+    )
     assert re.search("█+▶", line)
     assert "1 thread not back" in line
 
 
 def test_a_single_state_whose_task_still_runs_says_so() -> None:
-    left = span("stuck", None, fate=Fate.ABANDONED)
-    run = record(visit("STUCK", fate=Fate.FAILED, spans=(left,)), fate=Fate.FAILED)
+    left = span("stuck", None, status=Status.ABANDONED)
+    run = record(visit("STUCK", status=Status.FAILED, spans=(left,)), status=Status.FAILED)
     assert "▶ abandoned" in line_of("STUCK", drawn(run))
 
 
@@ -155,7 +167,7 @@ def test_a_split_says_how_many_came_and_how_it_was_joined() -> None:
 
 
 def test_a_failed_state_says_why_and_where_the_run_went() -> None:
-    lost = visit("LOSE", fate=Fate.FAILED, error=ValueError("why"), next_state="MEND")
+    lost = visit("LOSE", status=Status.FAILED, error=ValueError("why"), next_state="MEND")
     assert "ValueError: why, on to MEND" in line_of("LOSE", drawn(record(lost)))
 
 
@@ -184,16 +196,22 @@ def test_what_cannot_say_anything_of_a_line_is_refused(draw: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fate", "more", "words"),
+    ("status", "more", "words"),
     [
-        (Fate.SUCCEEDED, {}, ["ended in A after 1.00 s"]),
-        (Fate.RUNNING, {}, ["running in A after 1.00 s"]),
-        (Fate.FAILED, {"error": CanoError("it\nbroke")}, ["failed in A", "CanoError: it\\nbroke"]),
-        (Fate.CANCELLED, {"reason": "enough"}, ["cancelled in A", "enough"]),
+        (Status.SUCCEEDED, {}, ["ended in A after 1.00 s"]),
+        (Status.RUNNING, {}, ["running in A after 1.00 s"]),
+        (
+            Status.FAILED,
+            {"error": CanoError("it\nbroke")},
+            ["failed in A", "CanoError: it\\nbroke"],
+        ),
+        (Status.CANCELLED, {"reason": "enough"}, ["cancelled in A", "enough"]),
     ],
 )
-def test_the_last_lines_say_what_came_of_the_run(fate: Fate, more: Any, words: list[str]) -> None:
-    text = "\n".join(drawn(record(visit("A", fate=fate), fate=fate, **more)))
+def test_the_last_lines_say_what_came_of_the_run(
+    status: Status, more: Any, words: list[str]
+) -> None:
+    text = "\n".join(drawn(record(visit("A", status=status), status=status, **more)))
     for word in words:
         assert word in text
 
@@ -204,7 +222,7 @@ def test_the_last_lines_say_what_came_of_the_run(fate: Fate, more: Any, words: l
 def test_of_a_thousand_branches_those_that_failed_and_the_slowest_are_shown() -> None:
     spans = [span(f"b{index}", index, took=0.001 * index) for index in range(1000)]
     for index in (3, 500):
-        spans[index] = span("bad", index, fate=Fate.FAILED, error=ValueError())
+        spans[index] = span("bad", index, status=Status.FAILED, error=ValueError())
     lines = drawn(record(split_visit(*spans)), 120)
     assert len(lines) < 25
     assert sum("✗ failed" in line for line in lines) == 2
@@ -214,8 +232,8 @@ def test_of_a_thousand_branches_those_that_failed_and_the_slowest_are_shown() ->
 
 
 def test_of_a_long_loop_the_beginning_the_end_and_failures_are_shown() -> None:
-    visits = [visit("AB"[at % 2], began=at, fate=Fate.SUCCEEDED) for at in range(800)]
-    visits[400] = visit("BAD", began=400, fate=Fate.FAILED, error=ValueError())
+    visits = [visit("AB"[at % 2], began=at, status=Status.SUCCEEDED) for at in range(800)]
+    visits[400] = visit("BAD", began=400, status=Status.FAILED, error=ValueError())
     lines = drawn(record(*visits, exit_visit(began=800), took=800), 120)
     assert len(lines) < 50
     assert line_of("BAD", lines)
@@ -239,7 +257,7 @@ NAMES = [
 @pytest.mark.parametrize("took", [0.0, 1e-5, 0.308, 75.0, 10_800.0, 1e6])
 def test_no_line_is_wider_than_asked_for(width: int, took: float) -> None:
     spans = [span(name, index, took=took) for index, name in enumerate(NAMES)]
-    spans.append(span("failed", 9, took=took, fate=Fate.FAILED, error=ValueError("x" * 500)))
+    spans.append(span("failed", 9, took=took, status=Status.FAILED, error=ValueError("x" * 500)))
     run = record(split_visit(*spans, state=NAMES[2], took=took), took=took)
     lines = drawn(run, width)
     assert max(map(cells, lines)) <= width
@@ -250,7 +268,7 @@ def test_no_line_is_wider_than_asked_for(width: int, took: float) -> None:
 
 @given(
     st.lists(
-        st.tuples(st.text(max_size=8), st.floats(0, 50), st.floats(0, 50), st.sampled_from(Fate)),
+        st.tuples(st.text(max_size=8), st.floats(0, 50), st.floats(0, 50), st.sampled_from(Status)),
         max_size=60,
     ),
     st.integers(40, 200),
@@ -258,11 +276,17 @@ def test_no_line_is_wider_than_asked_for(width: int, took: float) -> None:
 def test_any_run_fits_into_any_width(parts: list[Any], width: int) -> None:
     visits = [
         split_visit(
-            span(name, 0, began=None if fate is Fate.NOT_STARTED else began, took=took, fate=fate),
+            span(
+                name,
+                0,
+                began=None if status is Status.NOT_STARTED else began,
+                took=took,
+                status=status,
+            ),
             state=name,
             began=began,
         )
-        for name, began, took, fate in parts
+        for name, began, took, status in parts
     ]
     assert max(map(cells, drawn(record(*visits, took=40.0), width))) <= width
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cano_sync.observe.recording.words import (
+from cano_sync.observe.recording.text import (
     cells,
     clip,
     duration_text,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("TaskDraft", "TrialDraft", "VisitDraft")
+__all__ = ("AttemptBuilder", "TaskBuilder", "VisitBuilder")
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,66 +10,66 @@ from typing import Any
 
 from ..._model.join import JoinConfig
 from ..._model.strategy import Verdict
-from .record import Attempt, Fate, JoinRecord, Span, Visit
+from .record import Attempt, JoinRecord, Span, Status, Visit
 
 
 @dataclass(slots=True)
-class TrialDraft:
+class AttemptBuilder:
     """An attempt that is being told."""
 
     number: int
     began: float
     duration: float | None = None
-    fate: Fate = Fate.RUNNING
+    status: Status = Status.RUNNING
     error: BaseException | None = None
     delay: float | None = None
 
-    def frozen(self, span: TaskDraft, end: float) -> Attempt:
-        fate, duration = self.fate, self.duration
-        if fate is Fate.RUNNING:  # the span's last one: only failed attempts are told of
-            fate, duration = span.frozen_fate, max(0.0, end - self.began)
+    def frozen(self, span: TaskBuilder, end: float) -> Attempt:
+        status, duration = self.status, self.duration
+        if status is Status.RUNNING:  # the span's last one: only failed attempts are told of
+            status, duration = span.frozen_status, max(0.0, end - self.began)
         elif self.number in span.left_at and self.number not in span.late:
-            fate = Fate.ABANDONED
+            status = Status.ABANDONED
         return Attempt(
             number=self.number,
             began=self.began,
             duration=duration or 0.0,
-            fate=fate,
-            error=self.error or (span.error if self.fate is Fate.RUNNING else None),
+            status=status,
+            error=self.error or (span.error if self.status is Status.RUNNING else None),
             delay=self.delay,
             late=span.late.get(self.number),
         )
 
 
 @dataclass(slots=True)
-class TaskDraft:
+class TaskBuilder:
     """A task that is being told."""
 
     name: str
     index: int | None
     began: float
     duration: float | None = None
-    fate: Fate = Fate.RUNNING
+    status: Status = Status.RUNNING
     error: BaseException | None = None
     reason: str | None = None
     value: Any = None
-    trials: list[TrialDraft] = field(default_factory=list)
+    trials: list[AttemptBuilder] = field(default_factory=list)
     left_at: dict[int, float] = field(default_factory=dict)  # by attempt: when it was left behind
     late: dict[int, float] = field(default_factory=dict)  # by attempt: how late it came back
 
     @property
-    def frozen_fate(self) -> Fate:
+    def frozen_status(self) -> Status:
         """Cancelled, if its thread has come back since; otherwise abandoned."""
-        if self.fate is Fate.CANCELLED and self.left_at.keys() - self.late.keys():
-            return Fate.ABANDONED
-        return self.fate
+        if self.status is Status.CANCELLED and self.left_at.keys() - self.late.keys():
+            return Status.ABANDONED
+        return self.status
 
-    def _told(self) -> list[TrialDraft]:
+    def _told(self) -> list[AttemptBuilder]:
         """Its attempts. One that has no retries tells of none: it is one if its time was up."""
-        if self.trials or self.fate is not Fate.FAILED:
+        if self.trials or self.status is not Status.FAILED:
             return self.trials
         return [
-            TrialDraft(number, self.began, self.duration, self.fate, self.error)
+            AttemptBuilder(number, self.began, self.duration, self.status, self.error)
             for number in self.left_at
         ]
 
@@ -81,17 +81,17 @@ class TaskDraft:
             index=self.index,
             began=self.began,
             duration=duration,
-            fate=self.frozen_fate,
+            status=self.frozen_status,
             error=self.error,
             reason=self.reason,
             value=self.value,
             attempts=tuple(trial.frozen(self, end) for trial in self._told()),
-            late=max(self.late.values()) if self.fate is Fate.CANCELLED and self.late else None,
+            late=max(self.late.values()) if self.status is Status.CANCELLED and self.late else None,
         )
 
 
 @dataclass(slots=True)
-class VisitDraft:
+class VisitBuilder:
     """A visit that is being told."""
 
     state: Any
@@ -101,7 +101,7 @@ class VisitDraft:
     next_state: Any = None
     error: BaseException | None = None
     cancelled: bool = False
-    tasks: dict[int | None, TaskDraft] = field(default_factory=dict)
+    tasks: dict[int | None, TaskBuilder] = field(default_factory=dict)
     names: Sequence[str] = ()
     config: JoinConfig[Any] | None = None
     verdict: Verdict | None = None
@@ -114,7 +114,7 @@ class VisitDraft:
             state=self.state,
             began=self.began,
             duration=0.0 if self.is_exit else duration,
-            fate=self._fate(over),
+            status=self._status(over),
             is_exit=self.is_exit,
             next_state=self.next_state,
             error=self.error,
@@ -129,14 +129,14 @@ class VisitDraft:
             ),
         )
 
-    def _fate(self, over: bool) -> Fate:
+    def _status(self, over: bool) -> Status:
         if self.cancelled:
-            return Fate.CANCELLED
+            return Status.CANCELLED
         if self.error is not None:
-            return Fate.FAILED
+            return Status.FAILED
         if self.is_exit or self.duration is not None:
-            return Fate.SUCCEEDED
-        return Fate.FAILED if over else Fate.RUNNING
+            return Status.SUCCEEDED
+        return Status.FAILED if over else Status.RUNNING
 
     def _spans(self, now: float) -> Iterable[Span]:
         if None in self.tasks:
@@ -152,5 +152,5 @@ class VisitDraft:
                     index=index,
                     began=None,
                     duration=0.0,
-                    fate=Fate.NOT_STARTED,
+                    status=Status.NOT_STARTED,
                 )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ("Note", "check_note", "is_late", "is_out", "said_of")
+__all__ = ("Note", "check_note", "is_late", "is_out", "note_of")
 
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from ...errors import ConfigurationError, root_of
-from .record import Attempt, Fate, Span, Visit
-from .words import duration_text, error_text, name_of, one_line, plural
+from .record import Attempt, Span, Status, Visit
+from .text import duration_text, error_text, name_of, one_line, plural
 
 Note: TypeAlias = Callable[[Visit, Span | None], str | None]
 """What to say of a visit (the span is None) or of a task in it; None for the usual."""
@@ -25,7 +25,7 @@ def check_note(note: object) -> None:
         )
 
 
-def said_of(visit: Visit, span: Span | None, note: Note | None) -> str:
+def note_of(visit: Visit, span: Span | None, note: Note | None) -> str:
     """What to say of a visit (the span is None) or of a task in it, on one line.
 
     Raises:
@@ -44,7 +44,7 @@ def said_of(visit: Visit, span: Span | None, note: Note | None) -> str:
 
 def is_out(attempt: Attempt) -> bool:
     """Whether the task went on without this attempt, whose thread is not back."""
-    return attempt.fate is Fate.ABANDONED and attempt.error is not None
+    return attempt.status is Status.ABANDONED and attempt.error is not None
 
 
 def is_late(attempt: Attempt) -> bool:
@@ -56,11 +56,11 @@ _NOTABLE = 0.01  # seconds: a task that listens is back sooner
 
 def _of_visit(visit: Visit) -> Iterator[str]:
     if visit.join is not None:
-        fates = Counter(span.fate for span in visit.branches)
-        yield f"{fates[Fate.SUCCEEDED]:,} of {fates.total():,}"
+        statuses = Counter(span.status for span in visit.branches)
+        yield f"{statuses[Status.SUCCEEDED]:,} of {statuses.total():,}"
         yield one_line(repr(visit.join.config.strategy).removeprefix("JoinStrategy."))
-        if fates[Fate.FAILED]:
-            yield f"{fates[Fate.FAILED]:,} failed"
+        if statuses[Status.FAILED]:
+            yield f"{statuses[Status.FAILED]:,} failed"
         if visit.join.timed_out:
             yield "time up"
     elif visit.spans:
@@ -76,7 +76,7 @@ def _of_span(span: Span) -> Iterator[str]:
     yield from _of_attempts(span)
     if span.error is not None:
         yield error_text(root_of(span.error))
-    if span.fate is Fate.ABANDONED:
+    if span.status is Status.ABANDONED:
         yield "its thread is not back"
     elif span.late is not None and span.late >= _NOTABLE:
         yield f"back {duration_text(span.late)} later"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("Absences",)
+__all__ = ("AbandonedTasks",)
 
 import threading
 import time
@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 
-class Absences:
+class AbandonedTasks:
     """Who is out, since when. Safe from any thread; it can be referred to weakly.
 
-    >>> absences = Absences()
+    >>> absences = AbandonedTasks()
     >>> absences.begin({"task": "ask"})
     >>> [who for who, _ in absences.longer_than(0)]
     [{'task': 'ask'}]
