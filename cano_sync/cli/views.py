@@ -22,9 +22,10 @@ from rich.console import Console, OverflowMethod, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from .._base.text import one_line
 from ..observe import Status as Fate
-from ..observe.recording.text import cells, one_line, plural
-from ..observe.recording.timeline import MARKS
+from ..observe.recording.text import cells, plural
+from ..observe.recording.timeline import MARKS, PLAIN_MARKS
 from .columns import GAP, Want, widths
 from .watch import TaskSeen, Visit, Watch
 
@@ -32,12 +33,13 @@ _COLOURS = {
     Fate.RUNNING: "cyan",
     Fate.SUCCEEDED: "green",
     Fate.FAILED: "red",
+    Fate.TIMED_OUT: "red",
     Fate.CANCELLED: "yellow",
     Fate.ABANDONED: "magenta",
     Fate.NOT_STARTED: "dim",
 }
 # For terminals that have only ASCII; the same as the timeline has there.
-_PLAIN_MARKS = {**MARKS, **dict(zip(MARKS, "~+x/>-", strict=True))}
+_PLAIN_MARKS = PLAIN_MARKS
 
 STATES_SHOWN = 8
 REFRESH = 12  # times a second

@@ -78,7 +78,7 @@ def _label(node: Node) -> str:
     return "\n".join(part for part in (clip(node.name, _LONGEST), node.seen) if part)
 
 
-def _dress(node: Node, graph: Graph) -> dict[str, object]:
+def _style(node: Node, graph: Graph) -> dict[str, object]:
     """How a state looks by what the run did there."""
     if node.is_last:
         return {"color": _RED, "fillcolor": "#fdecec", "penwidth": 2}
@@ -90,38 +90,38 @@ def _dress(node: Node, graph: Graph) -> dict[str, object]:
 
 
 def _state(node: Node, graph: Graph) -> Iterator[str]:
-    yield _line(node.id, label=_label(node), tooltip=node.name, **_dress(node, graph))
+    yield _line(node.id, label=_label(node), tooltip=node.name, **_style(node, graph))
 
 
 def _exit(node: Node, graph: Graph) -> Iterator[str]:
-    dress = {"peripheries": 2, **_dress(node, graph)}
-    yield _line(node.id, label=_label(node), tooltip=node.name, **dress)
+    style = {"peripheries": 2, **_style(node, graph)}
+    yield _line(node.id, label=_label(node), tooltip=node.name, **style)
 
 
 def _missing(node: Node, graph: Graph) -> Iterator[str]:
-    dress = {"style": "rounded,dashed", "color": _RED, "fontcolor": _RED}
-    yield _line(node.id, label=_label(node) + "\n(no task, no exit)", tooltip=node.name, **dress)
+    style = {"style": "rounded,dashed", "color": _RED, "fontcolor": _RED}
+    yield _line(node.id, label=_label(node) + "\n(no task, no exit)", tooltip=node.name, **style)
 
 
 def _entry(node: Node, graph: Graph) -> Iterator[str]:
     color = _GREEN if graph.is_overlaid else _INK
-    dress = {"shape": "circle", "width": 0.16, "height": 0.16, "color": color, "fillcolor": color}
-    yield _line(node.id, label="", tooltip="entry", style="filled", **dress)
+    style = {"shape": "circle", "width": 0.16, "height": 0.16, "color": color, "fillcolor": color}
+    yield _line(node.id, label="", tooltip="entry", style="filled", **style)
 
 
 def _unknown(node: Node, graph: Graph) -> Iterator[str]:
-    dress = {"shape": "circle", "width": 0.2, "height": 0.2, "fixedsize": True, "fontsize": 9}
+    style = {"shape": "circle", "width": 0.2, "height": 0.2, "fixedsize": True, "fontsize": 9}
     tooltip = "not declared"
-    yield _line(node.id, label="?", tooltip=tooltip, color=_SOFT, fontcolor=_SOFT, **dress)
+    yield _line(node.id, label="?", tooltip=tooltip, color=_SOFT, fontcolor=_SOFT, **style)
 
 
 def _split(node: Node, graph: Graph) -> Iterator[str]:
     """A box with a bar where the branches begin, the branches, and a bar where they join."""
     assert node.split is not None
-    dress = {"color": _INK, "fillcolor": "#f4f6fa", **_dress(node, graph)}
+    style = {"color": _INK, "fillcolor": "#f4f6fa", **_style(node, graph)}
     label = _label(node)
     yield f"  subgraph cluster_{node.id} {{"
-    yield "    " + _attributes(label=label, tooltip=node.name, style="rounded,filled", **dress)
+    yield "    " + _attributes(label=label, tooltip=node.name, style="rounded,filled", **style)
     ink = _SOFT if graph.is_overlaid and not node.visits else _INK
     bar = {"style": "filled", "color": ink, "fillcolor": ink, "fontcolor": "#ffffff"}
     thin = {"height": 0.06, "width": 1.2, "fixedsize": True}
@@ -148,7 +148,7 @@ def _branches(split: Split) -> Iterator[tuple[str, bool]]:
     if split.more:
         yield f"… {split.more:,} more", True
     if split.lister is not None:
-        yield split.in_words(split.lister), True
+        yield split.text(split.lister), True
     elif not split.branches:
         yield "no branches", False
 

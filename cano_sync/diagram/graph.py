@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from .._base.text import one_line
 from .._model.description import Description, SingleState, SplitState
+from .._model.validation import entrance
 from ..errors import ConfigurationError
-from ..observe.recording.record import Record, Status, Visit
+from ..observe.recording.record import Record, Visit
 from ..observe.recording.recorder import Recorder
-from ..observe.recording.text import duration_text, name_of, one_line, plural, tick_text
+from ..observe.recording.text import duration_text, name_of, plural, tick_text
+from ..observe.status import Status
 from ..workflow import Workflow
 
 MOST_BRANCHES = 8
@@ -68,7 +71,7 @@ class Split:
     lister: str | None
     listed: tuple[int, int] | None = None
 
-    def in_words(self, lister: str) -> str:
+    def text(self, lister: str) -> str:
         """How many branches there are, where that is known at run time, by its name as drawn."""
         if self.listed is None:
             return f"as many as {lister} lists"
@@ -87,7 +90,7 @@ class Node:
         name: the state's, on one line; empty for a point.
         split: its inside, for a split.
         visits: how often the run has been here.
-        seen: what the run did here, in words; empty where it never was.
+        seen: what the run did here, as text; empty where it never was.
         is_last: whether the run ended here without coming to an exit.
     """
 
@@ -175,7 +178,7 @@ class _Drawing:
 
     def graph(self) -> Graph:
         edges = [*self._declared(), *self._seen()]
-        entry = self._entry(edges)
+        entry = self._entry()
         nodes = [*self._nodes()]
         if entry is not None:
             nodes.insert(0, Node(id="entry", kind=Kind.ENTRY))
@@ -241,19 +244,11 @@ class _Drawing:
                 source, led_to = self._ids[state], self._ids[target]
                 yield Edge(source=source, target=led_to, way=Way.SEEN, count=count)
 
-    def _entry(self, edges: list[Edge]) -> str | None:
-        """Where runs begin: as the run did; else where it is certain.
-
-        That is so where every edge is declared and one single state is led to by none: no run
-        comes to it in any other way.
-        """
+    def _entry(self) -> str | None:
+        """Where runs begin: as the run did; else where it is certain."""
         if self._record.visits and not self._record.forgotten:
             return self._ids[self._record.visits[0].state]
-        if any(edge.way is Way.UNDECLARED for edge in edges):
-            return None
-        led_to = {edge.target for edge in edges if edge.source != edge.target}
-        first = [id for id in self._ids.values() if id not in led_to]
-        return first[0] if len(first) == 1 else None
+        return self._ids.get(entrance(self._description))
 
 
 def _seen(visits: Sequence[Visit]) -> str:

@@ -71,7 +71,7 @@ def to_mermaid(workflow: Workflow[Any], recorder: Recorder | None = None) -> str
     <BLANKLINE>
     """
     graph = graph_of(workflow, recorder)
-    return "\n".join(("flowchart TD", *_nodes(graph), *_edges(graph), *_dress(graph), ""))
+    return "\n".join(("flowchart TD", *_nodes(graph), *_edges(graph), *_style(graph), ""))
 
 
 def _nodes(graph: Graph) -> Iterator[str]:
@@ -99,7 +99,7 @@ def _split(node: Node, split: Split) -> Iterator[str]:
     if split.more:
         yield f'    {node.id}more[["… {split.more:,} more"]]'
     if split.lister is not None:
-        text = _escaped(split.in_words(clip(split.lister, _LONGEST)))
+        text = _escaped(split.text(clip(split.lister, _LONGEST)))
         yield f'    {node.id}list[["{text}"]]'
     elif not split.branches:
         yield f'    {node.id}none["no branches"]'
@@ -119,23 +119,23 @@ def _on(edge: Edge) -> str:
     return f'|"{" ".join(parts)}"|' if parts else ""
 
 
-def _dress(graph: Graph) -> Iterator[str]:
+def _style(graph: Graph) -> Iterator[str]:
     """Colours: by class for nodes, by number for edges."""
-    wearers: dict[str, list[str]] = {}
+    classes: dict[str, list[str]] = {}
     for node in graph.nodes:
         if node.kind is Kind.ENTRY:
-            wearers.setdefault("point", []).append(node.id)
+            classes.setdefault("point", []).append(node.id)
         elif node.kind is Kind.MISSING:
-            wearers.setdefault("missing", []).append(node.id)
+            classes.setdefault("missing", []).append(node.id)
         elif node.visits:
-            wearers.setdefault("last" if node.is_last else "seen", []).append(node.id)
+            classes.setdefault("last" if node.is_last else "seen", []).append(node.id)
     for number, edge in enumerate(graph.edges):
         look = _ERROR if edge.way is Way.ERROR else ""
         if edge.count:
             look = _FAILED if look else _SEEN
         if look:
             yield f"  linkStyle {number} {look}"
-    for name, ids in wearers.items():
+    for name, ids in classes.items():
         yield f"  classDef {name} {_CLASSES[name]}"
         yield f"  class {','.join(ids)} {name}"
 

@@ -1,4 +1,4 @@
-"""Threads that are still with the abandoned tasks of one run."""
+"""The abandoned tasks of one run whose threads have not returned."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 
 class AbandonedTasks:
-    """Who is out, since when. Safe from any thread; it can be referred to weakly.
+    """Which tasks are abandoned, since when. Safe from any thread; it can be referred to weakly.
 
-    >>> absences = AbandonedTasks()
-    >>> absences.begin({"task": "ask"})
-    >>> [who for who, _ in absences.longer_than(0)]
+    >>> tasks = AbandonedTasks()
+    >>> tasks.add({"task": "ask"})
+    >>> [task for task, _ in tasks.longer_than(0)]
     [{'task': 'ask'}]
-    >>> absences.end({"task": "ask"})
-    >>> absences.longer_than(0)
+    >>> tasks.remove({"task": "ask"})
+    >>> tasks.longer_than(0)
     []
     """
 
@@ -28,21 +28,21 @@ class AbandonedTasks:
         self._lock = threading.Lock()  # guards `_since`
         self._since: list[tuple[Mapping[str, Any], float]] = []
 
-    def begin(self, who: Mapping[str, Any]) -> None:
-        """This one is out from now on."""
+    def add(self, task: Mapping[str, Any]) -> None:
+        """This one is abandoned from now on."""
         with self._lock:
-            self._since.append((who, time.monotonic()))
+            self._since.append((task, time.monotonic()))
 
-    def end(self, who: Mapping[str, Any]) -> None:
-        """One like this is back: of several, who went first."""
+    def remove(self, task: Mapping[str, Any]) -> None:
+        """One like this has returned: of several, the one that was abandoned first."""
         with self._lock:
             for entry in self._since:
-                if entry[0] == who:
+                if entry[0] == task:
                     self._since.remove(entry)
                     return
 
     def longer_than(self, limit: float) -> list[tuple[Mapping[str, Any], float]]:
-        """Who has been out for at least so many seconds, and for how long."""
+        """Those abandoned for at least so many seconds, and for how long each."""
         now = time.monotonic()
         with self._lock:
-            return [(who, now - since) for who, since in self._since if now - since >= limit]
+            return [(task, now - since) for task, since in self._since if now - since >= limit]

@@ -85,8 +85,8 @@ def _error(error: BaseException | None) -> dict[str, Any] | None:
     if error is None:
         return None
     root = root_of(error)
-    told = {"type": type(error).__name__, "text": _text(error)}
-    return told if root is error else {**told, "cause": _error(root)}
+    data = {"type": type(error).__name__, "text": _text(error)}
+    return data if root is error else {**data, "cause": _error(root)}
 
 
 def _text(error: BaseException) -> str:

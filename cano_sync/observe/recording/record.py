@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ("Attempt", "JoinRecord", "Record", "Span", "Status", "Visit")
+__all__ = ("Attempt", "JoinRecord", "Record", "Span", "Visit")
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from ..._model.join import JoinConfig
 from ..._model.strategy import Verdict
-
-
-class Status(Enum):
-    """What became of a run, a visit to a state, a task or an attempt."""
-
-    RUNNING = "running"
-    """It had not ended when the record was asked for."""
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    """It raised, or its time was up."""
-    CANCELLED = "cancelled"
-    """The run went on or ended without it, and its thread has come back."""
-    ABANDONED = "abandoned"
-    """The same, and its thread had not come back when the record was asked for."""
-    NOT_STARTED = "not started"
-    """A branch that had no turn."""
+from ..status import Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +23,8 @@ class Attempt:
         status: what became of it.
         error: what it raised; None where it did not, or returned what its config retries on.
         delay: how many seconds later the next was to begin; None where there was to be none.
-        late: how many seconds after it was left behind its thread came back; None if it was not
-            left behind, or has not come back.
+        late: how many seconds after it was abandoned its thread returned; None if it was not
+            abandoned, or has not returned.
     """
 
     number: int
@@ -60,14 +44,14 @@ class Span:
         name: the task's name.
         index: the branch's place in its split, from 0; None for the other two.
         began: when, in seconds from the start of the run; None if it never did.
-        duration: how many seconds it took, up to when it was left behind if it was.
+        duration: how many seconds it took; of an abandoned one, until it was abandoned.
         status: what became of it.
         error: what it failed with.
         reason: why it was cancelled, where that is known.
         value: what a branch returned that succeeded before the join was decided.
-        attempts: its attempts; empty where no retries are configured, unless its one attempt took
-            too long and was left behind.
-        late: how many seconds after the run had gone on without it its thread came back.
+        attempts: its attempts; empty where no retries are configured, unless its one attempt was
+            abandoned.
+        late: how many seconds after it was abandoned its thread returned.
     """
 
     name: str
@@ -136,7 +120,7 @@ class Record:
     """What became of one run, up to the moment when the record was asked for.
 
     Attributes:
-        run_id: the run's id; None if no run has been told yet.
+        run_id: the run's id; None if there was no run yet.
         state: the exit state, or where the run is or ended.
         status: what became of the run.
         started_at: when it began, in seconds since the epoch.

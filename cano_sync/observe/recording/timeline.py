@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("MARKS", "Line", "ending_text", "lines_of", "timeline")
+__all__ = ("MARKS", "PLAIN_MARKS", "Line", "check_height", "ending_text", "timeline")
 
 import os
 import shutil
@@ -13,18 +13,19 @@ from importlib.util import find_spec
 from typing import TypeAlias
 
 from ..._base.lazy import Lazy
+from ..._base.text import one_line
 from ...errors import ConfigurationError, root_of
+from ..status import Status
 from .notes import Note, check_note
-from .record import Record, Status
-from .rows import Look, Piece, Row, rows_of
+from .record import Record
+from .rows import Look, Piece, Row, latest_rows_of, rows_of
 from .text import (
     cells,
     clip,
     dropped_text,
     duration_text,
-    error_text,
+    error_line,
     name_of,
-    one_line,
     pad,
     tick_text,
     ticks,
@@ -35,27 +36,30 @@ Line: TypeAlias = list[tuple[str, str]]
 
 _colours = Lazy(".colours", __package__)
 _NARROWEST = 40
+_LOWEST = 4  # the axis, a row for what came before, one for the last state, and how it stands
 _WIDEST = 200  # of those that nobody asked for: the eye loses the line
 _WORDS_FROM = 64  # cells: in a narrower picture the marks stand for their words
 
 # Bars, and what ends them. States are heavier than their branches.
 _BARS = {
-    Look.DONE: ("━", ""),
+    Look.SUCCEEDED: ("━", ""),
     Look.FAILED: ("━", "✗"),
     Look.CANCELLED: ("╌", ""),
     Look.RUNNING: ("━", "…"),
-    Look.LEFT: ("━", "▶"),
+    Look.TIMED_OUT: ("━", "◷"),
+    Look.ATTEMPT_ABANDONED: ("━", "▶"),
     Look.WAIT: ("·", ""),
     Look.LATE: ("┈", ""),
     Look.ABANDONED: ("┈", "▶"),
     Look.EXIT: ("◆", ""),
-    Look.SOME: ("─", ""),
+    Look.SEVERAL: ("─", ""),
 }
 _STATE_BAR = {"━": "█"}
 MARKS = {
     Status.RUNNING: "…",
     Status.SUCCEEDED: "✓",
     Status.FAILED: "✗",
+    Status.TIMED_OUT: "◷",
     Status.CANCELLED: "⊘",
     Status.ABANDONED: "▶",
     Status.NOT_STARTED: "-",
@@ -63,17 +67,25 @@ MARKS = {
 # For an output that cannot show these.
 _PLAIN = str.maketrans(
     {
-        "━": "-", "█": "=", "╌": "~", "┈": ".", "─": "-", "·": ".", "✗": "x", "✓": "+", "⊘": "/",
-        "▶": ">", "…": "~", "µ": "u", "│": "|", "◆": "*",
+        "━": "-", "█": "=", "╌": "~", "┈": ".", "─": "-", "·": ".", "✗": "x", "◷": "t", "✓": "+",
+        "⊘": "/", "▶": ">", "…": "~", "µ": "u", "│": "|", "◆": "*",
     }
 )  # fmt: skip
+PLAIN_MARKS = {status: mark.translate(_PLAIN) for status, mark in MARKS.items()}
 
 
 def timeline(
-    record: Record, width: int | None = None, color: bool | None = None, note: Note | None = None
+    record: Record,
+    width: int | None = None,
+    color: bool | None = None,
+    note: Note | None = None,
+    *,
+    height: int | None = None,
+    earlier: int = 0,
 ) -> str:
-    """The run as text; see `Recorder.timeline`."""
+    """The run as text; see `Recorder.timeline`. So many `earlier` visits are not in the record."""
     check_note(note)
+    check_height(height)
     if width is None:
         width = min(max(_NARROWEST, shutil.get_terminal_size().columns), _WIDEST)
     if isinstance(width, bool) or not isinstance(width, int) or width < _NARROWEST:
@@ -81,7 +93,7 @@ def timeline(
             f"timeline(width=...) is a number of cells, {_NARROWEST} or more, not {width!r}; leave "
             "it out for the terminal's width"
         )
-    lines = lines_of(record, width, note)
+    lines = _lines(record, width, note, height, earlier)
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
         "".join(_PLAIN_SIGNS).encode(encoding)
@@ -122,20 +134,41 @@ def _painted(lines: Sequence[Line]) -> str:
         ) from error
 
 
-def lines_of(record: Record, width: int, note: Note | None = None) -> list[Line]:
+def check_height(height: object) -> None:
+    """A number of lines that a picture fits into, or None."""
+    if height is None:
+        return
+    if isinstance(height, bool) or not isinstance(height, int) or height < _LOWEST:
+        raise ConfigurationError(
+            f"timeline(height=...) is a number of lines, {_LOWEST} or more, not {height!r}; leave "
+            "it out for the whole run"
+        )
+
+
+def _lines(
+    record: Record, width: int, note: Note | None, height: int | None, earlier: int
+) -> list[Line]:
     """The lines of the picture, each no wider than `width` cells."""
     if record.run_id is None:
-        return [[("no run has been told yet: workflow.with_observer(recorder)", "dim")]]
-    rows = list(rows_of(record, note=note))
-    form = _Form.of(rows, record.duration, width)
+        return [[("there was no run yet: workflow.with_observer(recorder)", "dim")]]
+    ending = _ending(record, width)
+    if height is None:
+        rows, start = list(rows_of(record, note=note)), 0.0
+    else:
+        most = max(2, height - 1 - len(ending))
+        rows = latest_rows_of(record, most, earlier=earlier, note=note)
+        start = next((row.visit.began for row in rows if row.visit is not None), 0.0)
+        start = start if earlier or rows[0].visit is None else 0.0
+    form = _Form.of(rows, start, record.duration, width)
     lines = [form.axis(), *(form.line(row) for row in rows)]
+    if height is not None:
+        return [*lines, *ending][:height]
     if record.forgotten:
         text = f"the {dropped_text(record.forgotten)}: Recorder(limit=...)"
         lines.append([(clip(text, width), "dim")])
     if width < _WORDS_FROM:
         lines += _legend(rows, width)
-    lines += [[], *_ending(record, width)]
-    return lines
+    return [*lines, [], *ending]
 
 
 def _legend(rows: Iterable[Row], width: int) -> list[Line]:
@@ -145,7 +178,7 @@ def _legend(rows: Iterable[Row], width: int) -> list[Line]:
     lines: list[Line] = [[]]
     for status in Status:
         if status in statuses:
-            entry = f"{MARKS[status]} {status.value}"
+            entry = f"{MARKS[status]} {status.label}"
             if cells(line) + cells(entry) + 2 > width:
                 lines.append([(line, "dim")])
                 line = ""
@@ -156,7 +189,7 @@ def _legend(rows: Iterable[Row], width: int) -> list[Line]:
 def _ending(record: Record, width: int) -> list[Line]:
     """What came of the run, in a line, and why in another."""
     lines: list[Line] = [[(clip(ending_text(record), width), record.status.value)]]
-    why = None if record.error is None else error_text(root_of(record.error))
+    why = None if record.error is None else error_line(root_of(record.error))
     if record.status is Status.CANCELLED and record.reason:
         why = one_line(record.reason)
     if why:
@@ -165,15 +198,16 @@ def _ending(record: Record, width: int) -> list[Line]:
 
 
 def ending_text(record: Record) -> str:
-    """What came of a run: not to be taken for what its last state is called after."""
+    """What became of a run, and where: in words that are not taken for a part of a state's name."""
     where, took = name_of(record.state), duration_text(record.duration)
     return f"{_ENDINGS[record.status]} {where} after {took}"
 
 
 _ENDINGS = {
     Status.RUNNING: "running in",
-    Status.SUCCEEDED: "ended in",
+    Status.SUCCEEDED: "succeeded in",
     Status.FAILED: "failed in",
+    Status.TIMED_OUT: "timed out in",
     Status.CANCELLED: "cancelled in",
     Status.NOT_STARTED: "started in",
 }
@@ -191,11 +225,12 @@ class _Form:
     duration: int
     status: int
     note: int
+    start: float  # the moment where the axis begins
     scale: float  # cells a second
     has_words: bool
 
     @classmethod
-    def of(cls, rows: Sequence[Row], total: float, width: int) -> _Form:
+    def of(cls, rows: Sequence[Row], start: float, end: float, width: int) -> _Form:
         names = max((cells(_named(row)) for row in rows), default=0)
         notes = max((cells(row.note) for row in rows), default=0)
         name = min(names, max(width * 3 // 10, 12))
@@ -207,17 +242,23 @@ class _Form:
         if note < 8:  # not enough to say anything
             note = 0
         bar = rest - (note + 2 if note else 0)
-        return cls(name, bar, duration, status, note, bar / total if total > 0 else 0.0, words)
+        scale = bar / (end - start) if end > start else 0.0
+        return cls(name, bar, duration, status, note, start, scale, words)
 
     def axis(self) -> Line:
-        """The head: where 0 is, and each round moment."""
+        """The head: where it begins, and each round moment from there."""
         text = ""
         for moment in self._ticks():
             at = round(moment * self.scale)
-            label = "│" + tick_text(moment)
+            label = "│" + self._label(moment)
             if at >= cells(text) and at + cells(label) <= self.bar + self.duration:
                 text = pad(text, at) + label
         return [(" " * (self.name + 1) + text, "axis")]
+
+    def _label(self, moment: float) -> str:
+        if self.start <= 0:
+            return tick_text(moment)
+        return f"+{tick_text(moment)}" if moment else duration_text(self.start)
 
     def _ticks(self) -> list[float]:
         """As many round moments as there is room for their labels."""
@@ -225,7 +266,7 @@ class _Form:
         moments = [0.0]
         for most in range(self.bar // 6, 1, -1):
             moments = ticks(total, most)
-            labels = max(len(tick_text(moment)) for moment in moments)
+            labels = max(len(self._label(moment)) for moment in moments)
             if len(moments) == 1 or moments[1] * self.scale >= labels + 3:
                 break
         return moments
@@ -237,7 +278,7 @@ class _Form:
         status = "" if row.status is None else MARKS[row.status]
         if self.has_words:
             status += _word(row)
-        colour = "some" if row.status is None else row.status.value
+        colour = "several" if row.status is None else row.status.value
         line.append((f" {_took(row):>{self.duration}} ", "duration"))
         line.append((f" {pad(status, self.status)}", colour))
         if self.note and row.note:
@@ -258,18 +299,19 @@ class _Form:
         return line
 
     def _draw(self, piece: Piece, looks: list[tuple[str, str]], *, is_state: bool) -> None:
-        sign, end = _BARS[piece.look]
+        sign, mark = _BARS[piece.look]
         sign = _STATE_BAR.get(sign, sign) if is_state else sign
         # An abandoned thread is drawn from where the bar has ended, whose mark is to be seen.
         began = round if piece.look is Look.ABANDONED else int
-        begin = max(0, min(began(piece.began * self.scale), self.bar - 1))
-        until = max(begin + 1, min(round(piece.ended * self.scale), self.bar))
+        begin = max(0, min(began((piece.began - self.start) * self.scale), self.bar - 1))
+        end = round((piece.ended - self.start) * self.scale)
+        until = max(begin + 1, min(end, self.bar))
         if piece.look in _FILLING and round((piece.ended - piece.began) * self.scale) < 1:
             return  # too short to be seen, and it would hide what it follows
         what = f"state {piece.look.value}" if is_state else piece.look.value
         looks[begin:until] = [(sign, what)] * (until - begin)
-        if end:
-            looks[until - 1] = (end, what)
+        if mark:
+            looks[until - 1] = (mark, what)
 
 
 # Pieces that are of no interest by themselves.
@@ -282,7 +324,7 @@ def _named(row: Row) -> str:
 
 def _word(row: Row) -> str:
     """The status's word behind its mark; what went well needs none."""
-    return "" if row.status in (None, Status.SUCCEEDED) else f" {row.status.value}"
+    return "" if row.status in (None, Status.SUCCEEDED) else f" {row.status.label}"
 
 
 def _took(row: Row) -> str:

@@ -23,7 +23,7 @@ class OpenSpan:
         span: the span itself.
         state: what it is a visit of, for that of a state.
         is_shared: whether another `OpenSpan` owns the span and ends it.
-        has_told: whether the exception that is its failure is on record, with it or below.
+        is_recorded: whether its exception has been recorded, on this span or one below.
         previous: the attempt that came before the next one.
     """
 
@@ -32,7 +32,7 @@ class OpenSpan:
         "_before",
         "_below",
         "_is_closed",
-        "has_told",
+        "is_recorded",
         "is_shared",
         "previous",
         "span",
@@ -43,7 +43,7 @@ class OpenSpan:
         self.span = span
         self.state = state
         self.is_shared = is_shared
-        self.has_told = False
+        self.is_recorded = False
         self.previous: SpanContext | None = None
         self._below: dict[Any, OpenSpan] = {}
         self._is_closed = False
@@ -57,7 +57,7 @@ class OpenSpan:
     def leave(self) -> None:
         """Make that which was before the current one again, where this one is current.
 
-        It is not where somebody else tells the end of what was left behind. Nothing is detached:
+        It is not where another thread reports the end of an abandoned task. Nothing is detached:
         a token is of use only in the context that it was made in, and nobody can ask for that.
         """
         before, self._before = self._before, None

@@ -99,18 +99,18 @@ def test_each_row_can_be_reached_by_keys_and_says_all_in_words() -> None:
         (1, "joined by: JoinStrategy.ALL"),
         (1, "verdict: proceed, after 600 ms"),
         (3, "error: ValueError: </script>"),
-        (4, "came back: 200 ms later"),
-        (5, "thread: is not back yet"),
-        (6, "became: not started"),
+        (4, "returned: 200 ms later"),
+        (5, "thread: has not returned"),
+        (6, "status: not started"),
         (7, "kind: exit state"),
     ],
 )
-def test_details_tell_what_the_bar_cannot(row: int, words: str) -> None:
+def test_details_say_what_the_bar_cannot(row: int, words: str) -> None:
     assert words in (Rows(page(RUN)).rows[row]["title"] or "")
 
 
 def test_its_heading_says_what_came_of_the_run_unless_it_is_given_one() -> None:
-    assert "<title>Ended in DONE after 1.00 s</title>" in page(RUN)
+    assert "<title>Succeeded in DONE after 1.00 s</title>" in page(RUN)
     assert "<h1>Cancelled in A after 1.00 s</h1>" in page(
         record(visit("A"), status=Status.CANCELLED)
     )
@@ -134,7 +134,7 @@ def test_a_cancelled_run_says_why() -> None:
     assert "⊘ enough" in page(record(visit(), status=Status.CANCELLED, reason="enough"))
 
 
-def test_a_single_task_is_told_with_its_error_and_a_split_with_its_limits() -> None:
+def test_a_single_task_is_shown_with_its_error_and_a_split_with_its_limits() -> None:
     error = ValueError("why")
     failed = span("work", None, status=Status.FAILED, error=error)
     run = record(visit(spans=(failed,), status=Status.FAILED, error=error, next_state="MEND"))
@@ -144,7 +144,7 @@ def test_a_single_task_is_told_with_its_error_and_a_split_with_its_limits() -> N
     config: JoinConfig[str] = JoinConfig(JoinStrategy.ALL, "NEXT", timeout=2, bulkhead=3)
     join = JoinRecord(config=config, timed_out=True)
     (row,) = Rows(page(record(visit(join=join)))).rows
-    assert "time limit: 2.00 s, was up" in (row["title"] or "")
+    assert "time limit: 2.00 s, has passed" in (row["title"] or "")
     assert "at once: 3 at most" in (row["title"] or "")
 
 

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum, auto
+from functools import partial
+from operator import is_
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +30,9 @@ from cano_sync import (
     WorkflowTimeoutError,
     task,
 )
-from cano_sync._model.hooks import HOOKS, overridden
 from cano_sync.observe import Record, Recorder, Status
-from cano_sync.observe.recording import recorder as room
+from cano_sync.observe.recording import recorder as module
+from cano_sync.observe.recording.history import Unbuilt
 
 SOON = 20.0
 """Seconds after which a test gives up on what should take milliseconds."""
@@ -145,23 +147,23 @@ def test_a_branch_that_listens_is_cancelled_and_one_that_is_deaf_is_abandoned(
     assert branches[1].late is not None
 
 
-def test_a_picture_of_a_run_that_is_over_waits_a_moment_for_who_listens(
+def test_a_picture_of_a_run_that_is_over_waits_a_moment_for_tasks_that_listen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A loser that is just on its way back is not called abandoned."""
-    monkeypatch.setattr(room, "MOMENT", SOON)  # the machine may be busy
-    begun, told = threading.Event(), threading.Event()
+    """A branch that is just about to return is not called abandoned."""
+    monkeypatch.setattr(module, "MOMENT", SOON)  # the machine may be busy
+    begun, let_go = threading.Event(), threading.Event()
 
     def listens(store: Any, cancel: CancellationToken) -> None:
         begun.set()
         try:
             cancel.sleep(SOON)
         finally:
-            told.wait(SOON)
+            let_go.wait(SOON)
 
     recorder = recorded(split([listens, lambda: begun.wait(SOON)], JoinStrategy.ANY), Step.SPLIT)
     assert recorder.record.visits[0].branches[0].status is Status.ABANDONED
-    threading.Timer(0.01, told.set).start()
+    threading.Timer(0.01, let_go.set).start()
     assert "cancelled" in recorder.timeline(100)
 
 
@@ -173,17 +175,17 @@ def test_a_picture_of_a_run_that_is_over_waits_a_moment_for_who_listens(
     ],
     ids=["with retries", "without"],
 )
-def test_an_attempt_that_does_not_listen_is_seen_to_be_out_until_it_is_back(
+def test_an_attempt_that_does_not_listen_is_shown_as_abandoned_until_it_returns(
     gate: threading.Event, config: TaskConfig
 ) -> None:
     deaf = task(config=config)(lambda: gate.wait(SOON))
     recorder = recorded(split([deaf], JoinStrategy.PARTIAL_TIMEOUT, timeout=SOON), Step.SPLIT)
-    assert "not back" in recorder.timeline(150)
-    assert "its thread is not back yet" in recorder.to_html()
+    assert "not returned" in recorder.timeline(150)
+    assert "its thread has not returned" in recorder.to_html()
     gate.set()
     assert recorder.wait_for_returns(SOON)
     assert "later" in recorder.timeline(150)
-    assert "its thread came back" in recorder.to_html()
+    assert "its thread returned" in recorder.to_html()
 
 
 def test_a_run_that_was_cancelled_says_so() -> None:
@@ -196,13 +198,16 @@ def test_a_run_that_was_cancelled_says_so() -> None:
     assert (record.status, record.reason, record.state) == (Status.CANCELLED, "enough", Step.FIRST)
 
 
-def test_a_run_whose_time_was_up_has_failed(gate: threading.Event) -> None:
+def test_a_run_whose_time_limit_passed_has_timed_out_and_so_has_its_last_state(
+    gate: threading.Event,
+) -> None:
     recorder = Recorder()
     workflow = first(run=lambda: gate.wait(SOON)).with_timeout(0.05).with_observer(recorder)
     with pytest.raises(WorkflowTimeoutError):
         workflow.orchestrate(Step.FIRST)
     record = recorder.record
-    assert (record.status, type(record.error)) == (Status.FAILED, WorkflowTimeoutError)
+    assert (record.status, type(record.error)) == (Status.TIMED_OUT, WorkflowTimeoutError)
+    assert record.visits[0].status is Status.TIMED_OUT
     assert record.visits[0].spans[0].status is Status.ABANDONED
     gate.set()
     assert recorder.wait_for_returns(SOON)
@@ -248,7 +253,7 @@ def test_of_two_runs_at_once_it_keeps_the_one_that_began_last() -> None:
     assert len(record.visits) == 2
 
 
-def test_it_keeps_no_more_events_than_it_was_told_to() -> None:
+def test_it_keeps_no_more_events_than_its_limit() -> None:
     count = iter(range(1000))
     workflow = (
         Workflow()
@@ -323,9 +328,92 @@ def test_a_signal_handler_may_look_in_the_middle_of_a_hook() -> None:
 # What it costs, and what it loads.
 
 
-def test_it_hears_all_hooks_of_runs_and_none_of_schedulers() -> None:
-    of_runs = [hook for hook in HOOKS if not hook.startswith("flow_")]
-    assert list(overridden(Recorder())) == of_runs
+def _next(state: int, store: Any) -> int:
+    return state
+
+
+def chain(length: int) -> Workflow[int]:
+    """So many states in a row, and an exit state."""
+    workflow: Workflow[int] = Workflow()
+    for number in range(length):
+        workflow = workflow.register(number, partial(_next, number + 1))
+    return workflow.add_exit_state(length)
+
+
+def calls(look: Callable[[], object]) -> int:
+    """How many of Python's functions are called by it on this thread."""
+    count = 0
+
+    def on_call(frame: object, event: str, argument: object) -> None:
+        nonlocal count
+        count += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(on_call)
+    try:
+        look()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+def test_each_event_is_folded_once_however_often_the_record_is_looked_at() -> None:
+    recorder = recorded(chain(2_000), 0)
+    first = recorder.record
+    assert calls(lambda: recorder.record) < 50
+    assert all(map(is_, recorder.record.visits, first.visits))
+
+
+def test_a_look_while_the_run_goes_on_costs_what_has_changed_and_not_what_went_before() -> None:
+    recorder = Recorder()
+    costs: list[int] = []
+
+    def look() -> int:
+        costs.append(calls(lambda: recorder.record))
+        return len(costs)
+
+    workflow: Workflow[int] = Workflow()
+    for number in range(300):
+        workflow = workflow.register(number, look)
+    workflow.add_exit_state(300).with_observer(recorder).orchestrate(0)
+    assert max(costs[10:]) <= max(costs[:10])
+
+
+def test_a_picture_of_the_latest_states_costs_its_lines_and_not_the_run() -> None:
+    short, long = recorded(chain(50), 0), recorded(chain(2_000), 0)
+    frames = [calls(lambda each=each: each.timeline(80, height=20)) for each in (short, long)]
+    assert frames[1] < 1.5 * frames[0]
+
+
+def test_what_is_built_meanwhile_is_dropped_if_an_event_has_changed_it() -> None:
+    """Parts are built without the lock: an abandoned task may return at that moment."""
+    recorder = Recorder()
+    recorder.on_event(event="run_started", run_id="run", state="A")
+
+    def emit(event: str, **facts: Any) -> None:
+        recorder.on_event(event=event, run_id="run", state="A", **facts)
+
+    task = {"task": "work", "index": None}
+    emit("state_entered", is_exit=False)
+    emit("task_started", **task)
+    emit("task_cancelled", **task, duration=1.0, reason=None)
+    emit("task_abandoned", **task, attempt=1)
+    emit("state_left", next_state="B", duration=1.0, error=None)
+
+    class Returning(Unbuilt):
+        """What is to be built; the task returns when that is done."""
+
+        def build(self, run_id: str) -> Any:
+            built = super().build(run_id)
+            emit("task_returned", **task, attempt=1, late=2.0)
+            return built
+
+    history = recorder._history
+    assert history is not None
+    plain = history.unbuilt
+    history.unbuilt = lambda latest=None: [Returning(x.part, x.events) for x in plain(latest)]  # type: ignore[method-assign]
+    for _ in range(2):
+        assert recorder.record.visits[0].spans[0].status is Status.CANCELLED
 
 
 def test_a_record_can_be_kept_and_sent_without_its_recorder() -> None:

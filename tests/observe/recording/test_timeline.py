@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cano_sync import CanoError, ConfigurationError, JoinStrategy
 from cano_sync.observe import Attempt, Record, Span, Status, Visit
-from cano_sync.observe.recording import timeline as room
+from cano_sync.observe.recording import timeline as module
 from cano_sync.observe.recording.page import page
 from cano_sync.observe.recording.text import cells
 from cano_sync.observe.recording.timeline import timeline
@@ -63,8 +63,8 @@ def test_states_stand_in_order_with_their_branches_beneath() -> None:
     [
         ("swift", "✓", ""),
         ("broken", "✗ failed", "ValueError: bad bid"),
-        ("tardy", "⊘ cancelled", "back 30.0 ms later"),
-        ("deaf", "▶ abandoned", "its thread is not back"),
+        ("tardy", "⊘ cancelled", "returned 30.0 ms later"),
+        ("deaf", "▶ abandoned", "its thread has not returned"),
         ("idle", "- not started", ""),
     ],
 )
@@ -112,7 +112,7 @@ def test_an_abandoned_thread_is_drawn_up_to_the_end_of_the_run() -> None:
     assert re.search("╌+┈+ ", line_of("tardy", drawn(AUCTION)))
 
 
-def left_behind(status: Status, late: float | None) -> tuple[Attempt, ...]:
+def abandoned(status: Status, late: float | None) -> tuple[Attempt, ...]:
     """Three attempts whose time was up."""
     up = TimeoutError("its time was up")
     return tuple(
@@ -123,37 +123,35 @@ def left_behind(status: Status, late: float | None) -> tuple[Attempt, ...]:
     )
 
 
-def test_attempts_whose_threads_are_still_out_are_told_from_those_that_listened() -> None:
+def test_attempts_that_are_abandoned_differ_from_those_that_listened() -> None:
     deaf = span(
-        "deaf", 0, took=0.8, status=Status.FAILED, attempts=left_behind(Status.ABANDONED, None)
+        "deaf", 0, took=0.8, status=Status.FAILED, attempts=abandoned(Status.ABANDONED, None)
     )
     heard = span(
-        "heard", 1, took=0.8, status=Status.FAILED, attempts=left_behind(Status.FAILED, 0.001)
+        "heard", 1, took=0.8, status=Status.FAILED, attempts=abandoned(Status.FAILED, 0.001)
     )
     lines = drawn(record(split_visit(deaf, heard)), 120)
     assert re.search("━+▶┈+━+▶┈+━+▶┈+▶", line_of("deaf", lines))
-    assert "3 attempts, 3 threads not back" in line_of("deaf", lines)
+    assert "3 attempts, 3 threads not returned" in line_of("deaf", lines)
     assert re.search("━+✗·+━+✗·+━+✗ ", line_of("heard", lines))
     assert "3 attempts " in line_of("heard", lines) + " "
 
 
-def test_attempts_whose_threads_came_back_late_show_for_how_long_they_were_out() -> None:
-    tardy = span(
-        "tardy", 0, took=0.8, status=Status.FAILED, attempts=left_behind(Status.FAILED, 0.1)
-    )
+def test_attempts_whose_threads_returned_late_show_for_how_long_they_were_abandoned() -> None:
+    tardy = span("tardy", 0, took=0.8, status=Status.FAILED, attempts=abandoned(Status.FAILED, 0.1))
     line = line_of("tardy", drawn(record(split_visit(tardy)), 120))
     assert re.search("━+✗┈+━+✗┈+━+✗┈+ ", line)
-    assert "3 attempts, 3 threads back up to 100 ms later" in line
+    assert "3 attempts, 3 threads returned up to 100 ms later" in line
 
 
 def test_a_single_task_says_the_same_of_its_attempts() -> None:
-    (one, *_) = left_behind(Status.ABANDONED, None)
+    (one, *_) = abandoned(Status.ABANDONED, None)
     alone = span("deaf", None, took=0.2, status=Status.FAILED, attempts=(one,))
     line = line_of(
         "ALONE", drawn(record(visit("ALONE", spans=(alone,), status=Status.FAILED)), 120)
     )
     assert re.search("█+▶", line)
-    assert "1 thread not back" in line
+    assert "1 thread not returned" in line
 
 
 def test_a_single_state_whose_task_still_runs_says_so() -> None:
@@ -162,7 +160,7 @@ def test_a_single_state_whose_task_still_runs_says_so() -> None:
     assert "▶ abandoned" in line_of("STUCK", drawn(run))
 
 
-def test_a_split_says_how_many_came_and_how_it_was_joined() -> None:
+def test_a_split_says_how_many_succeeded_and_how_it_was_joined() -> None:
     assert "1 of 5, ALL, 1 failed" in line_of("ASK", drawn(AUCTION, 140))
 
 
@@ -198,7 +196,7 @@ def test_what_cannot_say_anything_of_a_line_is_refused(draw: Any) -> None:
 @pytest.mark.parametrize(
     ("status", "more", "words"),
     [
-        (Status.SUCCEEDED, {}, ["ended in A after 1.00 s"]),
+        (Status.SUCCEEDED, {}, ["succeeded in A after 1.00 s"]),
         (Status.RUNNING, {}, ["running in A after 1.00 s"]),
         (
             Status.FAILED,
@@ -206,6 +204,7 @@ def test_what_cannot_say_anything_of_a_line_is_refused(draw: Any) -> None:
             ["failed in A", "CanoError: it\\nbroke"],
         ),
         (Status.CANCELLED, {"reason": "enough"}, ["cancelled in A", "enough"]),
+        (Status.TIMED_OUT, {"error": CanoError("late")}, ["timed out in A", "CanoError: late"]),
     ],
 )
 def test_the_last_lines_say_what_came_of_the_run(
@@ -355,8 +354,8 @@ def test_without_rich_it_is_plain_and_colours_that_are_asked_for_name_the_extra(
         def painted(self) -> Any:
             raise ImportError("no rich")
 
-    monkeypatch.setattr(room, "find_spec", lambda name: None)
-    monkeypatch.setattr(room, "_colours", NoColours())
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setattr(module, "_colours", NoColours())
     monkeypatch.setattr(sys, "stdout", Output(terminal=True))
     assert ESCAPE not in timeline(AUCTION, 100)
     with pytest.raises(ConfigurationError, match=r"pip install 'cano_sync\[cli\]'"):
