@@ -56,8 +56,9 @@ class TaskBuilder:
     reason: str | None = None
     value: Any = None
     attempts: list[AttemptBuilder] = field(default_factory=list)
-    abandoned_at: dict[int, float] = field(default_factory=dict)  # by the attempt's number
+    abandoned_at: dict[int, float] = field(default_factory=dict)  # by attempt: the moment
     late: dict[int, float] = field(default_factory=dict)  # by attempt: seconds until its return
+    older: TaskBuilder | None = None  # the same branch's in a former visit, if that has no end yet
     events: int = 0  # how many have been folded into it
     built: Span | None = None  # what it has become, once it has ended
 
@@ -68,7 +69,7 @@ class TaskBuilder:
             return Status.ABANDONED
         return self.status
 
-    def _all_attempts(self) -> list[AttemptBuilder]:
+    def _all_attempts(self) -> Sequence[AttemptBuilder]:
         """A task without retries has no events of attempts: an abandoned one is its only one."""
         if self.attempts or self.status is not Status.FAILED:
             return self.attempts

@@ -66,11 +66,9 @@ class History:
         self._reason: str | None = None
         self._visits: deque[VisitBuilder] = deque()
         self._visit_of: dict[Any, VisitBuilder] = {}  # by state: the latest
-        # By state and branch. The end of an abandoned task may come after the same branch has
-        # begun in another visit: it belongs to the oldest that has none.
-        self._open: dict[tuple[Any, int | None], list[TaskBuilder]] = {}
-        self._latest: dict[tuple[Any, int | None], TaskBuilder] = {}
-        self._out: dict[tuple[Any, int | None, int], list[TaskBuilder]] = {}  # and by attempt
+        self._latest: dict[tuple[Any, int | None], TaskBuilder] = {}  # by state and branch
+        # Abandoned tasks that have not returned, by state, branch and attempt.
+        self._out: dict[tuple[Any, int | None, int], list[TaskBuilder]] = {}
         self._kept = 0  # how many events of states, tasks and splits these hold
         self._forgotten = 0
 
@@ -175,12 +173,23 @@ class History:
 
     def _forget(self, state: Any, index: int | None, task: TaskBuilder) -> None:
         """Refer to this task no more."""
-        key = (state, index)
-        if self._latest.get(key) is task:
-            del self._latest[key]
-        _remove(self._open, key, task)
+        newer = self._latest.get((state, index))
+        if newer is task:
+            del self._latest[state, index]
+        while newer is not None and newer.older is not task:
+            newer = newer.older
+        if newer is not None:
+            newer.older = task.older
         for attempt in task.abandoned_at:
-            _remove(self._out, (state, index, attempt), task)
+            self._remove_abandoned((state, index, attempt), task)
+
+    def _remove_abandoned(self, key: tuple[Any, int | None, int], task: TaskBuilder) -> None:
+        """Take this task off those that have not returned; by its identity."""
+        tasks = [each for each in self._out.get(key, ()) if each is not task]
+        if tasks:
+            self._out[key] = tasks
+        else:
+            self._out.pop(key, None)
 
     # The run.
 
@@ -209,7 +218,8 @@ class History:
             return None
         visit.duration = duration = facts["duration"]
         visit.next_state, visit.error = facts["next_state"], facts["error"]
-        visit.began = min(visit.began, max(0.0, at - duration))
+        if at - duration < visit.began:
+            visit.began = max(0.0, at - duration)
         return visit
 
     # Tasks.
@@ -226,12 +236,10 @@ class History:
     def _begin(self, visit: VisitBuilder, at: float, name: str, index: int | None) -> TaskBuilder:
         task = visit.tasks[index] = TaskBuilder(name, index, at)
         key = (visit.state, index)
+        before = self._latest.get(key)
+        if before is not None and before.duration is None:
+            task.older = before
         self._latest[key] = task
-        tasks = self._open.get(key)
-        if tasks is None:
-            self._open[key] = [task]
-        else:
-            tasks.append(task)
         return task
 
     def _known(self, at: float, facts: Facts) -> TaskBuilder | None:
@@ -255,21 +263,23 @@ class History:
         return next(others, None)
 
     def _end_task(self, at: float, facts: Facts, status: Status) -> VisitBuilder | None:
-        key = (facts["state"], facts["index"])
-        duration = facts["duration"]
-        tasks = self._open.get(key)
-        if tasks:
-            task = tasks.pop(0)
-            if not tasks:
-                del self._open[key]
-        else:
-            visit = self._visit_of.get(key[0])
-            if visit is None or key[1] in visit.tasks:
+        """The end of an abandoned task may come after the same branch has begun in another visit.
+
+        So an end belongs to the oldest task of this branch that has none.
+        """
+        state, index, duration = facts["state"], facts["index"], facts["duration"]
+        began = at - duration if at > duration else 0.0
+        task = self._latest.get((state, index))
+        if task is None or task.duration is not None:
+            visit = self._visit_of.get(state)
+            if visit is None or index in visit.tasks:
                 return None
-            task = self._begin(visit, max(0.0, at - duration), facts["task"], key[1])
-            del self._open[key]
+            task = self._begin(visit, began, facts["task"], index)
+        elif task.older is not None:
+            task = _without_oldest(task)
         task.status, task.duration = status, duration
-        task.began = min(task.began, max(0.0, at - duration))
+        if began < task.began:
+            task.began = began
         task.error, task.reason = facts.get("error"), facts.get("reason")
         return self._changed(facts, task)
 
@@ -300,7 +310,7 @@ class History:
         task: TaskBuilder | None
         if key in self._out:  # of several visits to this state: what was abandoned so long ago
             task = min(self._out[key], key=lambda task: abs(at - late - task.abandoned_at[attempt]))
-            _remove(self._out, key, task)
+            self._remove_abandoned(key, task)
         else:
             task = self._known(at, facts)
         if task is None:
@@ -355,13 +365,13 @@ class History:
         return visit
 
 
-def _remove(tasks_by: dict[Any, list[TaskBuilder]], key: Any, task: TaskBuilder) -> None:
-    """Take a task off a list, by its identity; and the list away with the last one."""
-    tasks = [each for each in tasks_by.get(key, ()) if each is not task]
-    if tasks:
-        tasks_by[key] = tasks
-    else:
-        tasks_by.pop(key, None)
+def _without_oldest(task: TaskBuilder) -> TaskBuilder:
+    """Take the last one off a chain of tasks, each older than the one before it."""
+    newer, oldest = task, task
+    while oldest.older is not None:
+        newer, oldest = oldest, oldest.older
+    newer.older = None
+    return oldest
 
 
 _FOLDS: Mapping[str, Callable[[History, float, Facts], VisitBuilder | None]] = {

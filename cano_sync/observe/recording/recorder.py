@@ -72,16 +72,14 @@ class Recorder(Observer):
     def on_event(self, *, event: str, run_id: str, **facts: Any) -> None:
         """Fold an event of the run into its record."""
         with self._lock:
-            if event == "run_started":
+            history = self._history
+            if history is not None and history.run_id == run_id:
+                history.fold(self._clock() - self._zero, event, facts)
+                if event == "task_returned":
+                    self._returned.notify_all()
+            elif event == "run_started":
                 self._history = History(run_id, facts["state"], time.time(), self._limit)
                 self._zero = self._clock()
-                self._returned.notify_all()
-                return
-            history = self._history
-            if history is None or history.run_id != run_id:
-                return
-            history.fold(self._clock() - self._zero, event, facts)
-            if event == "task_returned":
                 self._returned.notify_all()
 
     @property

@@ -157,8 +157,8 @@ def _lines(
     else:
         most = max(2, height - 1 - len(ending))
         rows = latest_rows_of(record, most, earlier=earlier, note=note)
-        start = next((row.visit.began for row in rows if row.visit is not None), 0.0)
-        start = start if earlier or rows[0].visit is None else 0.0
+        shown = [row.visit.began for row in rows if row.visit is not None]
+        start = shown[0] if shown and rows[0].visit is None else 0.0  # after what is left out
     form = _Form.of(rows, start, record.duration, width)
     lines = [form.axis(), *(form.line(row) for row in rows)]
     if height is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import cano_sync
 from cano_sync import ConfigurationError, JoinConfig, JoinStrategy
 from cano_sync.observe import Attempt, JoinRecord, Record, Status
 from cano_sync.observe.recording.page import page
@@ -59,6 +61,14 @@ class Rows(HTMLParser):
 
 
 # As text.
+
+
+def test_its_style_and_script_are_packed_with_the_package() -> None:
+    root = Path(cano_sync.__file__).parent
+    settings = tomllib.loads((root.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = settings["tool"]["setuptools"]["package-data"]["cano_sync"]
+    packed = {file.name for pattern in patterns for file in root.glob(pattern)}
+    assert {"page.css", "page.js"} <= packed
 
 
 def test_it_asks_no_address_for_anything() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cano_sync import CanoError, ConfigurationError, JoinStrategy
-from cano_sync.observe import Attempt, Record, Span, Status, Visit
+from cano_sync.observe import Attempt, Record, Recorder, Span, Status, Visit
 from cano_sync.observe.recording import timeline as module
 from cano_sync.observe.recording.page import page
 from cano_sync.observe.recording.text import cells
@@ -300,6 +300,75 @@ def test_without_a_width_it_takes_the_terminals(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("COLUMNS", "57")
     widest = max(map(cells, timeline(AUCTION).splitlines()))
     assert 50 < widest <= 57
+
+
+# Drawn again and again, in so many lines.
+
+
+def loop_of(visits: int) -> list[Visit]:
+    return [visit(f"S{at}", began=float(at)) for at in range(visits)]
+
+
+def test_with_a_height_the_latest_states_are_shown_and_how_many_came_before() -> None:
+    running = visit("NOW", began=30.0, status=Status.RUNNING)
+    run = record(*loop_of(30), running, took=31.0, status=Status.RUNNING)
+    lines = drawn(run, 80, height=6)
+    assert len(lines) == 6
+    assert [line.split()[0] for line in lines[1:]] == ["…", "S28", "S29", "NOW", "running"]
+    assert "28 earlier visits" in lines[1]
+    assert "… running" in lines[4]
+    assert "32 earlier visits" in drawn(run, 80, height=6, earlier=4)[1]
+
+
+def test_a_run_that_fits_its_height_is_shown_whole() -> None:
+    lines = drawn(AUCTION, height=40)
+    assert [line.split()[0] for line in lines] == [
+        *("│0", "START", "ASK", "swift", "broken", "tardy", "deaf", "idle", "DONE", "succeeded")
+    ]
+
+
+def test_the_axis_of_the_latest_states_begins_with_the_first_of_them() -> None:
+    axis, _, first, *_ = drawn(record(*loop_of(100), took=100.0), 80, height=8)
+    assert axis.index("│1m 35s") == first.index("█")
+    assert "│+" in axis
+
+
+def test_of_a_running_split_the_branches_that_run_come_first() -> None:
+    spans = [span(f"b{index}", index) for index in range(1000)]
+    for index in range(100, 104):
+        spans[index] = span(f"b{index}", index, status=Status.RUNNING)
+    spans[7] = span("deaf", 7, status=Status.ABANDONED)
+    ask = split_visit(*spans, status=Status.RUNNING)
+    lines = drawn(record(*loop_of(9), ask, status=Status.RUNNING), 100, height=16)
+    assert len(lines) <= 16
+    assert sum("… running" in line for line in lines) == 5  # the state's, and four branches
+    assert "▶ abandoned" in line_of("deaf", lines)
+    assert any("more succeeded" in line for line in lines)
+
+
+def test_branches_of_a_former_state_give_way_to_the_states_after_it() -> None:
+    run = record(split_visit(*(span(f"b{at}", at) for at in range(9))), *loop_of(3), took=9.0)
+    names = [line.split()[0] for line in drawn(run, 80, height=6)]
+    assert names[1:] == ["SPLIT", "S0", "S1", "S2", "succeeded"]
+
+
+@pytest.mark.parametrize("height", [4, 5, 9, 30])
+@pytest.mark.parametrize("width", [40, 100])
+def test_no_picture_is_higher_than_asked_for(height: int, width: int) -> None:
+    wide = split_visit(*(span(f"b{at}", at, status=Status.FAILED) for at in range(50)))
+    why = {"status": Status.FAILED, "error": ValueError("why")}
+    for visits in ([], [wide], loop_of(50), [*loop_of(5), wide, *loop_of(5), wide]):
+        lines = drawn(record(*visits, took=50.0, **why), width, height=height)
+        assert len(lines) <= height
+        assert max(map(cells, lines)) <= width
+
+
+@pytest.mark.parametrize("height", [3, 0, -1, 8.0, True, "low"])
+def test_a_height_that_nothing_fits_into_is_refused(height: Any) -> None:
+    with pytest.raises(ConfigurationError, match="4 or more"):
+        timeline(AUCTION, 80, height=height)
+    with pytest.raises(ConfigurationError, match="4 or more"):
+        Recorder().timeline(80, height=height)
 
 
 # Outputs.
