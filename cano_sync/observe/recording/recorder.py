@@ -120,7 +120,7 @@ class Recorder(Observer):
             width: how many cells wide, from 40; None for the terminal's width, up to 200, or 80
                 where there is no terminal.
             color: whether to colour it by a terminal's escape sequences; None to do so where the
-                output goes to a terminal that wants them and the extra `cli` is installed.
+                output goes to a terminal that wants them.
             height: how many lines at most, from 4: of the states the latest that fit, of the
                 branches first those that are running; None for the whole run, in which a long
                 loop becomes one line.
@@ -128,8 +128,8 @@ class Recorder(Observer):
                 the task or branch or None for the line of the state; None for the usual.
 
         Raises:
-            ConfigurationError: too narrow or too low, coloured without the extra, or noted by
-                what is no function, or by one that returns no text.
+            ConfigurationError: too narrow or too low, or noted by what is no function, or by one
+                that returns no text.
 
         >>> from cano_sync import Workflow
         >>> workflow = Workflow().register("START", lambda: "END").add_exit_state("END")

@@ -9,10 +9,8 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TypeAlias
 
-from ..._base.lazy import Lazy
 from ..._base.text import one_line
 from ...errors import ConfigurationError, root_of
 from ..status import Status
@@ -34,7 +32,6 @@ from .text import (
 Line: TypeAlias = list[tuple[str, str]]
 """A line in pieces: a text, and what it is, for who colours it."""
 
-_colours = Lazy(".colours", __package__)
 _NARROWEST = 40
 _LOWEST = 4  # the axis, a row for what came before, one for the last state, and how it stands
 _WIDEST = 200  # of those that nobody asked for: the eye loses the line
@@ -100,7 +97,7 @@ def timeline(
     except (UnicodeEncodeError, LookupError):
         lines = [[(_encodable(text, encoding), what) for text, what in line] for line in lines]
     if _wants_colour() if color is None else color:
-        return str(_painted(lines))
+        return "\n".join("".join(_painted(text, what) for text, what in line) for line in lines)
     return "\n".join("".join(text for text, _ in line).rstrip() for line in lines)
 
 
@@ -116,22 +113,40 @@ def _encodable(text: str, encoding: str) -> str:
 
 
 def _wants_colour() -> bool:
-    """Whether the output goes to a terminal that shows colours, and somebody can make them."""
+    """Whether the output goes to a terminal that shows colours."""
     try:
         is_terminal = sys.stdout.isatty()
     except (AttributeError, ValueError):  # there is none, or it is closed
         is_terminal = False
-    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return is_terminal and wanted and find_spec("rich") is not None
+    return is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def _painted(lines: Sequence[Line]) -> str:
-    try:
-        return str(_colours.painted(lines))
-    except ImportError as error:
-        raise ConfigurationError(
-            "timeline(color=True) needs the package rich: pip install 'cano_sync[cli]'"
-        ) from error
+# By what a text is: the parameters of a terminal's escape sequence, of the 16 colours that each
+# theme has.
+_STYLES = {
+    "state": "1",
+    "state succeeded": "34",
+    "state exit": "1;32",
+    "succeeded": "32",
+    "failed": "1;31",
+    "timed_out": "1;31",
+    "cancelled": "33",
+    "abandoned": "1;35",
+    "running": "36",
+    "attempt_abandoned": "1;35",
+    "wait": "2;33",
+    "late": "35",
+    "several": "34",
+    "not_started": "2",
+    "axis": "2",
+    "note": "2",
+    "dim": "2",
+}
+
+
+def _painted(text: str, what: str) -> str:
+    style = _STYLES.get(what) or _STYLES.get(what.removeprefix("state "))
+    return f"\x1b[{style}m{text}\x1b[0m" if style and text.strip() else text
 
 
 def check_height(height: object) -> None:

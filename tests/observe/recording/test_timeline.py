@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from cano_sync import CanoError, ConfigurationError, JoinStrategy
 from cano_sync.observe import Attempt, Record, Recorder, Span, Status, Visit
-from cano_sync.observe.recording import timeline as module
 from cano_sync.observe.recording.page import page
 from cano_sync.observe.recording.text import cells
 from cano_sync.observe.recording.timeline import timeline
@@ -413,22 +412,6 @@ def test_a_terminal_that_wants_no_colours_gets_none(
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv(name, value)
     assert ESCAPE not in timeline(AUCTION, 100)
-
-
-def test_without_rich_it_is_plain_and_colours_that_are_asked_for_name_the_extra(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class NoColours:
-        @property
-        def painted(self) -> Any:
-            raise ImportError("no rich")
-
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
-    monkeypatch.setattr(module, "_colours", NoColours())
-    monkeypatch.setattr(sys, "stdout", Output(terminal=True))
-    assert ESCAPE not in timeline(AUCTION, 100)
-    with pytest.raises(ConfigurationError, match=r"pip install 'cano_sync\[cli\]'"):
-        timeline(AUCTION, 100, color=True)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
