@@ -178,7 +178,7 @@ def _lasted(seen: Visit | TaskSeen, now: float) -> str:
 
 
 def _said(fate: Fate, note: str) -> str:
-    word = "" if fate in (Fate.RUNNING, Fate.SUCCEEDED) else fate.value
+    word = "" if fate in (Fate.RUNNING, Fate.SUCCEEDED) else fate.label
     return ": ".join(filter(None, (word, note)))
 
 
@@ -191,7 +191,7 @@ def _told(visit: Visit, room: int, marks: dict[Fate, str]) -> str:
     counts[Fate.NOT_STARTED] = visit.not_started
     waiting = visit.branches - len(fates) - visit.not_started
     waits = [f"{waiting} to come"] if waiting else []
-    said = [f"{count} {fate.value}" for fate, count in counts.items() if count]
+    said = [f"{count} {fate.label}" for fate, count in counts.items() if count]
     words = ", ".join([*said, *waits])
     marked = [f"{marks[fate]} {count}" for fate, count in counts.items() if count]
     forms = f"{plural(visit.branches, 'branch', 'es')}: {words}", words, "  ".join(marked + waits)

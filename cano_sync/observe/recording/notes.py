@@ -65,7 +65,7 @@ def _of_visit(visit: Visit) -> Iterator[str]:
         if counts[Status.FAILED]:
             yield f"{counts[Status.FAILED]:,} failed"
         if visit.join.timed_out:
-            yield "timed out"
+            yield "time up"
     elif visit.spans:
         yield from _of_attempts(visit.spans[-1])
     if visit.error is not None:
