@@ -10,7 +10,7 @@ from typing import Any
 from ..observe.recording.recorder import Recorder
 from ..observe.recording.text import clip
 from ..workflow import Workflow
-from .graph import Edge, Graph, Kind, Node, Split, Way, graph_of
+from .graph import Edge, EdgeKind, Graph, Node, NodeKind, Split, graph_of
 
 _LONGEST = 48  # cells of a label; the tooltip has the whole name
 
@@ -25,12 +25,12 @@ _HEAD = (
     f' fontcolor="{_INK}" arrowsize=0.7]',
 )
 
-_WAYS = {
-    Way.NEXT: {},
-    Way.ENTRY: {},
-    Way.SEEN: {"style": "bold"},
-    Way.UNDECLARED: {"style": "dashed", "color": _SOFT},
-    Way.ERROR: {"style": "dashed", "color": _RED, "fontcolor": _RED, "label": "error"},
+_EDGES = {
+    EdgeKind.NEXT: {},
+    EdgeKind.ENTRY: {},
+    EdgeKind.SEEN: {"style": "bold"},
+    EdgeKind.UNDECLARED: {"style": "dashed", "color": _SOFT},
+    EdgeKind.ERROR: {"style": "dashed", "color": _RED, "fontcolor": _RED, "label": "error"},
 }
 
 
@@ -147,19 +147,19 @@ def _branches(split: Split) -> Iterator[tuple[str, bool]]:
         yield name, False
     if split.more:
         yield f"… {split.more:,} more", True
-    if split.lister is not None:
-        yield split.text(split.lister), True
+    if split.factory is not None:
+        yield split.text(split.factory), True
     elif not split.branches:
         yield "no branches", False
 
 
 _SHAPES = {
-    Kind.STATE: _state,
-    Kind.SPLIT: _split,
-    Kind.EXIT: _exit,
-    Kind.MISSING: _missing,
-    Kind.ENTRY: _entry,
-    Kind.UNKNOWN: _unknown,
+    NodeKind.STATE: _state,
+    NodeKind.SPLIT: _split,
+    NodeKind.EXIT: _exit,
+    NodeKind.MISSING: _missing,
+    NodeKind.ENTRY: _entry,
+    NodeKind.UNKNOWN: _unknown,
 }
 
 
@@ -170,15 +170,15 @@ def _line(id: str, **attributes: object) -> str:
 def _edge(edge: Edge, splits: set[str], graph: Graph) -> str:
     """An edge; one of a split begins and ends at its box, drawn to the bars within."""
     source, target = edge.source, edge.target
-    look: dict[str, object] = dict(_WAYS[edge.way])
+    look: dict[str, object] = dict(_EDGES[edge.kind])
     if edge.count:
         look |= {"penwidth": 2.2, "style": "solid"}
-        look["color"] = look["fontcolor"] = _RED if edge.way is Way.ERROR else _GREEN
-        if edge.count > 1 and edge.way is not Way.ENTRY:
+        look["color"] = look["fontcolor"] = _RED if edge.kind is EdgeKind.ERROR else _GREEN
+        if edge.count > 1 and edge.kind is not EdgeKind.ENTRY:
             look["label"] = " ".join(
                 filter(None, (str(look.get("label", "")), f"{edge.count:,} times"))
             )
-    elif graph.is_overlaid and edge.way is not Way.ERROR:
+    elif graph.is_overlaid and edge.kind is not EdgeKind.ERROR:
         look["color"] = _SOFT
     is_loop = source == target  # drawn within the box
     if source in splits:

@@ -69,8 +69,8 @@ class RunFilter(logging.Filter):
     task itself or by a library below it. (To the `QueueHandler`, where there is one: its listener
     is another thread.) Outside a task each is "-", so that a format may always ask for them.
 
-    What it knows comes from a `LoggingObserver` that is attached to the workflow; whoever wants
-    only this of it sets the level of its logger higher. What a record has already, by `extra`,
+    What it knows comes from a `LoggingObserver` that is attached to the workflow; to have
+    only this of it, set the level of its logger higher. What a record has already, by `extra`,
     stays as it is. With `dictConfig`: `"filters": {"run": {"()": "cano_sync.observe.RunFilter"}}`.
 
     >>> import sys
@@ -96,7 +96,7 @@ class RunFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Complete the record; drop it only where the filter was given another logger's name."""
         facts = record.__dict__
-        # An observer's own line says itself what it is about, which need not be where it is logged.
+        # An observer's own line has these facts: it may be about a task of another thread.
         scope = None if "run_id" in facts else _current.get()
         if scope is not None:
             facts["run_id"] = scope.run_id

@@ -75,7 +75,7 @@ class TaskBuilder:
             return self.attempts
         return [
             AttemptBuilder(number, self.began, self.duration, self.error)
-            for number in self.abandoned_at
+            for number in list(self.abandoned_at)
         ]
 
     def build(self, now: float) -> Span:
@@ -135,7 +135,7 @@ class VisitBuilder:
         gone = 0
         for index in list(self.tasks)[: len(self.tasks) // 8 + 1]:
             gone += self.tasks.pop(index).events
-        self.names, self._waiting = (), ()  # who has not begun is not known any more
+        self.names, self._waiting = (), ()  # which have not begun is not known any more
         self.dropped += gone
         self.built = None
         return gone

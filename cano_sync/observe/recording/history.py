@@ -135,9 +135,9 @@ class History:
     # The fold: a method for each event, by its name. It gives the visit that has changed, or None.
 
     def fold(self, at: float, event: str, facts: Facts) -> None:
-        """Take in an event, told by its hook's name and facts, so many seconds after the start."""
+        """Take in an event of this name, so many seconds after the start of the run."""
         fold = _FOLDS.get(event)
-        if fold is None:  # an event that a later engine tells of
+        if fold is None:  # a later engine may have more events
             return
         visit = fold(self, at, facts)
         if visit is not None:

@@ -39,7 +39,7 @@ class Recorder(Observer):
     Args:
         limit: how many events to keep, from 1: the latest, in whole visits to states. A visit
             makes four, a branch three or more. The last visit stays, however many it has.
-        clock: what tells the time in seconds, from any beginning.
+        clock: gives the time in seconds, from any beginning.
 
     >>> from cano_sync import Workflow
     >>> workflow = Workflow().register("START", lambda: "END").add_exit_state("END")

@@ -18,7 +18,7 @@ from .text import duration_text, name_of, plural
 
 
 class Look(Enum):
-    """How a piece of a bar looks, so that it can be told without colours."""
+    """How a piece of a bar looks, with or without colours."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -57,7 +57,7 @@ class Row:
         name: on one line.
         pieces: of its bar.
         status: None for a row that stands for several of different statuses.
-        duration: in seconds; None where there is none to tell.
+        duration: in seconds; None where there is none.
         note: more about it, on one line.
         visit: what it shows, or None for several visits.
         span: the task that it shows, or None.

@@ -30,12 +30,12 @@ from .text import (
 )
 
 Line: TypeAlias = list[tuple[str, str]]
-"""A line in pieces: a text, and what it is, for who colours it."""
+"""A line in pieces: a text, and what it is, for its colour."""
 
 _NARROWEST = 40
 _LOWEST = 4  # the axis, a row for what came before, one for the last state, and how it stands
 _WIDEST = 200  # of those that nobody asked for: the eye loses the line
-_WORDS_FROM = 64  # cells: in a narrower picture the marks stand for their words
+_LABELS_FROM = 64  # cells: in a narrower picture the marks stand for their words
 
 # Bars, and what ends them. States are heavier than their branches.
 _BARS = {
@@ -181,7 +181,7 @@ def _lines(
     if record.forgotten:
         text = f"the {dropped_text(record.forgotten)}: Recorder(limit=...)"
         lines.append([(clip(text, width), "dim")])
-    if width < _WORDS_FROM:
+    if width < _LABELS_FROM:
         lines += _legend(rows, width)
     return [*lines, [], *ending]
 
@@ -213,7 +213,7 @@ def _ending(record: Record, width: int) -> list[Line]:
 
 
 def ending_text(record: Record) -> str:
-    """What became of a run, and where: in words that are not taken for a part of a state's name."""
+    """What became of a run, and where: so that it is not taken for a part of a state's name."""
     where, took = name_of(record.state), duration_text(record.duration)
     return f"{_ENDINGS[record.status]} {where} after {took}"
 
@@ -242,7 +242,7 @@ class _Form:
     note: int
     start: float  # the moment where the axis begins
     scale: float  # cells a second
-    has_words: bool
+    has_labels: bool
 
     @classmethod
     def of(cls, rows: Sequence[Row], start: float, end: float, width: int) -> _Form:
@@ -250,15 +250,15 @@ class _Form:
         notes = max((cells(row.note) for row in rows), default=0)
         name = min(names, max(width * 3 // 10, 12))
         duration = max((len(_took(row)) for row in rows), default=0)
-        words = width >= _WORDS_FROM
-        status = 1 + max((len(_word(row)) for row in rows if words), default=0)
+        has_labels = width >= _LABELS_FROM
+        status = 1 + max((len(_word(row)) for row in rows if has_labels), default=0)
         rest = width - name - duration - status - 4
         note = min(notes, max(0, rest - max(24, width // 3)))
         if note < 8:  # not enough to say anything
             note = 0
         bar = rest - (note + 2 if note else 0)
         scale = bar / (end - start) if end > start else 0.0
-        return cls(name, bar, duration, status, note, start, scale, words)
+        return cls(name, bar, duration, status, note, start, scale, has_labels)
 
     def axis(self) -> Line:
         """The head: where it begins, and each round moment from there."""
@@ -291,7 +291,7 @@ class _Form:
         line: Line = [(pad(_named(row), self.name) + " ", what)]
         line += self._bar(row)
         status = "" if row.status is None else MARKS[row.status]
-        if self.has_words:
+        if self.has_labels:
             status += _word(row)
         colour = "several" if row.status is None else row.status.value
         line.append((f" {_took(row):>{self.duration}} ", "duration"))

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cano_sync import JoinConfig, JoinStrategy, Outcome, SplitResult, Verdict
+from cano_sync._model.hooks import HOOKS
 from cano_sync.observe import Record, Span, Status
-from cano_sync.observe.recording.history import History
+from cano_sync.observe.recording.history import _FOLDS, History
 
 Event = tuple[float, str, dict[str, Any]]
 """When (seconds from the start of the run), the event, and its facts."""
@@ -340,6 +343,58 @@ def test_any_limit_leaves_a_record_of_where_the_run_is(limit: int) -> None:
     record = made(*loop(3), *events, limit=limit)
     assert (record.state, record.visits[-1].state) == ("A", "A")
     assert record.visits[-1].spans[0].status is Status.CANCELLED
+
+
+FACTS: dict[str, dict[str, Any]] = {
+    "state_entered": {"is_exit": False},
+    "state_left": {"next_state": "B", "duration": 0.5, "error": None},
+    "task_started": {},
+    "task_succeeded": {"duration": 0.5},
+    "task_failed": {"duration": 0.5, "error": BOOM},
+    "task_cancelled": {"duration": 0.5, "reason": None},
+    "task_abandoned": {"attempt": 1},
+    "task_returned": {"attempt": 1, "late": 0.5},
+    "attempt_started": {"attempt": 1},
+    "attempt_failed": {"attempt": 1, "duration": 0.5, "error": BOOM, "delay": None},
+    "split_started": {"tasks": ("zero", "one", "two"), "join": JOIN},
+    "branch_landed": {},
+    "join_decided": {"verdict": Verdict.PROCEED, "timed_out": False, "duration": 0.5},
+}
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(sorted(FACTS)), st.sampled_from("AB"), st.integers(0, 2)),
+        max_size=80,
+    ),
+    st.integers(1, 40),
+)
+def test_in_whatever_order_events_come_each_is_kept_or_forgotten(
+    events: list[tuple[str, str, int]], limit: int
+) -> None:
+    history = History("run", "A", 1000.0, limit)
+    for at, (name, state, index) in enumerate(events):
+        facts = {**FACTS[name], "state": state, "task": "work", "index": index}
+        facts["outcome"] = Outcome(index, "work", value=at)
+        history.fold(float(at), name, facts)
+        built = [(part, part.build("run")) for part in history.unbuilt()]
+        history.store(built)
+        record = history.record(float(at))
+    if events:
+        kept = sum(visit.events - visit.dropped for visit in history._visits)
+        assert kept + record.forgotten == len(events)
+        # What has been built is what would be built now.
+        for visit in history._visits:
+            visit.built = None
+            for task in visit.tasks.values():
+                task.built = None
+        assert history.record(float(at)) == record
+
+
+def test_every_event_of_a_run_is_folded() -> None:
+    """`run_started` begins another history."""
+    events = {hook for hook in HOOKS if not hook.startswith("flow_")}
+    assert events - set(_FOLDS) == {"run_started"}
 
 
 def test_an_event_that_is_not_known_is_passed_over() -> None:

@@ -376,7 +376,7 @@ def test_a_look_while_the_run_goes_on_costs_what_has_changed_and_not_what_went_b
     for number in range(300):
         workflow = workflow.register(number, look)
     workflow.add_exit_state(300).with_observer(recorder).orchestrate(0)
-    assert max(costs[10:]) <= max(costs[:10])
+    assert max(costs[10:]) < 2 * max(costs[:10])
 
 
 def test_a_picture_of_the_latest_states_costs_its_lines_and_not_the_run() -> None:
