@@ -1,7 +1,8 @@
 """Seeing what runs do: observers, ready-made ones and the base class of your own.
 
 `OpenTelemetryTraces` and `OpenTelemetryMetrics` need the extra `otel`:
-`pip install 'cano_sync[otel]'`. Each is loaded when it is first asked for.
+`pip install 'cano_sync[otel]'`. Each is loaded when it is first asked for, and works without the
+other; to have both, call `with_observer()` twice.
 """
 
 from importlib import import_module
