@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from cano_sync import Workflow
-from cano_sync.observe import Observer
+from cano_sync.observe import Observer, Recorder
 
 from .harness import Row, paired, time_text
 
@@ -48,6 +48,7 @@ def bench_observers(quick: bool) -> Iterator[Row]:
         "1 observer, of states": [States()],
         "1 observer, of states and tasks": [Everything()],
         "3 observers, of states and tasks": [Everything(), Everything(), Everything()],
+        "a Recorder": [Recorder()],
     }
     for name, observers in cases.items():
         watched = bare

@@ -1,6 +1,6 @@
 """Metrics: what Prometheus sees of a process that has run some workflows, by a real scrape.
 
-An `OpenTelemetryObserver` keeps the figures, the SDK collects them, and its reader for Prometheus
+`OpenTelemetryMetrics` keeps the figures, the SDK collects them, and its reader for Prometheus
 shows them on a port. One observer serves all workflows; each is labelled by its enum of states.
 
     pip install 'cano_sync[otel]' opentelemetry-exporter-prometheus && python examples/metrics.py
@@ -25,10 +25,10 @@ from cano_sync import (
     Workflow,
     abandoned_tasks,
 )
-from cano_sync.observe import OpenTelemetryObserver
+from cano_sync.observe import OpenTelemetryMetrics
 
 provider = MeterProvider([PrometheusMetricReader(scope_info_enabled=False)])
-observer = OpenTelemetryObserver(meter_provider=provider)
+observer = OpenTelemetryMetrics(meter_provider=provider)
 
 
 class Mirror(Enum):
@@ -80,7 +80,7 @@ mirror = (
 )
 bill = (
     Workflow[Bill]()
-    .register(Bill.PRINT, print_bill, TaskConfig.with_fixed_retry(2, delay=0))
+    .register(Bill.PRINT, print_bill, TaskConfig().with_fixed_retry(2, delay=0))
     .add_exit_state(Bill.DONE)
     .with_observer(observer)
 )
@@ -103,7 +103,7 @@ def main() -> None:
         report.orchestrate(Report.WRITE)
     except CanoError as error:
         print(f"{type(error).__name__}: {error}\n")
-    while abandoned_tasks():  # they have been told, and come back at once
+    while abandoned_tasks():  # they are cancelled, and return at once
         time.sleep(0.001)
 
     server, thread = start_http_server(0, addr="127.0.0.1")

@@ -1,6 +1,6 @@
 """Tracing: the spans of one run, with a retry, a split and spans of the tasks' own, as a tree.
 
-An `OpenTelemetryObserver` makes the spans; where they go is for the program to say. Here that is
+`OpenTelemetryTraces` makes the spans; where they go is for the program to say. Here that is
 the SDK's in-memory exporter; in a service it is an exporter to Jaeger, Tempo or the like. Whatever
 a task opens itself is below its branch or attempt, on whatever thread it runs.
 
@@ -30,7 +30,7 @@ from cano_sync import (
     abandoned_tasks,
     task,
 )
-from cano_sync.observe import OpenTelemetryObserver
+from cano_sync.observe import OpenTelemetryTraces
 
 
 class Quote(Enum):
@@ -70,7 +70,7 @@ suppliers = [("swift", 9.5, 0.0), ("sold out", None, 0.0), ("glacial", 1.0, 60.0
 
 workflow = (
     Workflow[Quote]()
-    .register(Quote.LOAD, load, TaskConfig.with_fixed_retry(2, delay=0.01))
+    .register(Quote.LOAD, load, TaskConfig().with_fixed_retry(2, delay=0.01))
     .register_split(
         Quote.ASK,
         [task(name=name)(partial(ask, price, seconds)) for name, price, seconds in suppliers],
@@ -78,7 +78,7 @@ workflow = (
     )
     .register(Quote.CHOOSE, choose)
     .add_exit_state(Quote.DONE)
-    .with_observer(OpenTelemetryObserver())
+    .with_observer(OpenTelemetryTraces())
 )
 
 SHOWN = ("cano.task", "cano.attempt", "cano.outcome", "cano.split.verdict", "cano.exit_state")
@@ -109,7 +109,7 @@ def main() -> None:
 
     with tracer.start_as_current_span("POST /quotes"):
         workflow.orchestrate(Quote.LOAD, store=MemoryStore())
-    while abandoned_tasks():  # the glacial one has been told, and ends its own span
+    while abandoned_tasks():  # the glacial one is cancelled, and ends its own span
         time.sleep(0.001)
     show(sorted(exporter.get_finished_spans(), key=lambda span: span.start_time or 0))
 

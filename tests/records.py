@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from cano_sync import JoinConfig, JoinStrategy, Verdict
-from cano_sync.observe import Fate, JoinRecord, Record, Span, Visit
+from cano_sync.observe import JoinRecord, Record, Span, Status, Visit
 
-DONE = Fate.SUCCEEDED
+DONE = Status.SUCCEEDED
 
 
 def span(
@@ -16,17 +16,22 @@ def span(
     *,
     began: float | None = 0.0,
     took: float = 1.0,
-    fate: Fate = DONE,
+    status: Status = DONE,
     **more: Any,
 ) -> Span:
     """A branch, or with None for an index the task of a state."""
-    return Span(name=name, index=index, began=began, duration=took, fate=fate, **more)
+    return Span(name=name, index=index, began=began, duration=took, status=status, **more)
 
 
 def visit(
-    state: Any = "STATE", *, began: float = 0.0, took: float = 1.0, fate: Fate = DONE, **more: Any
+    state: Any = "STATE",
+    *,
+    began: float = 0.0,
+    took: float = 1.0,
+    status: Status = DONE,
+    **more: Any,
 ) -> Visit:
-    return Visit(state=state, began=began, duration=took, fate=fate, **more)
+    return Visit(state=state, began=began, duration=took, status=status, **more)
 
 
 def exit_visit(state: Any = "END", *, began: float = 1.0) -> Visit:
@@ -39,6 +44,6 @@ def split_visit(*spans: Span, took: float = 1.0, strategy: Any = None, **more: A
     return visit(more.pop("state", "SPLIT"), took=took, spans=spans, join=told, **more)
 
 
-def record(*visits: Visit, took: float = 1.0, fate: Fate = DONE, **more: Any) -> Record:
+def record(*visits: Visit, took: float = 1.0, status: Status = DONE, **more: Any) -> Record:
     state = visits[-1].state if visits else "START"
-    return Record(run_id="run", state=state, fate=fate, duration=took, visits=visits, **more)
+    return Record(run_id="run", state=state, status=status, duration=took, visits=visits, **more)

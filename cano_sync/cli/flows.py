@@ -13,7 +13,7 @@ from rich.text import Text
 
 from .._base.text import error_text
 from ..errors import WorkflowCancelledError
-from ..observe.recording.words import duration_text
+from ..observe.recording.text import duration_text
 from ..scheduler import FlowState, FlowStatus
 from .columns import Want, widths
 from .errors import one_line

@@ -16,7 +16,7 @@ import click
 
 from ..demo.exchange import main as hold_auction
 from ..errors import CanoError, ConfigurationError
-from ..observe.recording.words import plural
+from ..observe.recording.text import plural
 from ..scheduler import Scheduler
 from ..workflow import Workflow
 from .completion import (

@@ -14,7 +14,7 @@ from functools import partial
 from .. import abandoned_tasks
 from .._base.cancellation import CancellationToken
 from .._base.waiting import wait_slice
-from ..observe.recording.words import plural
+from ..observe.recording.text import plural
 from ..scheduler import FlowState, FlowStatus, Scheduler
 from .errors import FAILED, say
 from .flows import draw_flows, outcome_of, short

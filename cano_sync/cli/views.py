@@ -22,9 +22,10 @@ from rich.console import Console, OverflowMethod, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from ..observe import Fate
-from ..observe.recording.timeline import MARKS
-from ..observe.recording.words import cells, one_line, plural
+from .._base.text import one_line
+from ..observe import Status as Fate
+from ..observe.recording.text import cells, plural
+from ..observe.recording.timeline import MARKS, PLAIN_MARKS
 from .columns import GAP, Want, widths
 from .watch import TaskSeen, Visit, Watch
 
@@ -32,12 +33,13 @@ _COLOURS = {
     Fate.RUNNING: "cyan",
     Fate.SUCCEEDED: "green",
     Fate.FAILED: "red",
+    Fate.TIMED_OUT: "red",
     Fate.CANCELLED: "yellow",
     Fate.ABANDONED: "magenta",
     Fate.NOT_STARTED: "dim",
 }
 # For terminals that have only ASCII; the same as the timeline has there.
-_PLAIN_MARKS = {**MARKS, **dict(zip(MARKS, "~+x/>-", strict=True))}
+_PLAIN_MARKS = PLAIN_MARKS
 
 STATES_SHOWN = 8
 REFRESH = 12  # times a second
@@ -176,7 +178,7 @@ def _lasted(seen: Visit | TaskSeen, now: float) -> str:
 
 
 def _said(fate: Fate, note: str) -> str:
-    word = "" if fate in (Fate.RUNNING, Fate.SUCCEEDED) else fate.value
+    word = "" if fate in (Fate.RUNNING, Fate.SUCCEEDED) else fate.label
     return ": ".join(filter(None, (word, note)))
 
 
@@ -189,7 +191,7 @@ def _told(visit: Visit, room: int, marks: dict[Fate, str]) -> str:
     counts[Fate.NOT_STARTED] = visit.not_started
     waiting = visit.branches - len(fates) - visit.not_started
     waits = [f"{waiting} to come"] if waiting else []
-    said = [f"{count} {fate.value}" for fate, count in counts.items() if count]
+    said = [f"{count} {fate.label}" for fate, count in counts.items() if count]
     words = ", ".join([*said, *waits])
     marked = [f"{marks[fate]} {count}" for fate, count in counts.items() if count]
     forms = f"{plural(visit.branches, 'branch', 'es')}: {words}", words, "  ".join(marked + waits)

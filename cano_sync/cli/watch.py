@@ -15,7 +15,7 @@ from .. import abandoned_tasks
 from .._base.text import error_text
 from .._model.hooks import Observer
 from ..errors import WorkflowCancelledError
-from ..observe import Fate
+from ..observe import Status as Fate
 from .errors import one_line
 from .states import name_of
 
@@ -180,7 +180,7 @@ class Watch(Observer):
                 visit.fate, visit.note = Fate.FAILED, _short(error)
             missing = visit.not_started
         if missing:
-            self._news(f"  {missing} {Fate.NOT_STARTED.value}")
+            self._news(f"  {missing} {Fate.NOT_STARTED.label}")
         if error is not None and next_state is not None:
             self._news(f"{visit.state} failed, on to {name_of(next_state)}: {visit.note}")
 
@@ -249,7 +249,7 @@ class Watch(Observer):
                 return
             seen.fate, seen.note = fate, note or seen.note
             seen.ended = seen.ended or self._clock()
-        self._news(f"  {task} {fate.value}" + (f": {note}" if note else ""))
+        self._news(f"  {task} {fate.label}" + (f": {note}" if note else ""))
 
     def _find(self, task: str, index: int | None) -> TaskSeen | None:
         """Where a task is kept; it may be of an earlier state. The lock is held."""

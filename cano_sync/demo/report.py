@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cano_sync import CanoError, JoinError, Store
-from cano_sync.observe import Fate, Record, Recorder, Span, Visit
+from cano_sync.observe import Record, Recorder, Span, Status, Visit
 
 from .http import ServiceError
 from .openrtb import Bid, BidError
@@ -85,10 +85,10 @@ class Report:
         """What a picture of the run says of a line; None for what it says of any run's."""
         if span is None or span.index is None:
             return None
-        if span.fate is Fate.SUCCEEDED:
+        if span.status is Status.SUCCEEDED:
             fate, note = self._told(visit, span)
             return f"{note}, {fate}" if fate in ("won", "lost") else note or fate
-        if span.fate is Fate.CANCELLED and visit.join is not None and visit.join.timed_out:
+        if span.status is Status.CANCELLED and visit.join is not None and visit.join.timed_out:
             return "too late"
         return None if span.error is None else _in_short(span.error)
 
@@ -125,7 +125,7 @@ class Report:
 
     def _told(self, visit: Visit, span: Span) -> tuple[str, str]:
         """What became of a branch, in a word or two, and in more."""
-        if span.fate is Fate.SUCCEEDED:
+        if span.status is Status.SUCCEEDED:
             return _TELL.get(visit.state.name, _tell_plainly)(span.value, self.winner)
         if span.error is not None:
             cause = span.error.__cause__ or span.error

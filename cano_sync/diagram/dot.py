@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..observe.recording.recorder import Recorder
-from ..observe.recording.words import clip
+from ..observe.recording.text import clip
 from ..workflow import Workflow
-from .graph import Edge, Graph, Kind, Node, Split, Way, graph_of
+from .graph import Edge, EdgeKind, Graph, Node, NodeKind, Split, graph_of
 
 _LONGEST = 48  # cells of a label; the tooltip has the whole name
 
@@ -25,12 +25,12 @@ _HEAD = (
     f' fontcolor="{_INK}" arrowsize=0.7]',
 )
 
-_WAYS = {
-    Way.NEXT: {},
-    Way.ENTRY: {},
-    Way.SEEN: {"style": "bold"},
-    Way.UNDECLARED: {"style": "dashed", "color": _SOFT},
-    Way.ERROR: {"style": "dashed", "color": _RED, "fontcolor": _RED, "label": "error"},
+_EDGES = {
+    EdgeKind.NEXT: {},
+    EdgeKind.ENTRY: {},
+    EdgeKind.SEEN: {"style": "bold"},
+    EdgeKind.UNDECLARED: {"style": "dashed", "color": _SOFT},
+    EdgeKind.ERROR: {"style": "dashed", "color": _RED, "fontcolor": _RED, "label": "error"},
 }
 
 
@@ -78,7 +78,7 @@ def _label(node: Node) -> str:
     return "\n".join(part for part in (clip(node.name, _LONGEST), node.seen) if part)
 
 
-def _dress(node: Node, graph: Graph) -> dict[str, object]:
+def _style(node: Node, graph: Graph) -> dict[str, object]:
     """How a state looks by what the run did there."""
     if node.is_last:
         return {"color": _RED, "fillcolor": "#fdecec", "penwidth": 2}
@@ -90,38 +90,38 @@ def _dress(node: Node, graph: Graph) -> dict[str, object]:
 
 
 def _state(node: Node, graph: Graph) -> Iterator[str]:
-    yield _line(node.id, label=_label(node), tooltip=node.name, **_dress(node, graph))
+    yield _line(node.id, label=_label(node), tooltip=node.name, **_style(node, graph))
 
 
 def _exit(node: Node, graph: Graph) -> Iterator[str]:
-    dress = {"peripheries": 2, **_dress(node, graph)}
-    yield _line(node.id, label=_label(node), tooltip=node.name, **dress)
+    style = {"peripheries": 2, **_style(node, graph)}
+    yield _line(node.id, label=_label(node), tooltip=node.name, **style)
 
 
 def _missing(node: Node, graph: Graph) -> Iterator[str]:
-    dress = {"style": "rounded,dashed", "color": _RED, "fontcolor": _RED}
-    yield _line(node.id, label=_label(node) + "\n(no task, no exit)", tooltip=node.name, **dress)
+    style = {"style": "rounded,dashed", "color": _RED, "fontcolor": _RED}
+    yield _line(node.id, label=_label(node) + "\n(no task, no exit)", tooltip=node.name, **style)
 
 
 def _entry(node: Node, graph: Graph) -> Iterator[str]:
     color = _GREEN if graph.is_overlaid else _INK
-    dress = {"shape": "circle", "width": 0.16, "height": 0.16, "color": color, "fillcolor": color}
-    yield _line(node.id, label="", tooltip="entry", style="filled", **dress)
+    style = {"shape": "circle", "width": 0.16, "height": 0.16, "color": color, "fillcolor": color}
+    yield _line(node.id, label="", tooltip="entry", style="filled", **style)
 
 
 def _unknown(node: Node, graph: Graph) -> Iterator[str]:
-    dress = {"shape": "circle", "width": 0.2, "height": 0.2, "fixedsize": True, "fontsize": 9}
+    style = {"shape": "circle", "width": 0.2, "height": 0.2, "fixedsize": True, "fontsize": 9}
     tooltip = "not declared"
-    yield _line(node.id, label="?", tooltip=tooltip, color=_SOFT, fontcolor=_SOFT, **dress)
+    yield _line(node.id, label="?", tooltip=tooltip, color=_SOFT, fontcolor=_SOFT, **style)
 
 
 def _split(node: Node, graph: Graph) -> Iterator[str]:
     """A box with a bar where the branches begin, the branches, and a bar where they join."""
     assert node.split is not None
-    dress = {"color": _INK, "fillcolor": "#f4f6fa", **_dress(node, graph)}
+    style = {"color": _INK, "fillcolor": "#f4f6fa", **_style(node, graph)}
     label = _label(node)
     yield f"  subgraph cluster_{node.id} {{"
-    yield "    " + _attributes(label=label, tooltip=node.name, style="rounded,filled", **dress)
+    yield "    " + _attributes(label=label, tooltip=node.name, style="rounded,filled", **style)
     ink = _SOFT if graph.is_overlaid and not node.visits else _INK
     bar = {"style": "filled", "color": ink, "fillcolor": ink, "fontcolor": "#ffffff"}
     thin = {"height": 0.06, "width": 1.2, "fixedsize": True}
@@ -147,19 +147,19 @@ def _branches(split: Split) -> Iterator[tuple[str, bool]]:
         yield name, False
     if split.more:
         yield f"… {split.more:,} more", True
-    if split.lister is not None:
-        yield split.in_words(split.lister), True
+    if split.factory is not None:
+        yield split.text(split.factory), True
     elif not split.branches:
         yield "no branches", False
 
 
 _SHAPES = {
-    Kind.STATE: _state,
-    Kind.SPLIT: _split,
-    Kind.EXIT: _exit,
-    Kind.MISSING: _missing,
-    Kind.ENTRY: _entry,
-    Kind.UNKNOWN: _unknown,
+    NodeKind.STATE: _state,
+    NodeKind.SPLIT: _split,
+    NodeKind.EXIT: _exit,
+    NodeKind.MISSING: _missing,
+    NodeKind.ENTRY: _entry,
+    NodeKind.UNKNOWN: _unknown,
 }
 
 
@@ -170,15 +170,15 @@ def _line(id: str, **attributes: object) -> str:
 def _edge(edge: Edge, splits: set[str], graph: Graph) -> str:
     """An edge; one of a split begins and ends at its box, drawn to the bars within."""
     source, target = edge.source, edge.target
-    look: dict[str, object] = dict(_WAYS[edge.way])
+    look: dict[str, object] = dict(_EDGES[edge.kind])
     if edge.count:
         look |= {"penwidth": 2.2, "style": "solid"}
-        look["color"] = look["fontcolor"] = _RED if edge.way is Way.ERROR else _GREEN
-        if edge.count > 1 and edge.way is not Way.ENTRY:
+        look["color"] = look["fontcolor"] = _RED if edge.kind is EdgeKind.ERROR else _GREEN
+        if edge.count > 1 and edge.kind is not EdgeKind.ENTRY:
             look["label"] = " ".join(
                 filter(None, (str(look.get("label", "")), f"{edge.count:,} times"))
             )
-    elif graph.is_overlaid and edge.way is not Way.ERROR:
+    elif graph.is_overlaid and edge.kind is not EdgeKind.ERROR:
         look["color"] = _SOFT
     is_loop = source == target  # drawn within the box
     if source in splits:

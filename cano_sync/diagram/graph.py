@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("Edge", "Graph", "Kind", "Node", "Split", "Way", "graph_of")
+__all__ = ("Edge", "EdgeKind", "Graph", "Node", "NodeKind", "Split", "graph_of")
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,17 +10,20 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from .._base.text import one_line
 from .._model.description import Description, SingleState, SplitState
+from .._model.validation import entrance
 from ..errors import ConfigurationError
-from ..observe.recording.record import Fate, Record, Visit
+from ..observe.recording.record import Record, Visit
 from ..observe.recording.recorder import Recorder
-from ..observe.recording.words import duration_text, name_of, one_line, plural, tick_text
+from ..observe.recording.text import duration_text, name_of, plural, tick_text
+from ..observe.status import Status
 from ..workflow import Workflow
 
 MOST_BRANCHES = 8
 
 
-class Kind(Enum):
+class NodeKind(Enum):
     """What a node stands for."""
 
     STATE = "state"
@@ -34,7 +37,7 @@ class Kind(Enum):
     """Where an undeclared edge leads: not a state."""
 
 
-class Way(Enum):
+class EdgeKind(Enum):
     """What an edge stands for."""
 
     NEXT = "next"
@@ -56,7 +59,7 @@ class Split:
         strategy: how it joins, with its limits.
         branches: the names to draw.
         more: how many others there are.
-        lister: the name of what lists the branches when the state is entered; None if they are
+        factory: the name of what lists the branches when the state is entered; None if they are
             known.
         listed: how many it listed when the run was here: the least and the most; None if the run
             was not.
@@ -65,16 +68,16 @@ class Split:
     strategy: str
     branches: tuple[str, ...]
     more: int
-    lister: str | None
+    factory: str | None
     listed: tuple[int, int] | None = None
 
-    def in_words(self, lister: str) -> str:
+    def text(self, factory: str) -> str:
         """How many branches there are, where that is known at run time, by its name as drawn."""
         if self.listed is None:
-            return f"as many as {lister} lists"
+            return f"as many as {factory} lists"
         least, most = self.listed
         count = plural(most, "branch", "es")
-        return f"{count if least == most else f'{least:,} to {count}'}, listed by {lister}"
+        return f"{count if least == most else f'{least:,} to {count}'}, listed by {factory}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,12 +90,12 @@ class Node:
         name: the state's, on one line; empty for a point.
         split: its inside, for a split.
         visits: how often the run has been here.
-        seen: what the run did here, in words; empty where it never was.
+        seen: what the run did here, as text; empty where it never was.
         is_last: whether the run ended here without coming to an exit.
     """
 
     id: str
-    kind: Kind
+    kind: NodeKind
     name: str = ""
     split: Split | None = None
     visits: int = 0
@@ -106,7 +109,7 @@ class Edge:
 
     source: str
     target: str
-    way: Way
+    kind: EdgeKind
     count: int = 0
 
 
@@ -175,14 +178,14 @@ class _Drawing:
 
     def graph(self) -> Graph:
         edges = [*self._declared(), *self._seen()]
-        entry = self._entry(edges)
+        entry = self._entry()
         nodes = [*self._nodes()]
         if entry is not None:
-            nodes.insert(0, Node(id="entry", kind=Kind.ENTRY))
+            nodes.insert(0, Node(id="entry", kind=NodeKind.ENTRY))
             count = 1 if self._record.visits else 0
-            edges.insert(0, Edge(source="entry", target=entry, way=Way.ENTRY, count=count))
-        points = [edge.target for edge in edges if edge.way is Way.UNDECLARED]
-        nodes += [Node(id=point, kind=Kind.UNKNOWN) for point in points]
+            edges.insert(0, Edge(source="entry", target=entry, kind=EdgeKind.ENTRY, count=count))
+        points = [edge.target for edge in edges if edge.kind is EdgeKind.UNDECLARED]
+        nodes += [Node(id=point, kind=NodeKind.UNKNOWN) for point in points]
         return Graph(
             nodes=tuple(nodes),
             edges=tuple(edges),
@@ -193,7 +196,7 @@ class _Drawing:
 
     def _nodes(self) -> Iterator[Node]:
         last = self._record.visits[-1] if self._record.visits else None
-        ended = self._record.fate not in (Fate.RUNNING, Fate.NOT_STARTED)
+        ended = self._record.status not in (Status.RUNNING, Status.NOT_STARTED)
         visits: dict[Any, list[Visit]] = {}
         for visit in self._record.visits:
             visits.setdefault(visit.state, []).append(visit)
@@ -211,11 +214,11 @@ class _Drawing:
                 is_last=last is not None and ended and not last.is_exit and last.state == state,
             )
 
-    def _kind(self, state: Any) -> Kind:
+    def _kind(self, state: Any) -> NodeKind:
         what = self._description.states.get(state)
         if what is None:
-            return Kind.EXIT if state in self._description.exits else Kind.MISSING
-        return Kind.STATE if isinstance(what, SingleState) else Kind.SPLIT
+            return NodeKind.EXIT if state in self._description.exits else NodeKind.MISSING
+        return NodeKind.STATE if isinstance(what, SingleState) else NodeKind.SPLIT
 
     # Edges.
 
@@ -223,15 +226,15 @@ class _Drawing:
         for state, what in self._description.states.items():
             source = self._ids[state]
             if what.edges is None:
-                yield Edge(source=source, target=f"{source}unknown", way=Way.UNDECLARED)
+                yield Edge(source=source, target=f"{source}unknown", kind=EdgeKind.UNDECLARED)
             for target in sorted(what.edges or (), key=lambda target: int(self._ids[target][1:])):
-                yield self._edge(state, target, Way.NEXT)
+                yield self._edge(state, target, EdgeKind.NEXT)
             if what.error_state is not None:
-                yield self._edge(state, what.error_state, Way.ERROR)
+                yield self._edge(state, what.error_state, EdgeKind.ERROR)
 
-    def _edge(self, state: Any, target: Any, way: Way) -> Edge:
-        taken = self._taken[state, target, way is Way.ERROR]
-        return Edge(source=self._ids[state], target=self._ids[target], way=way, count=taken)
+    def _edge(self, state: Any, target: Any, kind: EdgeKind) -> Edge:
+        taken = self._taken[state, target, kind is EdgeKind.ERROR]
+        return Edge(source=self._ids[state], target=self._ids[target], kind=kind, count=taken)
 
     def _seen(self) -> Iterator[Edge]:
         """Where the run went from states that do not say where they go."""
@@ -239,21 +242,13 @@ class _Drawing:
             what = self._description.states.get(state)
             if what is not None and what.edges is None and not is_error:
                 source, led_to = self._ids[state], self._ids[target]
-                yield Edge(source=source, target=led_to, way=Way.SEEN, count=count)
+                yield Edge(source=source, target=led_to, kind=EdgeKind.SEEN, count=count)
 
-    def _entry(self, edges: list[Edge]) -> str | None:
-        """Where runs begin: as the run did; else where it is certain.
-
-        That is so where every edge is declared and one single state is led to by none: no run
-        comes to it in any other way.
-        """
+    def _entry(self) -> str | None:
+        """Where runs begin: as the run did; else where it is certain."""
         if self._record.visits and not self._record.forgotten:
             return self._ids[self._record.visits[0].state]
-        if any(edge.way is Way.UNDECLARED for edge in edges):
-            return None
-        led_to = {edge.target for edge in edges if edge.source != edge.target}
-        first = [id for id in self._ids.values() if id not in led_to]
-        return first[0] if len(first) == 1 else None
+        return self._ids.get(entrance(self._description))
 
 
 def _seen(visits: Sequence[Visit]) -> str:
@@ -263,7 +258,7 @@ def _seen(visits: Sequence[Visit]) -> str:
     if len(visits) > 1:
         return f"{len(visits):,} times in {took}"
     branches = visits[0].branches
-    good = sum(span.fate is Fate.SUCCEEDED for span in branches)
+    good = sum(span.status is Status.SUCCEEDED for span in branches)
     return f"{took}, {good:,} of {len(branches):,}" if branches else took
 
 
@@ -281,6 +276,6 @@ def _inside(what: SplitState, visits: Sequence[Visit]) -> Split:
         strategy=", ".join(parts),
         branches=tuple(names[:most]),
         more=max(0, len(names) - most),
-        lister=None if what.factory is None else one_line(what.factory.name) or "''",
+        factory=None if what.factory is None else one_line(what.factory.name) or "''",
         listed=(min(listed), max(listed)) if listed else None,
     )

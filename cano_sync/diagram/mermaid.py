@@ -8,26 +8,26 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..observe.recording.recorder import Recorder
-from ..observe.recording.words import clip
+from ..observe.recording.text import clip
 from ..workflow import Workflow
-from .graph import Edge, Graph, Kind, Node, Split, Way, graph_of
+from .graph import Edge, EdgeKind, Graph, Node, NodeKind, Split, graph_of
 
 _LONGEST = 48  # cells of a label
 
 # Which brackets make which shape.
 _SHAPES = {
-    Kind.STATE: ("(", ")"),
-    Kind.EXIT: ("(((", ")))"),
-    Kind.MISSING: ("{{", "}}"),
-    Kind.ENTRY: ("((", "))"),
-    Kind.UNKNOWN: ("((", "))"),
+    NodeKind.STATE: ("(", ")"),
+    NodeKind.EXIT: ("(((", ")))"),
+    NodeKind.MISSING: ("{{", "}}"),
+    NodeKind.ENTRY: ("((", "))"),
+    NodeKind.UNKNOWN: ("((", "))"),
 }
 _ARROWS = {
-    Way.NEXT: "-->",
-    Way.ENTRY: "-->",
-    Way.SEEN: "==>",
-    Way.ERROR: "-.->",
-    Way.UNDECLARED: "-.->",
+    EdgeKind.NEXT: "-->",
+    EdgeKind.ENTRY: "-->",
+    EdgeKind.SEEN: "==>",
+    EdgeKind.ERROR: "-.->",
+    EdgeKind.UNDECLARED: "-.->",
 }
 _CLASSES = {
     "seen": "fill:#e7f6ee,stroke:#1a7f4b,stroke-width:2px,color:#1c2330",
@@ -71,7 +71,7 @@ def to_mermaid(workflow: Workflow[Any], recorder: Recorder | None = None) -> str
     <BLANKLINE>
     """
     graph = graph_of(workflow, recorder)
-    return "\n".join(("flowchart TD", *_nodes(graph), *_edges(graph), *_dress(graph), ""))
+    return "\n".join(("flowchart TD", *_nodes(graph), *_edges(graph), *_style(graph), ""))
 
 
 def _nodes(graph: Graph) -> Iterator[str]:
@@ -84,10 +84,10 @@ def _nodes(graph: Graph) -> Iterator[str]:
 
 
 def _label(node: Node) -> str:
-    points = {Kind.ENTRY: " ", Kind.UNKNOWN: "?"}
+    points = {NodeKind.ENTRY: " ", NodeKind.UNKNOWN: "?"}
     if node.kind in points:
         return points[node.kind]
-    extra = "(no task, no exit)" if node.kind is Kind.MISSING else node.seen
+    extra = "(no task, no exit)" if node.kind is NodeKind.MISSING else node.seen
     return "<br/>".join(_escaped(part) for part in (clip(node.name, _LONGEST), extra) if part)
 
 
@@ -98,8 +98,8 @@ def _split(node: Node, split: Split) -> Iterator[str]:
         yield f'    {node.id}b{number}("{_escaped(clip(name, _LONGEST))}")'
     if split.more:
         yield f'    {node.id}more[["… {split.more:,} more"]]'
-    if split.lister is not None:
-        text = _escaped(split.in_words(clip(split.lister, _LONGEST)))
+    if split.factory is not None:
+        text = _escaped(split.text(clip(split.factory, _LONGEST)))
         yield f'    {node.id}list[["{text}"]]'
     elif not split.branches:
         yield f'    {node.id}none["no branches"]'
@@ -109,33 +109,33 @@ def _split(node: Node, split: Split) -> Iterator[str]:
 def _edges(graph: Graph) -> Iterator[str]:
     for edge in graph.edges:
         text = _on(edge)
-        yield f"  {edge.source} {_ARROWS[edge.way]}{text} {edge.target}"
+        yield f"  {edge.source} {_ARROWS[edge.kind]}{text} {edge.target}"
 
 
 def _on(edge: Edge) -> str:
-    parts = ["error"] if edge.way is Way.ERROR else []
-    if edge.count > 1 and edge.way is not Way.ENTRY:
+    parts = ["error"] if edge.kind is EdgeKind.ERROR else []
+    if edge.count > 1 and edge.kind is not EdgeKind.ENTRY:
         parts.append(f"{edge.count:,} times")
     return f'|"{" ".join(parts)}"|' if parts else ""
 
 
-def _dress(graph: Graph) -> Iterator[str]:
+def _style(graph: Graph) -> Iterator[str]:
     """Colours: by class for nodes, by number for edges."""
-    wearers: dict[str, list[str]] = {}
+    classes: dict[str, list[str]] = {}
     for node in graph.nodes:
-        if node.kind is Kind.ENTRY:
-            wearers.setdefault("point", []).append(node.id)
-        elif node.kind is Kind.MISSING:
-            wearers.setdefault("missing", []).append(node.id)
+        if node.kind is NodeKind.ENTRY:
+            classes.setdefault("point", []).append(node.id)
+        elif node.kind is NodeKind.MISSING:
+            classes.setdefault("missing", []).append(node.id)
         elif node.visits:
-            wearers.setdefault("last" if node.is_last else "seen", []).append(node.id)
+            classes.setdefault("last" if node.is_last else "seen", []).append(node.id)
     for number, edge in enumerate(graph.edges):
-        look = _ERROR if edge.way is Way.ERROR else ""
+        look = _ERROR if edge.kind is EdgeKind.ERROR else ""
         if edge.count:
             look = _FAILED if look else _SEEN
         if look:
             yield f"  linkStyle {number} {look}"
-    for name, ids in wearers.items():
+    for name, ids in classes.items():
         yield f"  classDef {name} {_CLASSES[name]}"
         yield f"  class {','.join(ids)} {name}"
 

@@ -1,7 +1,8 @@
 """Seeing what runs do: observers, ready-made ones and the base class of your own.
 
-`OpenTelemetryObserver` needs the extra `otel`: `pip install 'cano_sync[otel]'`. It is loaded when
-it is first asked for.
+`OpenTelemetryTraces` and `OpenTelemetryMetrics` need the extra `otel`:
+`pip install 'cano_sync[otel]'`. Each is loaded when it is first asked for, and works without the
+other; to have both, call `with_observer()` twice.
 """
 
 from importlib import import_module
@@ -9,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from .._model.hooks import Observer
 from .logs import LoggingObserver
-from .recording import Attempt, Fate, JoinRecord, Note, Record, Recorder, Span, Visit
+from .recording import Attempt, JoinRecord, Note, Record, Recorder, Span, Visit
 from .scope import RunFilter
+from .status import Status
 
 if TYPE_CHECKING:
-    from .telemetry import OpenTelemetryObserver as OpenTelemetryObserver
+    from .telemetry.metrics import OpenTelemetryMetrics as OpenTelemetryMetrics
+    from .telemetry.traces import OpenTelemetryTraces as OpenTelemetryTraces
 
 # Without what needs an extra: `import *` must work without it.
 __all__ = (
     "Attempt",
-    "Fate",
     "JoinRecord",
     "LoggingObserver",
     "Note",
@@ -27,10 +29,14 @@ __all__ = (
     "Recorder",
     "RunFilter",
     "Span",
+    "Status",
     "Visit",
 )
 
-_EXTRAS = {"OpenTelemetryObserver": (".telemetry", "opentelemetry", "otel")}
+_EXTRAS = {
+    "OpenTelemetryMetrics": (".telemetry.metrics", "opentelemetry", "otel"),
+    "OpenTelemetryTraces": (".telemetry.traces", "opentelemetry", "otel"),
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -41,9 +47,9 @@ def __getattr__(name: str) -> Any:
     """
     if name not in _EXTRAS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    room, needs, extra = _EXTRAS[name]
+    module, needs, extra = _EXTRAS[name]
     try:
-        value = getattr(import_module(room, __name__), name)
+        value = getattr(import_module(module, __name__), name)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != needs:
             raise

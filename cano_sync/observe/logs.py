@@ -12,45 +12,40 @@ from weakref import WeakValueDictionary
 
 from .._base.durations import Duration, seconds
 from .._base.text import error_text, full_name
+from .._model.hooks import Observer
 from .._model.join import JoinConfig
 from .._model.outcome import SplitResult
 from .._model.strategy import Verdict
 from ..errors import ConfigurationError, RetryExhaustedError
-from .absences import Absences
-from .flow_log import FlowLog
-from .labels import ending
+from .abandoned import AbandonedTasks
 from .scope import enter_attempt, enter_run, enter_task, leave
+from .status import Status, status_of
 from .tracebacks import ExcInfo, Style, Tracebacks
 
 
-class LoggingObserver(FlowLog):
+class LoggingObserver(Observer):
     """Writes what runs do into the log. One object serves any number of runs and threads.
 
-    - INFO: a run starts, finishes, is cancelled; a flow's run begins, finishes, is cancelled.
-    - DEBUG: states, tasks, attempts, splits; a task that is abandoned, and one that is soon back.
+    - INFO: a run starts, succeeds, is cancelled.
+    - DEBUG: states, tasks, attempts, splits; a task that is abandoned, and one that soon returns.
     - WARNING: an attempt failed and is made again; a branch failed; a state failed and leads to
-      its error state; an abandoned task is out for long; a flow is skipped, or backs off.
-    - ERROR: a run failed, or its time was up; the last of several attempts failed; a flow failed,
-      or tripped.
+      its error state; an abandoned task has not returned for long.
+    - ERROR: a run failed or timed out; the last of several attempts failed.
 
     An error's traceback is logged once: with the last of several attempts, with the branch, with
-    the state that leads to its error state, with the run, or with the flow. It is that of the
-    user's exception, with the frames of the user's code: where it has none, the line has said it
-    all.
-
-    Attached to a workflow it tells of its runs, and of the flows that run it. Attached to a
-    `Scheduler` it tells of all its flows, and not of what happens within their runs.
+    the state that leads to its error state, or with the run. It is that of the user's exception,
+    with the frames of the user's code: where it has none, the line has said it all.
 
     A line begins with the first eight characters of the run's id, for people and for `grep`. Each
-    record carries what it tells as attributes, for structured logs: `run_id`, and where they apply
+    record carries its facts as attributes, for structured logs: `run_id`, and where they apply
     `state`, `next_state` (both as text), `task`, `index`, `attempt`, `duration`, `delay`,
-    `late`, `outcome`, `reason`; instead of the run's id those of a flow carry `flow`, and
-    `failures` or `lag`. What a task itself logs gets some of these by a `RunFilter`.
+    `late`, `reason`, and `outcome`: the value of a `Status`. What a task itself logs gets some of
+    these by a `RunFilter`.
 
     Args:
         logger: the logger, or its name.
-        late_after: seconds (or a `timedelta`) that an abandoned task may be out before that is
-            worth a warning. One that listens to its token is back within milliseconds.
+        late_after: seconds (or a `timedelta`) after which an abandoned task that has not returned
+            is worth a warning. One that listens to its token returns within milliseconds.
         tracebacks: "short"; "full" with all errors on the way and the frames of the engine; or
             "none".
 
@@ -67,7 +62,7 @@ class LoggingObserver(FlowLog):
     >>> log.addHandler(handler)
     >>> workflow = Workflow().register("START", lambda: "END").add_exit_state("END")
     >>> workflow.with_observer(LoggingObserver("orders")).orchestrate("START")
-    INFO orders: finished in 'END'
+    INFO orders: succeeded in 'END'
     'END'
     >>> log.removeHandler(handler)
     """
@@ -79,10 +74,11 @@ class LoggingObserver(FlowLog):
         late_after: Duration = 1.0,
         tracebacks: Style = "short",
     ) -> None:
-        super().__init__(_logger_of(logger), Tracebacks(tracebacks))
+        self._logger = _logger_of(logger)
+        self._tracebacks = Tracebacks(tracebacks)
         self._late_after = seconds(late_after, "late_after")
-        # Each run's context keeps its own alive. So a run whose end is never told leaves nothing.
-        self._absences: WeakValueDictionary[str, Absences] = WeakValueDictionary()
+        # By run. Each run's context keeps its own alive: a run that never ends leaves nothing.
+        self._abandoned: WeakValueDictionary[str, AbandonedTasks] = WeakValueDictionary()
 
     def __repr__(self) -> str:
         return f"LoggingObserver({self._logger.name!r})"
@@ -109,56 +105,51 @@ class LoggingObserver(FlowLog):
         self,
         level: int,
         run_id: str,
-        what: Mapping[str, Any],
+        task: Mapping[str, Any],
         text: str,
         *values: object,
         **facts: Any,
     ) -> None:
-        """The same about a task: the line begins with its name."""
+        """Log a line about a task, which begins with its name."""
         if self._logger.isEnabledFor(level):
-            told = {**_kept(what), "state": full_name(what["state"])}
-            self._log(level, run_id, f"%s {text}", _named(what), *values, **told, **facts)
-
-    def _hears(self, level: int) -> bool:
-        return self._logger.isEnabledFor(level)
+            attributes = {**_task_facts(task), "state": full_name(task["state"]), **facts}
+            self._log(level, run_id, f"%s {text}", _task_text(task), *values, **attributes)
 
     # A run.
 
     def run_started(self, *, run_id: str, state: Any, **_: object) -> None:
         """INFO. From here on its tasks know its id."""
-        absences = self._absences[run_id] = Absences()
-        enter_run(run_id, keep=absences)
+        abandoned = self._abandoned[run_id] = AbandonedTasks()
+        enter_run(run_id, keep=abandoned)
         where = full_name(state)
         self._log(INFO, run_id, "started in %s", where, state=where)
 
     def run_finished(
         self, *, run_id: str, state: Any, duration: float, error: BaseException | None, **_: object
     ) -> None:
-        """INFO; ERROR for a run that failed or whose time was up. WARNING of who is still out."""
-        absences = self._absences.pop(run_id, None)
-        out = [] if absences is None else absences.longer_than(self._late_after)
-        for what, late in out:
-            text = "was abandoned %.3f s ago and is still out"
-            self._log_task(WARNING, run_id, what, text, late, late=late)
-        outcome, where = ending(run_id, error), full_name(state)
-        facts: dict[str, Any] = {"state": where, "duration": duration, "outcome": outcome}
+        """INFO; ERROR for a run that failed or timed out. WARNING of tasks abandoned for long."""
+        abandoned = self._abandoned.pop(run_id, None)
+        for task, late in () if abandoned is None else abandoned.longer_than(self._late_after):
+            text = "was abandoned %.3f s ago and has not returned"
+            self._log_task(WARNING, run_id, task, text, late, late=late)
+        status, where = status_of(run_id, error), full_name(state)
+        facts: dict[str, Any] = {"state": where, "duration": duration, "outcome": status.value}
+        text, values = f"{status.label} in %s after %.3f s", [where, duration]
         if error is None:
-            self._log(INFO, run_id, "finished in %s after %.3f s", where, duration, **facts)
-        elif outcome == "cancelled":
+            self._log(INFO, run_id, text, *values, **facts)
+        elif status is Status.CANCELLED:
             facts["reason"] = reason = getattr(error, "reason", None) or error_text(error)
-            text = "cancelled in %s after %.3f s: %s"
-            self._log(INFO, run_id, text, where, duration, reason, **facts)
+            self._log(INFO, run_id, f"{text}: %s", *values, reason, **facts)
         else:
             facts["traceback"] = self._tracebacks.once(error)
-            text = "failed in %s after %.3f s: %s"
-            self._log(ERROR, run_id, text, where, duration, error_text(error), **facts)
+            self._log(ERROR, run_id, f"{text}: %s", *values, error_text(error), **facts)
         leave(run_id)
 
     # States and splits.
 
     def state_entered(self, *, run_id: str, state: Any, **_: object) -> None:
         """DEBUG."""
-        if self._hears(DEBUG):
+        if self._logger.isEnabledFor(DEBUG):
             where = full_name(state)
             self._log(DEBUG, run_id, "in %s", where, state=where)
 
@@ -174,7 +165,7 @@ class LoggingObserver(FlowLog):
     ) -> None:
         """DEBUG; WARNING for a failure that leads to an error state."""
         level = DEBUG if error is None or next_state is None else WARNING
-        if not self._hears(level):
+        if not self._logger.isEnabledFor(level):
             return
         facts: dict[str, Any] = {"state": full_name(state), "duration": duration}
         text, values = "left %s after %.3f s", [facts["state"], duration]
@@ -190,7 +181,7 @@ class LoggingObserver(FlowLog):
         self, *, run_id: str, state: Any, tasks: Sequence[str], join: JoinConfig[Any], **_: object
     ) -> None:
         """DEBUG."""
-        if self._hears(DEBUG):
+        if self._logger.isEnabledFor(DEBUG):
             where = full_name(state)
             text = "%s splits into %d " + ("branch" if len(tasks) == 1 else "branches")
             values = (where, len(tasks), join.strategy)
@@ -206,8 +197,8 @@ class LoggingObserver(FlowLog):
         duration: float,
         **_: object,
     ) -> None:
-        """DEBUG: what it leads to is told by the state or the run."""
-        if self._hears(DEBUG):
+        """DEBUG: what it leads to is logged with the state or the run."""
+        if self._logger.isEnabledFor(DEBUG):
             where, outcome = full_name(state), verdict.value
             values = (where, outcome, duration, result.summary)
             text = "the join of %s says %s after %.3f s: %s"
@@ -220,60 +211,59 @@ class LoggingObserver(FlowLog):
     ) -> None:
         """DEBUG. From here on the task knows what it is."""
         enter_task(run_id, state, task, index)
-        what = {"state": state, "task": task, "index": index}
-        self._log_task(DEBUG, run_id, what, "starts")
+        self._log_task(DEBUG, run_id, {"state": state, "task": task, "index": index}, "starts")
 
-    def task_succeeded(self, *, run_id: str, duration: float, **what: Any) -> None:
+    def task_succeeded(self, *, run_id: str, duration: float, **task: Any) -> None:
         """DEBUG."""
-        leave(run_id, what["task"], what["index"])
+        leave(run_id, task["task"], task["index"])
         text = "succeeded after %.3f s"
-        self._log_task(DEBUG, run_id, what, text, duration, duration=duration)
+        self._log_task(DEBUG, run_id, task, text, duration, duration=duration)
 
     def task_failed(
-        self, *, run_id: str, duration: float, error: BaseException, **what: Any
+        self, *, run_id: str, duration: float, error: BaseException, **task: Any
     ) -> None:
-        """ERROR after several attempts, WARNING for a branch; else DEBUG: the state tells more."""
-        leave(run_id, what["task"], what["index"])
-        level = DEBUG if what["index"] is None else WARNING
+        """ERROR after several attempts, WARNING for a branch; else DEBUG: the state has more."""
+        leave(run_id, task["task"], task["index"])
+        level = DEBUG if task["index"] is None else WARNING
         if isinstance(error, RetryExhaustedError) and error.run_id == run_id:
             level = ERROR
-        if self._hears(level):
+        if self._logger.isEnabledFor(level):
             values = (duration, error_text(error))
             traceback = None if level == DEBUG else self._tracebacks.once(error)
             facts = {"duration": duration, "traceback": traceback}
-            self._log_task(level, run_id, what, "failed after %.3f s: %s", *values, **facts)
+            self._log_task(level, run_id, task, "failed after %.3f s: %s", *values, **facts)
 
     def task_cancelled(
-        self, *, run_id: str, duration: float, reason: str | None, **what: Any
+        self, *, run_id: str, duration: float, reason: str | None, **task: Any
     ) -> None:
         """DEBUG."""
-        leave(run_id, what["task"], what["index"])
-        text, values = "cancelled after %.3f s: %s", (duration, reason or "nobody said why")
+        leave(run_id, task["task"], task["index"])
+        text, values = "cancelled after %.3f s: %s", (duration, reason or "no reason given")
         facts = {"duration": duration, "reason": reason}
-        self._log_task(DEBUG, run_id, what, text, *values, **facts)
+        self._log_task(DEBUG, run_id, task, text, *values, **facts)
 
-    def task_abandoned(self, *, run_id: str, **what: Any) -> None:
-        """DEBUG; `task_returned` and `run_finished` tell when that is worth a warning."""
-        absences = self._absences.get(run_id)  # none any more, where the run is over
-        if absences is not None:
-            absences.begin(_kept(what))
-        self._log_task(DEBUG, run_id, what, "is abandoned")
+    def task_abandoned(self, *, run_id: str, **task: Any) -> None:
+        """DEBUG; `task_returned` and `run_finished` log when that is worth a warning."""
+        abandoned = self._abandoned.get(run_id)  # none any more, where the run is over
+        if abandoned is not None:
+            abandoned.add(_task_facts(task))
+        self._log_task(DEBUG, run_id, task, "is abandoned")
 
-    def task_returned(self, *, run_id: str, late: float, **what: Any) -> None:
-        """DEBUG; WARNING if it has been out for longer than `late_after`."""
-        absences = self._absences.get(run_id)
-        if absences is not None:
-            absences.end(_kept(what))
+    def task_returned(self, *, run_id: str, late: float, **task: Any) -> None:
+        """DEBUG; WARNING if it was abandoned for longer than `late_after`."""
+        abandoned = self._abandoned.get(run_id)
+        if abandoned is not None:
+            abandoned.remove(_task_facts(task))
         level = WARNING if late > self._late_after else DEBUG
-        self._log_task(level, run_id, what, "comes back %.3f s late", late, late=late)
+        self._log_task(level, run_id, task, "returned %.3f s late", late, late=late)
 
     def attempt_started(
         self, *, run_id: str, state: Any, task: str, index: int | None, attempt: int, **_: object
     ) -> None:
         """DEBUG. From here on the task knows which attempt it is."""
         enter_attempt(run_id, state, task, index, attempt)
-        what = {"state": state, "task": task, "index": index, "attempt": attempt}
-        self._log_task(DEBUG, run_id, what, "begins attempt %d", attempt)
+        facts = {"state": state, "task": task, "index": index, "attempt": attempt}
+        self._log_task(DEBUG, run_id, facts, "begins attempt %d", attempt)
 
     def attempt_failed(
         self,
@@ -282,17 +272,17 @@ class LoggingObserver(FlowLog):
         duration: float,
         error: BaseException | None,
         delay: float | None,
-        **what: Any,
+        **task: Any,
     ) -> None:
-        """WARNING, without a traceback; DEBUG for the last one: `task_failed` tells more."""
+        """WARNING, without a traceback; DEBUG for the last one: `task_failed` has more."""
         why = "it returned what its config retries on" if error is None else error_text(error)
         facts = {"duration": duration, "delay": delay}
         level, text = DEBUG, "failed for good in attempt %d: %s"
-        values: tuple[object, ...] = (what["attempt"], why)
+        values: tuple[object, ...] = (task["attempt"], why)
         if delay is not None:
             level, text = WARNING, "failed in attempt %d, the next comes in %.3f s: %s"
-            values = (what["attempt"], delay, why)
-        self._log_task(level, run_id, what, text, *values, **facts)
+            values = (task["attempt"], delay, why)
+        self._log_task(level, run_id, task, text, *values, **facts)
 
 
 def _logger_of(given: object) -> logging.Logger:
@@ -304,11 +294,11 @@ def _logger_of(given: object) -> logging.Logger:
     )
 
 
-def _kept(what: Mapping[str, Any]) -> dict[str, Any]:
-    """What tells one task from another; a hook may tell more in a later version."""
-    return {name: what[name] for name in ("state", "task", "index", "attempt") if name in what}
+def _task_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What distinguishes one task from another; a hook may have more in a later version."""
+    return {name: facts[name] for name in ("state", "task", "index", "attempt") if name in facts}
 
 
-def _named(what: Mapping[str, Any]) -> str:
-    branch = "" if what["index"] is None else f", branch {what['index']}"
-    return f"task {what['task']!r} of {full_name(what['state'])}{branch}:"
+def _task_text(task: Mapping[str, Any]) -> str:
+    branch = "" if task["index"] is None else f", branch {task['index']}"
+    return f"task {task['task']!r} of {full_name(task['state'])}{branch}:"

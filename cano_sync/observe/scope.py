@@ -6,11 +6,13 @@ __all__ = ("RunFilter", "Scope", "enter_attempt", "enter_run", "enter_task", "le
 
 import logging
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from .._base.text import full_name
 
 
+@dataclass(slots=True, eq=False)  # frozen it would cost each task three times as much
 class Scope:
     """A run, or a task of one, that code is in.
 
@@ -20,26 +22,13 @@ class Scope:
         keep: kept alive as long as the scope is.
     """
 
-    __slots__ = ("attempt", "index", "keep", "outer", "run_id", "state", "task")
-
-    def __init__(
-        self,
-        outer: Scope | None,
-        run_id: str,
-        *,
-        state: Any = None,
-        task: str | None = None,
-        index: int | None = None,
-        attempt: int = 1,
-        keep: object = None,
-    ) -> None:
-        self.outer = outer
-        self.run_id = run_id
-        self.state = state
-        self.task = task
-        self.index = index
-        self.attempt = attempt
-        self.keep = keep
+    outer: Scope | None
+    run_id: str
+    state: Any = None
+    task: str | None = None
+    index: int | None = None
+    attempt: int = 1
+    keep: object = None
 
 
 _current: ContextVar[Scope | None] = ContextVar("cano_sync.log_scope", default=None)
@@ -65,8 +54,8 @@ def enter_attempt(run_id: str, state: Any, task: str, index: int | None, attempt
 def leave(run_id: str, task: str | None = None, index: int | None = None) -> None:
     """Be where one was before, if one is in this task (None: this run).
 
-    One is not where the end of what was left behind is told: in another context, which has not
-    entered it.
+    One is not where another thread reports the end of an abandoned task: in another context,
+    which has not entered it.
     """
     scope = _current.get()
     if scope is not None and (scope.run_id, scope.task, scope.index) == (run_id, task, index):
@@ -80,8 +69,8 @@ class RunFilter(logging.Filter):
     task itself or by a library below it. (To the `QueueHandler`, where there is one: its listener
     is another thread.) Outside a task each is "-", so that a format may always ask for them.
 
-    What it knows comes from a `LoggingObserver` that is attached to the workflow; whoever wants
-    only this of it sets the level of its logger higher. What a record has already, by `extra`,
+    What it knows comes from a `LoggingObserver` that is attached to the workflow; to have
+    only this of it, set the level of its logger higher. What a record has already, by `extra`,
     stays as it is. With `dictConfig`: `"filters": {"run": {"()": "cano_sync.observe.RunFilter"}}`.
 
     >>> import sys
@@ -107,7 +96,7 @@ class RunFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Complete the record; drop it only where the filter was given another logger's name."""
         facts = record.__dict__
-        # An observer's own line says itself what it is about, which need not be where it is told.
+        # An observer's own line has these facts: it may be about a task of another thread.
         scope = None if "run_id" in facts else _current.get()
         if scope is not None:
             facts["run_id"] = scope.run_id

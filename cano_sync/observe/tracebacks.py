@@ -32,7 +32,7 @@ Style: TypeAlias = Literal["short", "full", "none"]
 _PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 _DEMO = os.path.join(_PACKAGE, "demo", "")  # it stands for a user's program
 
-# What says no more than its line does: what led to it is behind it.
+# Errors that add nothing to the line of the log: what led to them is their cause.
 _WRAPPERS = (
     JoinError, NodeExecutionError, PreparationError, RetryExhaustedError, TaskExecutionError,
     WorkflowCancelledError, WorkflowTimeoutError,

@@ -24,9 +24,9 @@ from cano_sync.demo.records import Records  # noqa: E402
 from cano_sync.demo.report import Report  # noqa: E402
 from cano_sync.demo.services import SERVICES  # noqa: E402
 from cano_sync.diagram import to_dot  # noqa: E402
-from cano_sync.observe import Recorder  # noqa: E402
+from cano_sync.observe import Recorder, Status  # noqa: E402
 from cano_sync.observe.recording.rows import Row, rows_of  # noqa: E402
-from cano_sync.observe.recording.words import duration_text, tick_text, ticks  # noqa: E402
+from cano_sync.observe.recording.text import duration_text, tick_text, ticks  # noqa: E402
 
 
 def run() -> tuple[Workflow[Any], Report]:
@@ -38,18 +38,18 @@ def run() -> tuple[Workflow[Any], Report]:
 
 # The timeline: names, a chart, durations and remarks, in columns that no font can shift.
 
-LEFT, CHART, WIDTH, LINE, TOP = 150, 480, 1000, 21, 34
+LEFT, CHART, WIDTH, LINE, TOP = 150, 465, 1000, 21, 34
 STYLE = """
 text { font: 13px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: #1c2330; }
 .paper { fill: #fff; stroke: #e3e7ee; } .state { font-weight: bold; } .end { text-anchor: end; }
 .soft { fill: #5b6575; } .grid { stroke: #e3e7ee; stroke-dasharray: 3 3; }
-.bar-state { fill: #3b5b92; } .bar-done, .bar-exit { fill: #1a7f4b; }
+.bar-state { fill: #3b5b92; } .bar-succeeded, .bar-exit { fill: #1a7f4b; }
 .bar-cancelled { fill: url(#hatch); } .bar-late { fill: #8b36a8; }
 #hatch path { stroke: #96650a; stroke-width: 4; } .cancelled { fill: #96650a; }
 @media (prefers-color-scheme: dark) {
   text { fill: #e5e9f0; } .paper { fill: #12161d; stroke: #2a313d; } .soft { fill: #9aa5b5; }
   .grid { stroke: #2a313d; } .bar-state { fill: #7ea2dd; }
-  .bar-done, .bar-exit { fill: #4cc38a; } .bar-late { fill: #d291ee; }
+  .bar-succeeded, .bar-exit { fill: #4cc38a; } .bar-late { fill: #d291ee; }
   #hatch path { stroke: #e3b341; } .cancelled { fill: #e3b341; }
 }
 """
@@ -87,7 +87,7 @@ def _row(row: Row, y: int, scale: float) -> Iterator[str]:
         look = piece.look.value
         left, width = LEFT + piece.began * scale, (piece.ended - piece.began) * scale
         thick = 13 if kind == "state" else 8
-        look = "state" if kind == "state" and look == "done" else look
+        look = "state" if kind == "state" and look == "succeeded" else look
         yield (
             f'<rect class="bar-{look}" x="{left:.1f}" y="{y + 10 - thick / 2}" rx="2" '
             f'width="{max(2.5, width):.1f}" height="{thick}"/>'
@@ -95,9 +95,9 @@ def _row(row: Row, y: int, scale: float) -> Iterator[str]:
     right = LEFT + CHART + 84
     if row.duration is not None:
         yield f'<text class="end" x="{right}" y="{y + 14}">{duration_text(row.duration)}</text>'
-    fate = "" if row.fate is None or row.fate.value == "succeeded" else row.fate.value
-    told = " ".join(filter(None, (fate, row.note)))
-    colour = "cancelled" if fate else "soft"
+    status = "" if row.status is None or row.status is Status.SUCCEEDED else row.status.label
+    told = " ".join(filter(None, (status, row.note)))
+    colour = "cancelled" if status else "soft"
     yield f'<text class="{colour}" x="{right + 18}" y="{y + 14}">{escape(told)}</text>'
 
 

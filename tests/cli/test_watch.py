@@ -20,7 +20,7 @@ from cano_sync import (
 from cano_sync.cli import views
 from cano_sync.cli.views import draw_run
 from cano_sync.cli.watch import KEPT, Watch
-from cano_sync.observe import Fate
+from cano_sync.observe import Status as Fate
 from cano_sync.observe.recording import timeline
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cano_sync import JoinConfig, JoinStrategy, Workflow, task
 from cano_sync.diagram.graph import graph_of
-from cano_sync.observe.recording.words import clip
+from cano_sync.observe.recording.text import clip
 
 NASTY = (
     "", " ", "end", "END", "graph", "subgraph", "style x:#fff;", "classDef a fill:#fff", "click",

@@ -9,7 +9,7 @@ import pytest
 
 from cano_sync import ConfigurationError, JoinConfig, JoinStrategy, Workflow
 from cano_sync.diagram import to_dot, to_mermaid
-from cano_sync.diagram.graph import Graph, Kind, Way, graph_of
+from cano_sync.diagram.graph import EdgeKind, Graph, NodeKind, graph_of
 from cano_sync.observe import Recorder
 
 
@@ -50,11 +50,12 @@ def edges(graph: Graph) -> set[tuple[str, str, str, int]]:
     """Each edge by the names of its ends, what it stands for, and how often it was taken."""
     names = {node.id: node.name or node.kind.value for node in graph.nodes}
     return {
-        (names[edge.source], names[edge.target], edge.way.value, edge.count) for edge in graph.edges
+        (names[edge.source], names[edge.target], edge.kind.value, edge.count)
+        for edge in graph.edges
     }
 
 
-def kinds(graph: Graph) -> dict[str, Kind]:
+def kinds(graph: Graph) -> dict[str, NodeKind]:
     return {node.name: node.kind for node in graph.nodes if node.name}
 
 
@@ -78,16 +79,17 @@ def test_declared_edges_joins_and_error_states_are_edges() -> None:
         ("ASK", "CHOOSE", "next"),
         ("ASK", "FAILED", "error"),
         ("CHOOSE", "unknown", "undeclared"),
+        ("entry", "LOAD", "entry"),
     }
 
 
 def test_states_are_told_apart_from_splits_and_exits() -> None:
     assert kinds(graph_of(WORKFLOW)) == {
-        "LOAD": Kind.STATE,
-        "ASK": Kind.SPLIT,
-        "CHOOSE": Kind.STATE,
-        "DONE": Kind.EXIT,
-        "FAILED": Kind.EXIT,
+        "LOAD": NodeKind.STATE,
+        "ASK": NodeKind.SPLIT,
+        "CHOOSE": NodeKind.STATE,
+        "DONE": NodeKind.EXIT,
+        "FAILED": NodeKind.EXIT,
     }
 
 
@@ -97,9 +99,9 @@ def test_a_state_that_is_led_to_and_not_there_is_missing() -> None:
 
     workflow = Workflow().register("START", start, error_state="GONE")
     assert kinds(graph_of(workflow)) == {
-        "START": Kind.STATE,
-        "LOST": Kind.MISSING,
-        "GONE": Kind.MISSING,
+        "START": NodeKind.STATE,
+        "LOST": NodeKind.MISSING,
+        "GONE": NodeKind.MISSING,
     }
 
 
@@ -114,7 +116,7 @@ def test_a_split_says_its_branches_strategy_and_limits() -> None:
     split = next(node.split for node in graph_of(workflow).nodes if node.split)
     assert split.strategy == "ALL, within 50 ms, 1 branch at once"
     assert split.branches[0] == "ask"
-    assert (len(split.branches), split.more, split.lister) == (2, 0, None)
+    assert (len(split.branches), split.more, split.factory) == (2, 0, None)
 
 
 def test_a_split_of_many_is_cut_short() -> None:
@@ -132,8 +134,8 @@ def test_a_split_whose_branches_are_listed_when_it_is_entered_says_by_whom() -> 
     workflow = Workflow().register_split("SPLIT", tasks_of_today, join).add_exit_state("END")
     split = next(node.split for node in graph_of(workflow).nodes if node.split)
     assert split.branches == ()
-    assert split.lister is not None
-    assert split.lister.endswith("tasks_of_today")
+    assert split.factory is not None
+    assert split.factory.endswith("tasks_of_today")
 
 
 # Where it begins.
@@ -150,12 +152,13 @@ def test_the_entry_is_the_one_state_that_nothing_leads_to_where_all_is_declared(
     assert ("entry", "START", "entry", 0) in edges(graph_of(workflow))
 
 
-def test_the_entry_is_not_guessed() -> None:
-    undeclared = Workflow().register("A", lambda: "END").add_exit_state("END")
+def test_the_entry_is_not_guessed_where_it_could_be_another_state() -> None:
+    """Undeclared edges may lead to a second one; a circle has none."""
+    apart = Workflow().register("A", lambda: "END").register("B", lambda: "END")
     circle = Workflow().register_split("A", [ask], JoinConfig(JoinStrategy.ALL, "B"))
     circle = circle.register_split("B", [ask], JoinConfig(JoinStrategy.ALL, "A"))
-    for workflow in (undeclared, circle, WORKFLOW):
-        assert not [edge for edge in graph_of(workflow).edges if edge.way is Way.ENTRY]
+    for workflow in (apart.add_exit_state("END"), circle):
+        assert not [edge for edge in graph_of(workflow).edges if edge.kind is EdgeKind.ENTRY]
 
 
 # A run laid over it.

@@ -110,11 +110,11 @@ WORKFLOW = (
 
 def test_states_splits_and_exits_are_drawn_with_their_edges(draw: Draw) -> None:
     drawn = draw(WORKFLOW, None)
-    assert drawn["edges"] == 5
+    assert drawn["edges"] == 6
     assert drawn["found"]["s1more"] == "… 995 more"
     assert words(drawn["found"]["s1"]) == "SPLIT quorum(1), within 5 s"
     assert drawn["found"]["s2unknown"] == "?"
-    assert len(drawn["found"]) == 4 + 5 + 1 + 1
+    assert len(drawn["found"]) == 5 + 5 + 1 + 1  # states and entry, branches, the others, unknown
 
 
 def test_a_run_is_laid_over_it(draw: Draw) -> None:

@@ -27,7 +27,7 @@ def without_figures(text: str) -> str:
     text = re.sub(r"(?m)^ +│0[ │.\d\w]*$", "AXIS", text)
     bar = r" [ █━╌┈◆✗]* (?:[\d.]+ [mµ]?s)? +"
     text = re.sub(rf"(?m)^( *\w+){bar}(?=[✓✗⊘▶])", r"\1 BAR ", text)
-    text = re.sub(r"(?m)^(ended in \w+) after [\d.]+ m?s$", r"\1 after T", text)
+    text = re.sub(r"(?m)^(succeeded in \w+) after [\d.]+ m?s$", r"\1 after T", text)
     text = re.sub(r"\btotal \d+\.\d ms", "total T ms", text)
     return re.sub(r" *[\d,]+ (lines|files)\b", r" N \1", text)
 

@@ -9,7 +9,7 @@ import pytest
 
 from cano_sync import abandoned_tasks
 from tests.conftest import Eventually
-from tests.observe.telemetry.tracing_rig import Rig
+from tests.observe.telemetry.traces_rig import Rig
 
 
 @pytest.fixture

@@ -41,32 +41,45 @@ def test_all_but_what_needs_the_extra_works_without_it() -> None:
     assert shown == "LoggingObserver('cano_sync')\n"
 
 
-def test_what_needs_the_extra_says_what_to_install() -> None:
-    script = """
+@pytest.mark.parametrize("name", ["OpenTelemetryMetrics", "OpenTelemetryTraces"])
+def test_what_needs_the_extra_says_what_to_install(name: str) -> None:
+    script = f"""
     try:
-        from cano_sync.observe import OpenTelemetryObserver
+        from cano_sync.observe import {name}
     except ImportError as error:
         print(error)
     """
     assert run(WITHOUT_OTEL + script) == (
-        "OpenTelemetryObserver needs opentelemetry: pip install 'cano_sync[otel]'\n"
+        f"{name} needs opentelemetry: pip install 'cano_sync[otel]'\n"
     )
 
 
 def test_a_module_that_is_missing_inside_the_extra_is_named_itself() -> None:
     script = """
     import sys
-    sys.modules["cano_sync.observe.telemetry.tracing"] = None
+    sys.modules["cano_sync.observe.telemetry.traces"] = None
     try:
-        from cano_sync.observe import OpenTelemetryObserver
+        from cano_sync.observe import OpenTelemetryTraces
     except ModuleNotFoundError as error:
         print(error.name)
     """
-    assert run(script) == "cano_sync.observe.telemetry.tracing\n"
+    assert run(script) == "cano_sync.observe.telemetry.traces\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("OpenTelemetryMetrics", "cano_sync.observe.telemetry.traces"),
+        ("OpenTelemetryTraces", "cano_sync.observe.telemetry.metrics"),
+    ],
+)
+def test_traces_and_metrics_are_loaded_each_alone(name: str, other: str) -> None:
+    script = f"import sys; from cano_sync.observe import {name}; print({other!r} in sys.modules)"
+    assert run(script) == "False\n"
 
 
 def test_it_is_found_once_and_kept() -> None:
-    assert observe.OpenTelemetryObserver is vars(observe)["OpenTelemetryObserver"]
+    assert observe.OpenTelemetryTraces is vars(observe)["OpenTelemetryTraces"]
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
@@ -74,14 +87,15 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         observe.Recoder  # noqa: B018
 
 
-def test_the_api_alone_is_enough() -> None:
+@pytest.mark.parametrize("name", ["OpenTelemetryMetrics", "OpenTelemetryTraces"])
+def test_the_api_alone_is_enough(name: str) -> None:
     """The SDK is for programs, not for libraries."""
-    shown = run("""
+    shown = run(f"""
     import sys
     sys.modules["opentelemetry.sdk"] = None
     from cano_sync import Workflow
-    from cano_sync.observe import OpenTelemetryObserver
+    from cano_sync.observe import {name}
     workflow = Workflow().register("A", lambda: "B").add_exit_state("B")
-    print(workflow.with_observer(OpenTelemetryObserver()).orchestrate("A"))
+    print(workflow.with_observer({name}()).orchestrate("A"))
     """)
     assert shown == "B\n"

@@ -28,7 +28,6 @@ from cano_sync import (
     TaskExecutionError,
     Workflow,
     WorkflowCancelledError,
-    WorkflowError,
     WorkflowTimeoutError,
     abandoned_tasks,
 )
@@ -145,13 +144,13 @@ def test_a_run_that_ends_well_is_two_lines_of_info(log: Log, observer: LoggingOb
     records = [record for record in log.records if record.levelno >= logging.INFO]
     assert [without_figures(line) for line in log.lines("INFO")] == [
         "started in Order.LOAD",
-        "finished in Order.DONE after T s",
+        "succeeded in Order.DONE after T s",
     ]
     first, last = records
     assert first.run_id == last.run_id
     assert len(first.run_id) == 32
     assert first.getMessage() == f"run {first.run_id[:8]}: started in Order.LOAD"
-    assert (last.state, last.outcome) == ("Order.DONE", "finished")
+    assert (last.state, last.outcome) == ("Order.DONE", "succeeded")
     assert 0 <= last.duration < 20
 
 
@@ -298,57 +297,8 @@ def test_a_run_whose_time_is_up_is_an_error(log: Log, observer: LoggingObserver)
     (error,) = [record for record in log.records if record.levelname == "ERROR"]
     assert error.outcome == "timed_out"
     assert without_figures(error.getMessage().split(": ", 1)[1]).startswith(
-        "failed in Order.LOAD after T s: WorkflowTimeoutError: the workflow's time of"
+        "timed out in Order.LOAD after T s: WorkflowTimeoutError: the workflow's time of"
     )
-
-
-def test_flows_are_logged_under_their_names(log: Log, observer: LoggingObserver) -> None:
-    observer.flow_started(flow="nightly", lag=0.25)
-    observer.flow_finished(flow="nightly", state=Order.DONE, duration=0.5, error=None)
-    observer.flow_skipped(flow="nightly", running_for=3.0)
-    observer.flow_backed_off(flow="nightly", failures=2, delay=4.0, error=ValueError("no"))
-    observer.flow_tripped(flow="nightly", failures=5, error=ValueError("no"))
-    assert log.levels() == ["INFO", "INFO", "WARNING", "WARNING", "ERROR"]
-    assert [record.getMessage() for record in log.records] == [
-        "flow nightly: begins a run, 0.250 s late",
-        "flow nightly: finished in Order.DONE after 0.500 s",
-        "flow nightly: was due, and is left out: it has been running for 3.000 s",
-        "flow nightly: has failed 2 times in a row, and waits for 4.000 s: ValueError: no",
-        "flow nightly: has failed 5 times in a row, and runs no more until it is reset: "
-        "ValueError: no",
-    ]
-    assert {record.flow for record in log.records} == {"nightly"}
-
-
-def test_a_flow_that_is_on_time_and_one_that_fails_once_are_said_plainly(
-    log: Log, observer: LoggingObserver
-) -> None:
-    observer.flow_started(flow="nightly", lag=0.0004)
-    observer.flow_backed_off(flow="nightly", failures=1, delay=4.0, error=ValueError("no"))
-    observer.flow_tripped(flow="nightly", failures=1, error=ValueError("no"))
-    assert [record.getMessage() for record in log.records] == [
-        "flow nightly: begins a run",
-        "flow nightly: has failed once, and waits for 4.000 s: ValueError: no",
-        "flow nightly: has failed once, and runs no more until it is reset: ValueError: no",
-    ]
-
-
-def test_a_flows_failure_is_an_error_with_a_traceback_if_something_was_raised(
-    log: Log, observer: LoggingObserver
-) -> None:
-    named = WorkflowError("the run came to Order.DONE, which fail_on names")
-    observer.flow_finished(flow="nightly", state=Order.DONE, duration=0.5, error=named)
-    with pytest.raises(ValueError) as raised:
-        raise ValueError("no")
-    observer.flow_finished(flow="nightly", state=None, duration=0.5, error=raised.value)
-    assert log.levels() == ["ERROR", "ERROR"]
-    assert [record.getMessage() for record in log.records] == [
-        "flow nightly: failed after 0.500 s: WorkflowError: the run came to Order.DONE, which "
-        "fail_on names",
-        "flow nightly: failed after 0.500 s: ValueError: no",
-    ]
-    assert [record.outcome for record in log.records] == ["failed", "failed"]
-    assert [bool(record.exc_info) for record in log.records] == [False, True]
 
 
 # Abandoned tasks.
@@ -369,7 +319,7 @@ def test_a_loser_that_listens_is_worth_no_warning(
     assert set(log.levels()) <= {"DEBUG", "INFO"}
 
 
-def test_a_deaf_task_is_a_warning_when_it_comes_back_late(
+def test_a_deaf_task_is_a_warning_when_it_returns_late(
     log: Log, gate: threading.Event, eventually: Eventually
 ) -> None:
     strict = LoggingObserver("cano_sync.tests", late_after=timedelta(0))
@@ -382,8 +332,8 @@ def test_a_deaf_task_is_a_warning_when_it_comes_back_late(
         one(strict, deaf).with_timeout(0.05).orchestrate(Order.LOAD)
     assert log.one("task 'deaf' of Order.LOAD: is abandoned").levelname == "DEBUG"
     gate.set()
-    eventually(lambda: any("comes back" in line for line in log.lines()))
-    late = log.one("task 'deaf' of Order.LOAD: comes back")
+    eventually(lambda: any(": returned" in line for line in log.lines()))
+    late = log.one("task 'deaf' of Order.LOAD: returned")
     assert late.levelname == "WARNING"
     assert late.late > 0
 
@@ -404,7 +354,7 @@ def test_who_is_still_out_when_the_run_ends_is_a_warning(log: Log, gate: threadi
     gate.set()
 
 
-def test_who_is_back_when_the_run_ends_is_not(
+def test_a_deaf_task_that_has_returned_when_the_run_ends_is_not(
     log: Log, eventually: Eventually, gate: threading.Event
 ) -> None:
     strict = LoggingObserver("cano_sync.tests", late_after=0)
@@ -416,7 +366,7 @@ def test_who_is_back_when_the_run_ends_is_not(
 
     def wait_for_it() -> Order:
         gate.set()
-        eventually(lambda: any("comes back" in line for line in log.lines()))
+        eventually(lambda: any(": returned" in line for line in log.lines()))
         return Order.DONE
 
     join = JoinConfig(JoinStrategy.ANY, Order.LOAD)
@@ -428,7 +378,7 @@ def test_who_is_back_when_the_run_ends_is_not(
         .with_observer(strict)
     )
     workflow.orchestrate(Order.ASK)
-    assert not [line for line in log.lines() if "still out" in line]
+    assert not [line for line in log.lines() if "has not returned" in line]
 
 
 # Tracebacks.
@@ -490,7 +440,7 @@ def test_what_no_user_code_has_raised_is_a_line_without_a_traceback(
 ) -> None:
     with pytest.raises(WorkflowTimeoutError):
         one(observer, listening).with_timeout(0.05).orchestrate(Order.LOAD)
-    assert log.one("failed in").exc_info is None
+    assert log.one("timed out in").exc_info is None
 
 
 def test_a_failed_join_whose_branches_were_not_logged_shows_their_errors(
@@ -535,7 +485,7 @@ def test_a_logger_or_its_name_and_nothing_else_is_taken() -> None:
 
 
 def test_no_attribute_collides_with_those_of_a_record(log: Log, observer: LoggingObserver) -> None:
-    """`Logger.log` refuses them; a hook that raised would have cut the run's news short."""
+    """`Logger.log` refuses them; a hook that raised would have ended the run's log."""
     with pytest.raises(CanoError):
         one(observer, failing, TaskConfig.with_fixed_retry(1, delay=0)).orchestrate(Order.LOAD)
     assert log.lines()[-1].startswith("failed in Order.LOAD")
@@ -558,7 +508,7 @@ def test_nothing_is_kept_of_runs_that_have_ended(
             one(observer, failing, TaskConfig.with_fixed_retry(1, delay=0)).orchestrate(Order.LOAD)
     with pytest.raises(WorkflowTimeoutError):
         one(observer, deaf).with_timeout(0.05).orchestrate(Order.LOAD)
-    assert len(observer._absences) == 0
+    assert len(observer._abandoned) == 0
     gc.collect()
     assert len(observer._tracebacks._logged) == 0
     gate.set()
@@ -574,4 +524,4 @@ def test_one_observer_tells_parallel_runs_apart(log: Log, observer: LoggingObser
     assert len(runs) == 50
     for lines in runs.values():
         assert lines[0] == "started in Order.ASK"
-        assert sum(line.startswith("finished in Order.DONE") for line in lines) == 1
+        assert sum(line.startswith("succeeded in Order.DONE") for line in lines) == 1

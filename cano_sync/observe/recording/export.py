@@ -4,89 +4,56 @@ from __future__ import annotations
 
 __all__ = ("to_dict",)
 
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any
 
+from ..._model.join import JoinConfig
 from ...errors import root_of
+from ..status import Status
 from .record import Attempt, JoinRecord, Record, Span, Visit
-from .words import name_of, safe_repr
+from .text import name_of, safe_repr
 
 
 def to_dict(record: Record) -> dict[str, Any]:
     """The record as what `json.dumps` takes: states by name, values by repr, errors by text."""
-    return {
-        "run_id": record.run_id,
-        "state": None if record.run_id is None else name_of(record.state),
-        "fate": record.fate.value,
-        "started_at": record.started_at,
-        "duration": record.duration,
-        "error": _error(record.error),
-        "reason": record.reason,
-        "visits": [_visit(visit) for visit in record.visits],
-        "forgotten": record.forgotten,
-    }
+    return _fields(record) | {"state": None if record.run_id is None else name_of(record.state)}
 
 
-def _visit(visit: Visit) -> dict[str, Any]:
-    return {
-        "state": name_of(visit.state),
-        "began": visit.began,
-        "duration": visit.duration,
-        "fate": visit.fate.value,
-        "is_exit": visit.is_exit,
-        "next_state": None if visit.next_state is None else name_of(visit.next_state),
-        "error": _error(visit.error),
-        "join": None if visit.join is None else _join(visit.join),
-        "spans": [_span(span) for span in visit.spans],
-    }
+def _fields(part: Record | Visit | Span | Attempt | JoinRecord) -> dict[str, Any]:
+    """A part of a record, by the names of its fields; a join has those of its configuration."""
+    data: dict[str, Any] = {}
+    for field in fields(part):
+        value = getattr(part, field.name)
+        if isinstance(value, JoinConfig):
+            data |= _config(value)
+        else:
+            data[field.name] = None if value is None else _BY_NAME.get(field.name, _plain)(value)
+    return data
 
 
-def _join(join: JoinRecord) -> dict[str, Any]:
-    config = join.config
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, Visit | Span | Attempt | JoinRecord):
+        return _fields(value)
+    return value.value if isinstance(value, Status) else value
+
+
+def _config(config: JoinConfig[Any]) -> dict[str, Any]:
     return {
         "strategy": repr(config.strategy),
         "join_state": name_of(config.join_state),
         "timeout": config.timeout,
         "bulkhead": config.bulkhead,
-        "verdict": None if join.verdict is None else join.verdict.value,
-        "timed_out": join.timed_out,
-        "duration": join.duration,
     }
 
 
-def _span(span: Span) -> dict[str, Any]:
-    return {
-        "name": span.name,
-        "index": span.index,
-        "began": span.began,
-        "duration": span.duration,
-        "fate": span.fate.value,
-        "error": _error(span.error),
-        "reason": span.reason,
-        "value": None if span.value is None else safe_repr(span.value),
-        "attempts": [_attempt(attempt) for attempt in span.attempts],
-        "late": span.late,
-    }
-
-
-def _attempt(attempt: Attempt) -> dict[str, Any]:
-    return {
-        "number": attempt.number,
-        "began": attempt.began,
-        "duration": attempt.duration,
-        "fate": attempt.fate.value,
-        "error": _error(attempt.error),
-        "delay": attempt.delay,
-        "late": attempt.late,
-    }
-
-
-def _error(error: BaseException | None) -> dict[str, Any] | None:
+def _error(error: BaseException) -> dict[str, Any]:
     """Its type and text, and those of what a task has raised, if that is inside."""
-    if error is None:
-        return None
     root = root_of(error)
-    told = {"type": type(error).__name__, "text": _text(error)}
-    return told if root is error else {**told, "cause": _error(root)}
+    data = {"type": type(error).__name__, "text": _text(error)}
+    return data if root is error else {**data, "cause": _error(root)}
 
 
 def _text(error: BaseException) -> str:
@@ -94,3 +61,12 @@ def _text(error: BaseException) -> str:
         return str(error)
     except Exception as other:
         return f"(its text raised {type(other).__name__})"
+
+
+_BY_NAME: Mapping[str, Callable[[Any], Any]] = {
+    "state": name_of,
+    "next_state": name_of,
+    "error": _error,
+    "value": safe_repr,
+    "verdict": lambda verdict: verdict.value,
+}

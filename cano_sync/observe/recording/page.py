@@ -1,4 +1,4 @@
-"""A record as one page of HTML that needs nothing else, and tells its details when asked."""
+"""A record as one page of HTML that needs nothing else, and shows details when asked."""
 
 from __future__ import annotations
 
@@ -8,36 +8,50 @@ import base64
 import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from html import escape
 
+from ..._base.lazy import Lazy
+from ..._base.text import one_line
 from ...errors import ConfigurationError, root_of
-from .dress import SCRIPT, STYLE
-from .record import Attempt, Fate, Record, Span, Visit
-from .remarks import Note, check_note, is_out
+from ..status import Status
+from .notes import Note, check_note, is_abandoned
+from .record import Attempt, Record, Span, Visit
 from .rows import Piece, Row, rows_of
-from .timeline import MARKS, ending_text
-from .words import (
+from .text import (
     cells,
     dropped_text,
     duration_text,
-    error_text,
+    error_line,
     name_of,
-    one_line,
     plural,
     safe_repr,
     tick_text,
     ticks,
 )
+from .timeline import MARKS, ending_text
 
 _VISITS = 500
 _BRANCHES = 200
 
-# No address is ever asked for anything, and no script runs but ours, whatever a name contains.
-_HASH = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
-_POLICY = (
-    f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{_HASH}'; "
-    "base-uri 'none'; form-action 'none'"
-)
+_resources = Lazy("importlib.resources")  # for pages only
+
+
+@cache
+def _read(name: str) -> str:
+    """A file that lies beside this one, in whatever the package has been installed from."""
+    text: str = _resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return text
+
+
+@cache
+def _policy() -> str:
+    """No address is ever asked for anything, and no script runs but ours, whatever a name holds."""
+    digest = base64.b64encode(hashlib.sha256(_read("page.js").encode()).digest()).decode()
+    return (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )
 
 
 def page(record: Record, title: str | None = None, note: Note | None = None) -> str:
@@ -55,17 +69,18 @@ def page(record: Record, title: str | None = None, note: Note | None = None) -> 
     labels = "".join(_labels(moments, end))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_policy()}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<link rel="icon" href="data:,">\n<title>{heading}</title>\n'
-        f"<style>{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>{heading}</h1>\n"
+        f"<style>{_read('page.css')}</style>\n</head>\n<body>\n<header>\n<h1>{heading}</h1>\n"
         f"{''.join(_facts(record))}</header>\n<main>\n{_legend()}"
         f'<div class="chart" role="list" aria-label="States and branches, in order"'
         f' style="{_widths(rows)}">\n'
         f'<div class="axis" aria-hidden="true"><span class="track">{labels}</span></div>\n'
         f'<div class="grid" aria-hidden="true"><span class="track">{lines}</span></div>\n'
         f"{''.join(_row(row, end) for row in rows)}</div>\n</main>\n"
-        f'<div id="tip" role="tooltip" hidden></div>\n<script>{SCRIPT}</script>\n</body>\n</html>\n'
+        '<div id="tip" role="tooltip" hidden></div>\n'
+        f"<script>{_read('page.js')}</script>\n</body>\n</html>\n"
     )
 
 
@@ -104,25 +119,25 @@ def _heading(record: Record) -> str:
 
 def _facts(record: Record) -> Iterator[str]:
     if record.run_id is None:
-        yield "<p>No run has been told to this recorder.</p>\n"
+        yield "<p>This recorder has not heard of a run.</p>\n"
         return
     began = datetime.fromtimestamp(record.started_at, UTC).isoformat(" ", "milliseconds")
     yield (
         f'<p class="soft">run {escape(one_line(record.run_id))} · began {began[:-6]} UTC · '
         f"{plural(len(record.visits), 'visit')} to states</p>\n"
     )
-    fate = f'<p class="{_css(record.fate)}">{MARKS[record.fate]} '
+    status = f'<p class="{record.status.value}">{MARKS[record.status]} '
     if record.error is not None:
-        yield f"{fate}{escape(error_text(record.error))}</p>\n"
+        yield f"{status}{escape(error_line(record.error))}</p>\n"
     if record.reason:
-        yield f"{fate}{escape(one_line(record.reason))}</p>\n"
+        yield f"{status}{escape(one_line(record.reason))}</p>\n"
     if record.forgotten:
         yield f'<p class="soft">The {dropped_text(record.forgotten)}.</p>\n'
 
 
 def _legend() -> str:
     entries = "".join(
-        f'<span class="{_css(fate)}">{MARKS[fate]} {fate.value}</span>' for fate in Fate
+        f'<span class="{status.value}">{MARKS[status]} {status.label}</span>' for status in Status
     )
     return (
         f'<div class="legend">{entries}'
@@ -132,30 +147,28 @@ def _legend() -> str:
     )
 
 
-def _css(fate: Fate) -> str:
-    return fate.value.replace(" ", "-")
-
-
 def _row(row: Row, end: float) -> str:
     details = list(_details(row))
     spoken = escape("\n".join(f"{name}: {text}" if name else text for name, text in details))
-    told = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in details[1:])
+    listed = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in details[1:])
     took = "" if row.duration is None else duration_text(row.duration)
-    fate = "" if row.fate is None else f'{MARKS[row.fate]} <span class="word">{_word(row)}</span>'
+    status = (
+        "" if row.status is None else f'{MARKS[row.status]} <span class="word">{_word(row)}</span>'
+    )
     return (
         f'<div class="row {"branch" if row.is_branch else "state"}" role="listitem" tabindex="0" '
         f'title="{spoken}" aria-label="{spoken}">'
         f'<span class="name"><bdi>{escape(row.name)}</bdi></span>'
         f'<span class="track">{"".join(_bar(piece, end) for piece in row.pieces)}</span>'
         f'<span class="took">{took}</span>'
-        f'<span class="fate {"" if row.fate is None else _css(row.fate)}">{fate}'
+        f'<span class="status {"" if row.status is None else row.status.value}">{status}'
         f'<span class="note"><bdi>{escape(row.note)}</bdi></span></span>'
-        f'<div class="more"><strong>{escape(row.name)}</strong><dl>{told}</dl></div></div>\n'
+        f'<div class="more"><strong>{escape(row.name)}</strong><dl>{listed}</dl></div></div>\n'
     )
 
 
 def _word(row: Row) -> str:
-    return "" if row.fate in (None, Fate.SUCCEEDED) else row.fate.value
+    return "" if row.status in (None, Status.SUCCEEDED) else row.status.label
 
 
 def _bar(piece: Piece, end: float) -> str:
@@ -169,8 +182,8 @@ def _bar(piece: Piece, end: float) -> str:
 
 def _details(row: Row) -> Iterator[tuple[str, str]]:
     yield "", row.name
-    if row.fate is not None:
-        yield "became", row.fate.value
+    if row.status is not None:
+        yield "status", row.status.label
     if row.pieces:
         yield "began after", duration_text(row.pieces[0].began)
     if row.duration is not None:
@@ -192,7 +205,7 @@ def _of_visit(visit: Visit) -> Iterator[tuple[str, str]]:
         yield "task", one_line(visit.spans[-1].name)
         yield from _of_span(visit.spans[-1])
     if visit.error is not None and (visit.join is not None or not visit.spans):
-        yield "error", error_text(root_of(visit.error))
+        yield "error", error_line(root_of(visit.error))
     if visit.next_state is not None:
         yield "went on to", name_of(visit.next_state)
 
@@ -203,7 +216,10 @@ def _of_join(visit: Visit) -> Iterator[tuple[str, str]]:
     yield "split of", plural(len(visit.branches), "branch", "es")
     yield "joined by", one_line(repr(config.strategy))
     if config.timeout is not None:
-        yield "time limit", duration_text(config.timeout) + (", was up" if join.timed_out else "")
+        yield (
+            "time limit",
+            duration_text(config.timeout) + (", has passed" if join.timed_out else ""),
+        )
     if config.bulkhead is not None:
         yield "at once", f"{config.bulkhead:,} at most"
     if join.verdict is not None and join.duration is not None:
@@ -216,25 +232,25 @@ def _of_span(span: Span) -> Iterator[tuple[str, str]]:
     for attempt in span.attempts:
         yield f"attempt {attempt.number}", _of_attempt(attempt)
     if span.error is not None:
-        yield "error", error_text(root_of(span.error))
+        yield "error", error_line(root_of(span.error))
     if span.reason:
         yield "because", one_line(span.reason)
     if span.late is not None:
-        yield "came back", f"{duration_text(span.late)} later"
-    if span.fate is Fate.ABANDONED:
-        yield "thread", "is not back yet"
+        yield "returned", f"{duration_text(span.late)} later"
+    if span.status is Status.ABANDONED:
+        yield "thread", "has not returned"
     if span.value is not None:
         yield "value", one_line(safe_repr(span.value))
 
 
 def _of_attempt(attempt: Attempt) -> str:
-    text = f"{attempt.fate.value} after {duration_text(attempt.duration)}"
+    text = f"{attempt.status.label} after {duration_text(attempt.duration)}"
     if attempt.error is not None:
-        text += f": {error_text(root_of(attempt.error))}"
+        text += f": {error_line(root_of(attempt.error))}"
     if attempt.delay is not None:
         text += f"; the next {duration_text(attempt.delay)} later"
     if attempt.late is not None:
-        text += f"; its thread came back {duration_text(attempt.late)} later"
-    if is_out(attempt):
-        text += "; its thread is not back yet"
+        text += f"; its thread returned {duration_text(attempt.late)} later"
+    if is_abandoned(attempt):
+        text += "; its thread has not returned"
     return text

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ("Attempt", "Fate", "JoinRecord", "Record", "Span", "Visit")
+__all__ = ("Attempt", "JoinRecord", "Record", "Span", "Visit")
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from ..._model.join import JoinConfig
 from ..._model.strategy import Verdict
-
-
-class Fate(Enum):
-    """What became of a run, a visit to a state, a task or an attempt."""
-
-    RUNNING = "running"
-    """It had not ended when the record was asked for."""
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    """It raised, or its time was up."""
-    CANCELLED = "cancelled"
-    """The run went on or ended without it, and its thread has come back."""
-    ABANDONED = "abandoned"
-    """The same, and its thread had not come back when the record was asked for."""
-    NOT_STARTED = "not started"
-    """A branch that had no turn."""
+from ..status import Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,17 +20,17 @@ class Attempt:
         number: from 1.
         began: when, in seconds from the start of the run.
         duration: how many seconds it took.
-        fate: what became of it.
+        status: what became of it.
         error: what it raised; None where it did not, or returned what its config retries on.
         delay: how many seconds later the next was to begin; None where there was to be none.
-        late: how many seconds after it was left behind its thread came back; None if it was not
-            left behind, or has not come back.
+        late: how many seconds after it was abandoned its thread returned; None if it was not
+            abandoned, or has not returned.
     """
 
     number: int
     began: float
     duration: float
-    fate: Fate
+    status: Status
     error: BaseException | None = None
     delay: float | None = None
     late: float | None = None
@@ -60,21 +44,21 @@ class Span:
         name: the task's name.
         index: the branch's place in its split, from 0; None for the other two.
         began: when, in seconds from the start of the run; None if it never did.
-        duration: how many seconds it took, up to when it was left behind if it was.
-        fate: what became of it.
+        duration: how many seconds it took; of an abandoned one, until it was abandoned.
+        status: what became of it.
         error: what it failed with.
         reason: why it was cancelled, where that is known.
         value: what a branch returned that succeeded before the join was decided.
-        attempts: its attempts; empty where no retries are configured, unless its one attempt took
-            too long and was left behind.
-        late: how many seconds after the run had gone on without it its thread came back.
+        attempts: its attempts; empty where no retries are configured, unless its one attempt was
+            abandoned.
+        late: how many seconds after it was abandoned its thread returned.
     """
 
     name: str
     index: int | None
     began: float | None
     duration: float
-    fate: Fate
+    status: Status
     error: BaseException | None = None
     reason: str | None = None
     value: Any = None
@@ -107,7 +91,7 @@ class Visit:
         state: the state.
         began: when it was entered, in seconds from the start of the run.
         duration: for how many seconds; 0 in an exit state.
-        fate: how it was left.
+        status: how it was left.
         is_exit: whether it is an exit state.
         next_state: where the machine went from here, or None.
         error: what led to the error state, or ended the run.
@@ -118,7 +102,7 @@ class Visit:
     state: Any
     began: float
     duration: float
-    fate: Fate
+    status: Status
     is_exit: bool = False
     next_state: Any = None
     error: BaseException | None = None
@@ -136,9 +120,9 @@ class Record:
     """What became of one run, up to the moment when the record was asked for.
 
     Attributes:
-        run_id: the run's id; None if no run has been told yet.
+        run_id: the run's id; None if there was no run yet.
         state: the exit state, or where the run is or ended.
-        fate: what became of the run.
+        status: what became of the run.
         started_at: when it began, in seconds since the epoch.
         duration: how many seconds it took, or has been going on.
         error: what it ended with.
@@ -149,7 +133,7 @@ class Record:
 
     run_id: str | None = None
     state: Any = None
-    fate: Fate = Fate.NOT_STARTED
+    status: Status = Status.NOT_STARTED
     started_at: float = 0.0
     duration: float = 0.0
     error: BaseException | None = None

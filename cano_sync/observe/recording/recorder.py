@@ -1,4 +1,4 @@
-"""`Recorder`: an observer that keeps one run's events, and makes a record of them when asked."""
+"""`Recorder`: an observer that keeps one run's record, and draws it when asked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ __all__ = ("Recorder",)
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -15,31 +14,32 @@ from ..._base.waiting import wait_slice
 from ..._model.hooks import Observer
 from ...errors import ConfigurationError
 from .export import to_dict
-from .history import Event, history
+from .history import History
+from .notes import Note
 from .page import page
 from .record import Record
-from .remarks import Note
-from .timeline import timeline
+from .timeline import check_height, timeline
 
 MOMENT = 0.05
-"""Seconds that a picture waits for tasks that were told to stop when the run ended."""
+"""Seconds that a picture of a run that is over waits for cancelled tasks to return."""
 
 
 class Recorder(Observer):
-    """Keeps one run's events: see `timeline`, `to_html`, `to_dict` and, as data, `record`.
+    """Keeps one run's record: see `timeline`, `to_html`, `to_dict` and, as data, `record`.
 
-    It keeps the latest run that was told to it: when another begins, with this workflow or with
+    It keeps the latest run that it has heard of: when another begins, with this workflow or with
     another that it is attached to, that one takes its place and the first is heard no more. So
     give runs in parallel, and a run nested in another, a recorder each:
     `workflow.with_observer(recorder)` is cheap.
 
-    Safe from any thread, while the run goes on, too. A hook costs about a microsecond: it only
-    notes the time. What the tasks of a split return is kept as long as the recorder is.
+    Safe from any thread, while the run goes on, too. Each event is folded into the record as it
+    comes, in one to two microseconds; to look at it costs what there is to see, and what has
+    ended is made once. What the branches of a split return is kept as long as the recorder is.
 
     Args:
-        limit: how many events to keep, from 1: the latest. A visit to a state makes four, a branch
-            three or more.
-        clock: what tells the time in seconds, from any beginning.
+        limit: how many events to keep, from 1: the latest, in whole visits to states. A visit
+            makes four, a branch three or more. The last visit stays, however many it has.
+        clock: gives the time in seconds, from any beginning.
 
     >>> from cano_sync import Workflow
     >>> workflow = Workflow().register("START", lambda: "END").add_exit_state("END")
@@ -59,53 +59,91 @@ class Recorder(Observer):
                 "it out for 100,000"
             )
         self._clock = clock
-        # Guards everything below, so that the events belong to one run and are in the order of
-        # their times. Re-entrant for a signal handler that wants to see the run whose hook it has
-        # interrupted. Under it events are noted and copied, no more.
+        self._limit = limit
+        # Guards `_history` and all that is in it, so that its events belong to one run and are in
+        # the order of their times. Re-entrant for a signal handler that looks at the run whose
+        # hook it has interrupted. Under it an event is folded, or what has been folded is
+        # collected; what takes long, to build the parts of a record, is done outside.
         self._lock = threading.RLock()
-        self._back = threading.Condition(self._lock)  # told when a task that was left is back
-        self._run_id: str | None = None
-        self._started_at = self._zero = 0.0
-        self._events: deque[Event] = deque(maxlen=limit)
-        self._heard = 0  # how many events there were
-        self._out = 0  # how many tasks are left behind and have not come back
-        self._is_over = False
+        self._returned = threading.Condition(self._lock)  # an abandoned task has, or a run begins
+        self._history: History | None = None
+        self._zero = 0.0  # the clock's time when the run began
 
-    # What there is to see.
+    def on_event(self, *, event: str, run_id: str, **facts: Any) -> None:
+        """Fold an event of the run into its record."""
+        with self._lock:
+            history = self._history
+            if history is not None and history.run_id == run_id:
+                history.fold(self._clock() - self._zero, event, facts)
+                if event == "task_returned":
+                    self._returned.notify_all()
+            elif event == "run_started":
+                self._history = History(run_id, facts["state"], time.time(), self._limit)
+                self._zero = self._clock()
+                self._returned.notify_all()
 
     @property
     def record(self) -> Record:
-        """The run as data that never changes, up to now; made anew each time."""
+        """The run as data that never changes, up to now. What has ended is the same each time."""
+        return self._look()[0]
+
+    def _look(self, latest: int | None = None) -> tuple[Record, int]:
+        """The record with so many of the latest visits (None: all), and how many came before."""
         with self._lock:
-            if self._run_id is None:
-                return Record()
-            events = tuple(self._events)
-            now, started_at = self._clock() - self._zero, self._started_at
-            forgotten = self._heard - len(events)
-        return history(events, now, started_at, forgotten)
+            history, zero = self._history, self._zero
+            if history is None:
+                return Record(), 0
+            unbuilt = history.unbuilt(latest)
+            splits = history.running_splits(latest)
+        for visit in splits:
+            visit.branches_before_they_began()
+        built = [(part, part.build(history.run_id)) for part in unbuilt]
+        with self._lock:
+            history.store(built)
+            record = history.record(self._clock() - zero, latest)
+            return record, 0 if latest is None else history.earlier(latest)
 
     def timeline(
         self,
         width: int | None = None,
         color: bool | None = None,
         *,
+        height: int | None = None,
         note: Note | None = None,
     ) -> str:
         """The run as text: states, with their branches beneath, along one axis of time.
+
+        With a `height` it is made to be drawn again and again while the run goes on: a call costs
+        as much as its lines, however long the run.
 
         Args:
             width: how many cells wide, from 40; None for the terminal's width, up to 200, or 80
                 where there is no terminal.
             color: whether to colour it by a terminal's escape sequences; None to do so where the
-                output goes to a terminal that wants them and the extra `cli` is installed.
+                output goes to a terminal that wants them.
+            height: how many lines at most, from 4: of the states the latest that fit, of the
+                branches first those that are running; None for the whole run, in which a long
+                loop becomes one line.
             note: what to say of a line, instead of errors and counts: called with the visit, and
                 the task or branch or None for the line of the state; None for the usual.
 
         Raises:
-            ConfigurationError: too narrow, coloured without the extra, or noted by what is no
-                function, or by one that returns no text.
+            ConfigurationError: too narrow or too low, or noted by what is no function, or by one
+                that returns no text.
+
+        >>> from cano_sync import Workflow
+        >>> workflow = Workflow().register("START", lambda: "END").add_exit_state("END")
+        >>> recorder = Recorder()
+        >>> workflow.with_observer(recorder).orchestrate("START")
+        'END'
+        >>> picture = recorder.timeline(width=60, height=4).splitlines()
+        >>> [line.split()[0] for line in picture[1:]]
+        ['START', 'END', 'succeeded']
         """
-        return timeline(self._settled(), width, color, note)
+        check_height(height)
+        self._wait_for_cancelled()
+        record, earlier = self._look(height)
+        return timeline(record, width, color, note, height=height, earlier=earlier)
 
     def to_html(self, title: str | None = None, *, note: Note | None = None) -> str:
         """The run as one page that needs nothing else: details come with the mouse or the keys.
@@ -117,109 +155,39 @@ class Recorder(Observer):
         Raises:
             ConfigurationError: the title is no text, or the note as for `timeline`.
         """
-        return page(self._settled(), title, note)
+        self._wait_for_cancelled()
+        return page(self.record, title, note)
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain data for `json.dumps`: values by their repr, errors by their text."""
-        return to_dict(self._settled())
+        self._wait_for_cancelled()
+        return to_dict(self.record)
 
-    def _settled(self) -> Record:
-        """The record; of a run that is over, once those are back who were just told to stop."""
+    def _wait_for_cancelled(self) -> None:
+        """Of a run that is over: give tasks that were cancelled just now a moment to return."""
         with self._lock:
-            is_over = self._is_over
+            is_over = self._history is not None and self._history.is_over
         if is_over:
             self.wait_for_returns(MOMENT)
-        return self.record
 
     def wait_for_returns(self, timeout: Duration = 0.1) -> bool:
-        """Wait until all tasks that the run has left behind have given their threads back.
+        """Wait until the threads of all tasks that the run has abandoned have returned.
 
-        A task that listens to its token is back within a millisecond or so; until then the record
-        calls it abandoned. Pictures of a run that is over wait for a twentieth of a second by
-        themselves.
+        That of a task that listens to its token returns within a millisecond or so; until then
+        the record calls it abandoned. Pictures of a run that is over wait for a twentieth of a
+        second by themselves.
 
         Args:
             timeout: for how many seconds at most. Ctrl-C ends the wait, too.
 
         Returns:
-            Whether all are back.
+            Whether all have returned.
         """
         limit = time.monotonic() + seconds(timeout, "wait_for_returns(timeout=...)")
-        with self._back:
-            while self._out > 0:
+        with self._returned:
+            while self._history is not None and self._history.abandoned > 0:
                 left = limit - time.monotonic()
                 if left <= 0:
                     return False
-                self._back.wait(wait_slice(left))
+                self._returned.wait(wait_slice(left))
             return True
-
-    # The hooks: see `Observer`.
-
-    def _keep(self, hook: str, told: dict[str, Any]) -> None:
-        with self._lock:
-            if told["run_id"] == self._run_id:
-                self._events.append((self._clock() - self._zero, hook, told))
-                self._heard += 1
-
-    def run_started(self, **told: Any) -> None:
-        with self._lock:
-            self._run_id = told["run_id"]
-            self._started_at, self._zero = time.time(), self._clock()
-            self._events.clear()
-            self._events.append((0.0, "run_started", told))
-            self._heard, self._out, self._is_over = 1, 0, False
-            self._back.notify_all()
-
-    def run_cancelled(self, **told: Any) -> None:
-        self._keep("run_cancelled", told)
-
-    def run_finished(self, **told: Any) -> None:
-        with self._lock:
-            self._keep("run_finished", told)
-            self._is_over = self._is_over or told["run_id"] == self._run_id
-
-    def state_entered(self, **told: Any) -> None:
-        self._keep("state_entered", told)
-
-    def state_left(self, **told: Any) -> None:
-        self._keep("state_left", told)
-
-    def task_started(self, **told: Any) -> None:
-        self._keep("task_started", told)
-
-    def task_succeeded(self, **told: Any) -> None:
-        self._keep("task_succeeded", told)
-
-    def task_failed(self, **told: Any) -> None:
-        self._keep("task_failed", told)
-
-    def task_cancelled(self, **told: Any) -> None:
-        self._keep("task_cancelled", told)
-
-    def task_abandoned(self, **told: Any) -> None:
-        self._count(+1, "task_abandoned", told)
-
-    def task_returned(self, **told: Any) -> None:
-        self._count(-1, "task_returned", told)
-
-    def _count(self, change: int, hook: str, told: dict[str, Any]) -> None:
-        with self._back:
-            if told["run_id"] == self._run_id:
-                self._keep(hook, told)
-                self._out += change
-                self._back.notify_all()
-
-    def attempt_started(self, **told: Any) -> None:
-        self._keep("attempt_started", told)
-
-    def attempt_failed(self, **told: Any) -> None:
-        self._keep("attempt_failed", told)
-
-    def split_started(self, **told: Any) -> None:
-        self._keep("split_started", told)
-
-    def branch_landed(self, **told: Any) -> None:
-        self._keep("branch_landed", told)
-
-    def join_decided(self, **told: Any) -> None:
-        self._keep("join_decided", told)

@@ -1,37 +1,42 @@
-"""A record as the rows of a picture: names, bars and remarks; too many of a kind become one row."""
+"""A record as the rows of a picture: names, bars and notes; too many of a kind become one row."""
 
 from __future__ import annotations
 
-__all__ = ("Look", "Piece", "Row", "rows_of", "shown_fate")
+__all__ = ("Look", "Piece", "Row", "latest_rows_of", "rows_of", "shown_status")
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import chain, islice
 
-from .record import Fate, Record, Span, Visit
-from .remarks import Note, is_late, is_out, said_of
-from .words import duration_text, name_of, one_line, plural
+from ..._base.text import one_line
+from ..status import Status
+from .notes import Note, is_abandoned, is_late, note_of
+from .record import Record, Span, Visit
+from .text import duration_text, name_of, plural
 
 
 class Look(Enum):
-    """How a piece of a bar looks, so that it can be told without colours."""
+    """How a piece of a bar looks, with or without colours."""
 
-    DONE = "done"
+    SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
     RUNNING = "running"
-    LEFT = "left"
-    """An attempt whose time was up, and whose thread has not come back."""
+    TIMED_OUT = "timed_out"
+    """The run's time limit has passed."""
+    ATTEMPT_ABANDONED = "attempt_abandoned"
+    """An attempt whose time limit has passed, and whose thread has not returned."""
     WAIT = "wait"
     """The pause between two attempts."""
     LATE = "late"
-    """The thread was left behind, and came back at the end of this."""
+    """The task was abandoned, and its thread returned at the end of this."""
     ABANDONED = "abandoned"
-    """The thread was left behind, and has not come back."""
+    """The task was abandoned, and its thread has not returned."""
     EXIT = "exit"
     """The run has come to an exit state, which takes no time."""
-    SOME = "some"
+    SEVERAL = "several"
     """From the first to the last of several that are one row."""
 
 
@@ -51,8 +56,8 @@ class Row:
     Attributes:
         name: on one line.
         pieces: of its bar.
-        fate: None for a row that stands for several of different fates.
-        duration: in seconds; None where there is none to tell.
+        status: None for a row that stands for several of different statuses.
+        duration: in seconds; None where there is none.
         note: more about it, on one line.
         visit: what it shows, or None for several visits.
         span: the task that it shows, or None.
@@ -61,7 +66,7 @@ class Row:
 
     name: str
     pieces: tuple[Piece, ...]
-    fate: Fate | None
+    status: Status | None
     duration: float | None
     note: str = ""
     visit: Visit | None = None
@@ -82,7 +87,8 @@ def rows_of(
     Args:
         record: the run.
         visits: how many to show at most: the first, the last, and of the others those that failed.
-        branches: how many of a split to show at most; first those that failed or were cut off.
+        branches: how many of a split to show at most; first those that failed or were abandoned,
+            while it runs those that are running.
         note: what to say of a visit or a task, instead of the usual.
     """
     shown = _shown_visits(record.visits, visits)
@@ -97,10 +103,41 @@ def rows_of(
         yield from _visit_rows(visit, record, branches, note)
 
 
-def shown_fate(visit: Visit) -> Fate:
-    """What became of a visit, and that its one task is still running, if it is."""
-    left = any(span.fate is Fate.ABANDONED for span in visit.spans)
-    return Fate.ABANDONED if left and visit.join is None else visit.fate
+def latest_rows_of(
+    record: Record, most: int, *, earlier: int = 0, note: Note | None = None
+) -> list[Row]:
+    """The rows of the latest states, from top to bottom, as many as there is room for.
+
+    The last state has its branches; those before it, too, as long as there is room.
+
+    Args:
+        record: the run.
+        most: how many rows at most, from 2.
+        earlier: how many visits came before those of the record.
+        note: what to say of a visit or a task, instead of the usual.
+    """
+    shown: list[list[Row]] = []
+    hidden = earlier + len(record.visits)
+    for visit in reversed(record.visits):
+        room = most - sum(map(len, shown)) - (hidden > 1)  # a row says how many are hidden
+        if room < 1:
+            break
+        branches = 12 if shown else max(1, most - 1 - len(_QUOTAS_RUNNING))
+        rows = list(islice(_visit_rows(visit, record, branches, note), room + 1))
+        if len(rows) > room:  # what of a state before the last one does not fit is left out whole
+            rows = rows[:1] if shown else rows[:room]
+        shown.append(rows)
+        hidden -= 1
+    if hidden:
+        name = f"… {plural(hidden, 'earlier visit')}"
+        shown.append([Row(name=name, pieces=(), status=None, duration=None, count=hidden)])
+    return list(chain.from_iterable(reversed(shown)))
+
+
+def shown_status(visit: Visit) -> Status:
+    """What became of a visit, and that its one task is abandoned, if it is."""
+    is_abandoned = any(span.status is Status.ABANDONED for span in visit.spans)
+    return Status.ABANDONED if is_abandoned and visit.join is None else visit.status
 
 
 # Choosing.
@@ -113,26 +150,45 @@ def _shown_visits(visits: Sequence[Visit], most: int) -> set[int]:
     for number, visit in enumerate(visits):
         if len(shown) >= most:
             break
-        if visit.fate is not Fate.SUCCEEDED:
+        if visit.status is not Status.SUCCEEDED:
             shown.add(number)
     return shown
 
 
-_QUOTA = {Fate.FAILED: 4, Fate.ABANDONED: 2, Fate.RUNNING: 2, Fate.CANCELLED: 1, Fate.SUCCEEDED: 3}
+# In how many of the rows a status has a share; while a split runs, and afterwards.
+_QUOTAS_RUNNING = {
+    Status.FAILED: 2,
+    Status.ABANDONED: 1,
+    Status.RUNNING: 6,
+    Status.CANCELLED: 1,
+    Status.SUCCEEDED: 2,
+}
+_QUOTAS = {
+    Status.FAILED: 5,
+    Status.ABANDONED: 3,
+    Status.CANCELLED: 1,
+    Status.SUCCEEDED: 3,
+}
 
 
 def _chosen(branches: Sequence[Span], most: int) -> tuple[list[Span], list[list[Span]]]:
-    """The branches to show, and the others by fate. The slowest successes are of more interest."""
-    by_fate: dict[Fate, list[Span]] = {}
+    """The branches to show, and the others by status. Of those that succeeded the slowest."""
+    by_status: dict[Status, list[Span]] = {}
     for span in branches:
-        by_fate.setdefault(span.fate, []).append(span)
+        by_status.setdefault(span.status, []).append(span)
     if len(branches) <= most:
         return list(branches), []
     chosen: list[Span] = []
     hidden: list[list[Span]] = []
-    for fate, spans in by_fate.items():
-        quota = _QUOTA.get(fate, 0) * most // sum(_QUOTA.values())
-        if fate is Fate.SUCCEEDED:
+    is_running = Status.RUNNING in by_status
+    quotas = _QUOTAS_RUNNING if is_running else _QUOTAS
+    if is_running:  # these last, with the room that the others have not used
+        by_status[Status.RUNNING] = by_status.pop(Status.RUNNING)
+    for status, spans in by_status.items():
+        quota = quotas.get(status, 0) * most // sum(quotas.values())
+        if status is Status.RUNNING:
+            quota = max(1, most - len(chosen))
+        if status is Status.SUCCEEDED:
             spans = sorted(spans, key=lambda span: -span.duration)
         if len(spans) == quota + 1:
             quota += 1  # a row that stands for one is no gain
@@ -157,16 +213,16 @@ def _visit_rows(visit: Visit, record: Record, most: int, note: Note | None) -> I
     yield Row(
         name=name_of(visit.state),
         pieces=pieces,
-        fate=shown_fate(visit),
+        status=shown_status(visit),
         duration=None if visit.is_exit else visit.duration,
-        note=said_of(visit, None, note),
+        note=note_of(visit, None, note),
         visit=visit,
     )
     if single is not None:
         return
     lister = next((span for span in visit.spans if span.index is None), None)
     if lister is not None and (
-        lister.fate is not Fate.SUCCEEDED or lister.duration * 50 > record.duration
+        lister.status is not Status.SUCCEEDED or lister.duration * 50 > record.duration
     ):
         yield _span_row(visit, lister, record, note)
     chosen, hidden = _chosen(visit.branches, most)
@@ -181,25 +237,25 @@ def _span_row(visit: Visit, span: Span, record: Record, note: Note | None) -> Ro
     return Row(
         name=(one_line(span.name) or "''") + lists,
         pieces=_pieces(span, record),
-        fate=span.fate,
+        status=span.status,
         duration=None if span.began is None else span.duration,
-        note=said_of(visit, span, note),
+        note=note_of(visit, span, note),
         visit=visit,
         span=span,
     )
 
 
 def _several_spans(visit: Visit, spans: Sequence[Span]) -> Row:
-    fate = spans[0].fate
+    status = spans[0].status
     took = sorted(span.duration for span in spans if span.began is not None)
     note = ""
     if took:
         low, high = duration_text(took[0]), duration_text(took[-1])
         note = f"{low} each" if low == high else f"{low} to {high} each"
     return Row(
-        name=f"… {len(spans):,} more {fate.value}",
+        name=f"… {len(spans):,} more {status.label}",
         pieces=_extent((span.began, span.duration) for span in spans),
-        fate=fate,
+        status=status,
         duration=None,
         note=note,
         visit=visit,
@@ -213,7 +269,7 @@ def _several_visits(visits: Sequence[Visit]) -> Row:
     return Row(
         name=f"… {plural(len(visits), 'more visit')}",
         pieces=_extent((visit.began, visit.duration) for visit in visits),
-        fate=None,
+        status=None,
         duration=sum(visit.duration for visit in visits),
         note=note + (", …" if len(counts) > 3 else ""),
         count=len(visits),
@@ -224,53 +280,58 @@ def _extent(spans: Iterable[tuple[float | None, float]]) -> tuple[Piece, ...]:
     known = [(began, began + duration) for began, duration in spans if began is not None]
     if not known:
         return ()
-    return (Piece(Look.SOME, min(known)[0], max(ended for _, ended in known)),)
+    return (Piece(Look.SEVERAL, min(known)[0], max(ended for _, ended in known)),)
 
 
 # Bars.
 
 _LOOKS = {
-    Fate.RUNNING: Look.RUNNING,
-    Fate.SUCCEEDED: Look.DONE,
-    Fate.FAILED: Look.FAILED,
-    Fate.CANCELLED: Look.CANCELLED,
-    Fate.ABANDONED: Look.CANCELLED,
+    Status.RUNNING: Look.RUNNING,
+    Status.SUCCEEDED: Look.SUCCEEDED,
+    Status.FAILED: Look.FAILED,
+    Status.TIMED_OUT: Look.TIMED_OUT,
+    Status.CANCELLED: Look.CANCELLED,
+    Status.ABANDONED: Look.CANCELLED,
 }
 
 
 def _look(visit: Visit) -> Look:
-    return Look.EXIT if visit.is_exit else _LOOKS[visit.fate]
+    return Look.EXIT if visit.is_exit else _LOOKS[visit.status]
 
 
 def _pieces(span: Span, record: Record) -> tuple[Piece, ...]:
-    """The bar of a task: its attempts with the pauses between them, and what came after."""
+    """The bar of a task: its attempts, the pauses between them, and what came after."""
     if span.began is None:
         return ()
     end = span.began + span.duration
     if not span.attempts:
-        return (Piece(_LOOKS[span.fate], span.began, end), *_tail(span, record))
+        return (Piece(_LOOKS[span.status], span.began, end), *_tail(span, record))
     pieces: list[Piece] = []
     for number, attempt in enumerate(span.attempts):
         ended = attempt.began + attempt.duration
-        look = Look.FAILED if attempt.error is not None else _LOOKS[attempt.fate]
-        pieces.append(Piece(Look.LEFT if is_out(attempt) else look, attempt.began, ended))
+        look = Look.FAILED if attempt.error is not None else _LOOKS[attempt.status]
+        pieces.append(
+            Piece(Look.ATTEMPT_ABANDONED if is_abandoned(attempt) else look, attempt.began, ended)
+        )
         if attempt.delay is not None:
             following = span.attempts[number + 1 :]
             until = following[0].began if following else min(ended + attempt.delay, end)
             until = max(ended, until)
             pieces.append(Piece(Look.WAIT, ended, until))
-            if is_out(attempt) or is_late(attempt):
+            if is_abandoned(attempt) or is_late(attempt):
                 back = until if attempt.late is None else min(until, ended + attempt.late)
                 pieces.append(Piece(Look.LATE, ended, back))
     return (*pieces, *_tail(span, record))
 
 
 def _tail(span: Span, record: Record) -> tuple[Piece, ...]:
-    """For how long a task that was left behind has kept a thread after its end."""
+    """For how long an abandoned task has kept a thread after its end."""
     assert span.began is not None
     end = span.began + span.duration
-    if span.fate is Fate.ABANDONED or any(map(is_out, span.attempts)):
+    if span.status is Status.ABANDONED or any(map(is_abandoned, span.attempts)):
         return (Piece(Look.ABANDONED, end, max(end, record.duration)),)
-    backs = [trial.began + trial.duration + (trial.late or 0.0) for trial in span.attempts]
-    back = min(record.duration, max([*backs, end + (span.late or 0.0)]))
-    return (Piece(Look.LATE, end, back),) if end < back else ()
+    returns = [
+        attempt.began + attempt.duration + (attempt.late or 0.0) for attempt in span.attempts
+    ]
+    last = min(record.duration, max([*returns, end + (span.late or 0.0)]))
+    return (Piece(Look.LATE, end, last),) if end < last else ()

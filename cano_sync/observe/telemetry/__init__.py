@@ -1,5 +1,1 @@
 """Runs as OpenTelemetry's traces and metrics; the one wing that needs the extra `otel`."""
-
-from .observer import OpenTelemetryObserver
-
-__all__ = ("OpenTelemetryObserver",)

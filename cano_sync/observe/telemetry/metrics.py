@@ -1,8 +1,8 @@
-"""The figures of runs, states, branches, flows and threads, as OpenTelemetry's instruments."""
+"""The figures of runs, states, branches and threads, as OpenTelemetry's instruments."""
 
 from __future__ import annotations
 
-__all__ = ("Metrics",)
+__all__ = ("OpenTelemetryMetrics",)
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,10 +15,13 @@ from opentelemetry.metrics import (
     get_meter,
 )
 
-# How many threads of the process's pools are at work: nobody but the engine knows.
 from ... import abandoned_tasks
+from ..._base.text import state_name
 from ..._engine import occupancy
-from ..labels import state_label
+from ..._model.hooks import Observer
+from ..._model.outcome import SplitResult
+from ..status import Status, status_of
+from .names import check_name, workflow_name
 
 BUCKETS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
@@ -27,68 +30,109 @@ BUCKETS = (
 """Upper bounds, in seconds: from a state of a few milliseconds to a batch of half an hour."""
 
 
-class Metrics:
-    """Counts and measures as an observer's hooks tell it. Safe from any thread.
+class OpenTelemetryMetrics(Observer):
+    """Counts and measures runs by OpenTelemetry. Needs the extra `otel`.
 
-    Labels are the names of workflows, states and flows, and words from short lists.
+    Make one and attach it to all workflows: it serves any number of runs and threads. Where the
+    figures go is for the SDK to say that the program has set up; without one this does nothing,
+    at little cost.
+
+    Histograms in seconds: `cano.run.duration`, `cano.state.duration`. Counters: `cano.runs`,
+    `cano.retries`, `cano.branches`. Gauges of the process: `cano.pool.threads` (`cano.pool.state`:
+    busy, idle), `cano.pool.jobs_waiting`, `cano.tasks.abandoned`.
+
+    Labels are `cano.workflow`, `cano.state` and `cano.outcome`: of runs and states succeeded,
+    failed, cancelled or timed_out, of branches succeeded, failed, cancelled or not_started. None
+    grows with the number of runs.
 
     Args:
-        provider: makes the meter; None for the process's.
+        name: what the workflow is called in labels; None to call each after the enum of its
+            states.
+        meter_provider: where the figures go; None for the process's.
+
+    Raises:
+        ConfigurationError: the name is no text.
+
+    >>> from cano_sync import Workflow
+    >>> workflow = Workflow().register("START", lambda: "END").add_exit_state("END")
+    >>> workflow.with_observer(OpenTelemetryMetrics(name="nightly")).orchestrate("START")
+    'END'
     """
 
-    def __init__(self, provider: MeterProvider | None) -> None:
-        meter = get_meter("cano_sync", meter_provider=provider)
-
-        def durations(name: str, what: str) -> Any:
-            return meter.create_histogram(
-                name, unit="s", description=what, explicit_bucket_boundaries_advisory=BUCKETS
-            )
-
+    def __init__(
+        self, *, name: str | None = None, meter_provider: MeterProvider | None = None
+    ) -> None:
+        check_name(name)
+        self._name = name
+        meter = get_meter("cano_sync", meter_provider=meter_provider)
         self._runs = meter.create_counter(
             "cano.runs", unit="{run}", description="Runs that ended, by outcome and last state"
         )
-        self._run_duration = durations("cano.run.duration", "How long runs took")
-        self._state_duration = durations("cano.state.duration", "How long visits of a state took")
+        self._run_duration = _durations(meter, "cano.run.duration", "How long runs took")
+        self._state_duration = _durations(
+            meter, "cano.state.duration", "How long visits of a state took"
+        )
         self._retries = meter.create_counter(
             "cano.retries", unit="{retry}", description="Attempts that failed and were made again"
         )
         self._branches = meter.create_counter(
             "cano.branches", unit="{branch}", description="Branches of splits, by outcome"
         )
-        self._lag = durations("cano.flow.lag", "How long after they were due flows began a run")
-        self._flow_events = meter.create_counter(
-            "cano.flow.events",
-            unit="{event}",
-            description="Flows' runs by outcome; flows that were skipped, backed off or tripped",
-        )
         _make_gauges(meter)
 
-    def run_finished(self, workflow: str, state: Any, duration: float, outcome: str) -> None:
-        """A run is over."""
-        facts = {"cano.workflow": workflow, "cano.outcome": outcome}
-        self._run_duration.record(duration, facts)
-        self._runs.add(1, {**facts, "cano.state": state_label(state)})
+    def _labels(self, state: Any) -> dict[str, str]:
+        return {"cano.workflow": workflow_name(self._name, state), "cano.state": state_name(state)}
 
-    def state_left(self, workflow: str, state: Any, duration: float, outcome: str) -> None:
-        """A visit of a state is over."""
-        self._state_duration.record(duration, {**_at(workflow, state), "cano.outcome": outcome})
+    def run_finished(
+        self, *, run_id: str, state: Any, duration: float, error: BaseException | None, **_: object
+    ) -> None:
+        """Measure and count it, by outcome."""
+        labels = {**self._labels(state), "cano.outcome": status_of(run_id, error).value}
+        self._runs.add(1, labels)
+        del labels["cano.state"]
+        self._run_duration.record(duration, labels)
 
-    def retried(self, workflow: str, state: Any) -> None:
-        """An attempt has failed, and the next will be made."""
-        self._retries.add(1, _at(workflow, state))
+    def state_left(
+        self, *, run_id: str, state: Any, duration: float, error: BaseException | None, **_: object
+    ) -> None:
+        """Measure the visit."""
+        labels = {**self._labels(state), "cano.outcome": status_of(run_id, error).value}
+        self._state_duration.record(duration, labels)
 
-    def branches(self, workflow: str, state: Any, outcome: str, count: int = 1) -> None:
-        """So many branches have ended like this."""
-        if count:
-            self._branches.add(count, {**_at(workflow, state), "cano.outcome": outcome})
+    def attempt_failed(self, *, state: Any, delay: float | None, **_: object) -> None:
+        """Count it, if the next one comes."""
+        if delay is not None:
+            self._retries.add(1, self._labels(state))
 
-    def flow_started(self, flow: str, lag: float) -> None:
-        """A flow begins a run, so late."""
-        self._lag.record(lag, {"cano.flow": flow})
+    def join_decided(self, *, state: Any, result: SplitResult, **_: object) -> None:
+        """Count the branches that never began."""
+        waiting = sum(outcome.started_at is None for outcome in result.cancelled)
+        if waiting:
+            self._count_branches(state, Status.NOT_STARTED, waiting)
 
-    def flow_event(self, flow: str, event: str) -> None:
-        """A flow's run has ended like this, or it was skipped, has backed off, or has tripped."""
-        self._flow_events.add(1, {"cano.flow": flow, "cano.event": event})
+    def task_succeeded(self, *, state: Any, index: int | None, **_: object) -> None:
+        """Count a branch."""
+        if index is not None:
+            self._count_branches(state, Status.SUCCEEDED)
+
+    def task_failed(self, *, state: Any, index: int | None, **_: object) -> None:
+        """Count a branch."""
+        if index is not None:
+            self._count_branches(state, Status.FAILED)
+
+    def task_cancelled(self, *, state: Any, index: int | None, **_: object) -> None:
+        """Count a branch."""
+        if index is not None:
+            self._count_branches(state, Status.CANCELLED)
+
+    def _count_branches(self, state: Any, outcome: Status, count: int = 1) -> None:
+        self._branches.add(count, {**self._labels(state), "cano.outcome": outcome.value})
+
+
+def _durations(meter: Meter, name: str, what: str) -> Any:
+    return meter.create_histogram(
+        name, unit="s", description=what, explicit_bucket_boundaries_advisory=BUCKETS
+    )
 
 
 def _make_gauges(meter: Meter) -> None:
@@ -111,10 +155,6 @@ def _make_gauges(meter: Meter) -> None:
         unit="{task}",
         description="Abandoned tasks that still keep a thread",
     )
-
-
-def _at(workflow: str, state: Any) -> dict[str, str]:
-    return {"cano.workflow": workflow, "cano.state": state_label(state)}
 
 
 def _threads(_: CallbackOptions) -> Iterator[Observation]:

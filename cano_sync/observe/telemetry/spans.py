@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ("OpenSpan", "record_failure")
 
 from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from opentelemetry.context import Context, attach, create_key, get_current, get_value, set_value
@@ -16,6 +17,7 @@ from ...errors import NodeExecutionError, PreparationError, TaskExecutionError
 _CURRENT = create_key("cano_sync.open_span")
 
 
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class OpenSpan:
     """A span that is open, and those that are open below it. Safe from any thread, without a lock.
 
@@ -23,31 +25,19 @@ class OpenSpan:
         span: the span itself.
         state: what it is a visit of, for that of a state.
         is_shared: whether another `OpenSpan` owns the span and ends it.
-        has_told: whether the exception that is its failure is on record, with it or below.
+        is_recorded: whether its exception has been recorded, on this span or one below.
         previous: the attempt that came before the next one.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_before",
-        "_below",
-        "_is_closed",
-        "has_told",
-        "is_shared",
-        "previous",
-        "span",
-        "state",
-    )
-
-    def __init__(self, span: Span, *, state: Any = None, is_shared: bool = False) -> None:
-        self.span = span
-        self.state = state
-        self.is_shared = is_shared
-        self.has_told = False
-        self.previous: SpanContext | None = None
-        self._below: dict[Any, OpenSpan] = {}
-        self._is_closed = False
-        self._before: Context | None = None
+    span: Span
+    _: KW_ONLY
+    state: Any = None
+    is_shared: bool = False
+    is_recorded: bool = False
+    previous: SpanContext | None = None
+    _below: dict[Any, OpenSpan] = field(default_factory=dict)
+    _is_closed: bool = False
+    _before: Context | None = None
 
     def enter(self) -> None:
         """Make it the current one in the context that this is called in, which keeps it alive."""
@@ -57,7 +47,7 @@ class OpenSpan:
     def leave(self) -> None:
         """Make that which was before the current one again, where this one is current.
 
-        It is not where somebody else tells the end of what was left behind. Nothing is detached:
+        It is not where another thread reports the end of an abandoned task. Nothing is detached:
         a token is of use only in the context that it was made in, and nobody can ask for that.
         """
         before, self._before = self._before, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -11,25 +12,28 @@ from typing import Any
 
 import pytest
 
+import cano_sync
 from cano_sync import ConfigurationError, JoinConfig, JoinStrategy
-from cano_sync.observe import Attempt, Fate, JoinRecord, Record
+from cano_sync.observe import Attempt, JoinRecord, Record, Status
 from cano_sync.observe.recording.page import page
 from tests.browser import Browser, needs_browser
 from tests.records import exit_visit, record, span, split_visit, visit
 
 NASTY = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"' onfocus=alert(3) x='"
 TRIALS = (
-    Attempt(number=1, began=0.0, duration=0.1, fate=Fate.FAILED, error=ValueError("no"), delay=0.2),
-    Attempt(number=2, began=0.3, duration=0.2, fate=Fate.SUCCEEDED),
+    Attempt(
+        number=1, began=0.0, duration=0.1, status=Status.FAILED, error=ValueError("no"), delay=0.2
+    ),
+    Attempt(number=2, began=0.3, duration=0.2, status=Status.SUCCEEDED),
 )
 RUN = record(
     visit("START", took=0.1, spans=(span("begin", None, took=0.1),)),
     split_visit(
         span("swift", 0, took=0.5, attempts=TRIALS, value={"bid": 3}),
-        span(NASTY, 1, took=0.2, fate=Fate.FAILED, error=ValueError(NASTY)),
-        span("late", 2, took=0.4, fate=Fate.CANCELLED, reason=NASTY, late=0.2),
-        span("deaf", 3, took=0.4, fate=Fate.ABANDONED),
-        span("idle", 4, began=None, took=0.0, fate=Fate.NOT_STARTED),
+        span(NASTY, 1, took=0.2, status=Status.FAILED, error=ValueError(NASTY)),
+        span("late", 2, took=0.4, status=Status.CANCELLED, reason=NASTY, late=0.2),
+        span("deaf", 3, took=0.4, status=Status.ABANDONED),
+        span("idle", 4, began=None, took=0.0, status=Status.NOT_STARTED),
         state=NASTY,
         took=0.6,
     ),
@@ -57,6 +61,14 @@ class Rows(HTMLParser):
 
 
 # As text.
+
+
+def test_its_style_and_script_are_packed_with_the_package() -> None:
+    root = Path(cano_sync.__file__).parent
+    settings = tomllib.loads((root.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = settings["tool"]["setuptools"]["package-data"]["cano_sync"]
+    packed = {file.name for pattern in patterns for file in root.glob(pattern)}
+    assert {"page.css", "page.js"} <= packed
 
 
 def test_it_asks_no_address_for_anything() -> None:
@@ -97,19 +109,21 @@ def test_each_row_can_be_reached_by_keys_and_says_all_in_words() -> None:
         (1, "joined by: JoinStrategy.ALL"),
         (1, "verdict: proceed, after 600 ms"),
         (3, "error: ValueError: </script>"),
-        (4, "came back: 200 ms later"),
-        (5, "thread: is not back yet"),
-        (6, "became: not started"),
+        (4, "returned: 200 ms later"),
+        (5, "thread: has not returned"),
+        (6, "status: not started"),
         (7, "kind: exit state"),
     ],
 )
-def test_details_tell_what_the_bar_cannot(row: int, words: str) -> None:
+def test_details_say_what_the_bar_cannot(row: int, words: str) -> None:
     assert words in (Rows(page(RUN)).rows[row]["title"] or "")
 
 
 def test_its_heading_says_what_came_of_the_run_unless_it_is_given_one() -> None:
-    assert "<title>Ended in DONE after 1.00 s</title>" in page(RUN)
-    assert "<h1>Cancelled in A after 1.00 s</h1>" in page(record(visit("A"), fate=Fate.CANCELLED))
+    assert "<title>Succeeded in DONE after 1.00 s</title>" in page(RUN)
+    assert "<h1>Cancelled in A after 1.00 s</h1>" in page(
+        record(visit("A"), status=Status.CANCELLED)
+    )
     with pytest.raises(ConfigurationError, match=r"title=\.\.\.\) is text, not 7"):
         page(RUN, title=7)  # type: ignore[arg-type]
     assert "<h1>A &lt;title&gt;</h1>" in page(RUN, title="A <title>")
@@ -117,28 +131,30 @@ def test_its_heading_says_what_came_of_the_run_unless_it_is_given_one() -> None:
 
 
 def test_a_failed_run_says_why() -> None:
-    run = record(visit(fate=Fate.FAILED), fate=Fate.FAILED, error=ValueError("<why>"), forgotten=7)
+    run = record(
+        visit(status=Status.FAILED), status=Status.FAILED, error=ValueError("<why>"), forgotten=7
+    )
     assert "ValueError: &lt;why&gt;" in page(run)
     assert "The first 7 events were dropped" in page(run)
-    one = record(visit(fate=Fate.FAILED), forgotten=1)
+    one = record(visit(status=Status.FAILED), forgotten=1)
     assert "The first event was dropped" in page(one)
 
 
 def test_a_cancelled_run_says_why() -> None:
-    assert "⊘ enough" in page(record(visit(), fate=Fate.CANCELLED, reason="enough"))
+    assert "⊘ enough" in page(record(visit(), status=Status.CANCELLED, reason="enough"))
 
 
-def test_a_single_task_is_told_with_its_error_and_a_split_with_its_limits() -> None:
+def test_a_single_task_is_shown_with_its_error_and_a_split_with_its_limits() -> None:
     error = ValueError("why")
-    failed = span("work", None, fate=Fate.FAILED, error=error)
-    run = record(visit(spans=(failed,), fate=Fate.FAILED, error=error, next_state="MEND"))
+    failed = span("work", None, status=Status.FAILED, error=error)
+    run = record(visit(spans=(failed,), status=Status.FAILED, error=error, next_state="MEND"))
     (row,) = Rows(page(run)).rows
     assert "task: work" in (row["title"] or "")
     assert (row["title"] or "").count("error: ValueError: why") == 1
     config: JoinConfig[str] = JoinConfig(JoinStrategy.ALL, "NEXT", timeout=2, bulkhead=3)
     join = JoinRecord(config=config, timed_out=True)
     (row,) = Rows(page(record(visit(join=join)))).rows
-    assert "time limit: 2.00 s, was up" in (row["title"] or "")
+    assert "time limit: 2.00 s, has passed" in (row["title"] or "")
     assert "at once: 3 at most" in (row["title"] or "")
 
 
@@ -262,9 +278,9 @@ def test_labels_of_the_axis_stand_apart_at_their_lines(
 @needs_browser
 def test_remarks_take_the_room_that_names_do_not_need(browser: Browser, tmp_path: Path) -> None:
     text = "the file broken1.jpg begins with b'PK'"
-    bad = span("import", 0, fate=Fate.FAILED, error=ValueError(text))
+    bad = span("import", 0, status=Status.FAILED, error=ValueError(text))
     show(browser, tmp_path, record(split_visit(bad)))
-    shown = "(fate => fate.scrollWidth <= fate.clientWidth)(rows[1].querySelector('.fate'))"
+    shown = "(status => status.scrollWidth <= status.clientWidth)(rows[1].querySelector('.status'))"
     assert browser.run(shown)
     assert browser.run("rows[0].querySelector('.track').clientWidth") > 400
 

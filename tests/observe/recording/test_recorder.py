@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum, auto
+from functools import partial
+from operator import is_
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +30,9 @@ from cano_sync import (
     WorkflowTimeoutError,
     task,
 )
-from cano_sync._model.hooks import HOOKS, overridden
-from cano_sync.observe import Fate, Record, Recorder
-from cano_sync.observe.recording import recorder as room
+from cano_sync.observe import Record, Recorder, Status
+from cano_sync.observe.recording import recorder as module
+from cano_sync.observe.recording.history import Unbuilt
 
 SOON = 20.0
 """Seconds after which a test gives up on what should take milliseconds."""
@@ -79,7 +81,7 @@ def test_it_keeps_the_states_in_order() -> None:
     assert [visit.state for visit in record.visits] == [Step.FIRST, Step.DONE]
     assert record.visits[0].next_state is Step.DONE
     assert record.visits[1].is_exit
-    assert (record.state, record.fate, record.error) == (Step.DONE, Fate.SUCCEEDED, None)
+    assert (record.state, record.status, record.error) == (Step.DONE, Status.SUCCEEDED, None)
     assert record.duration >= record.visits[0].duration > 0
 
 
@@ -87,8 +89,8 @@ def test_it_keeps_the_branches_with_what_they_returned() -> None:
     record = recorded(split([lambda: 7, boom], JoinStrategy.ANY, bulkhead=1), Step.SPLIT).record
     join = record.visits[0].join
     good, unstarted = record.visits[0].branches
-    assert (good.fate, good.value) == (Fate.SUCCEEDED, 7)
-    assert (unstarted.fate, unstarted.began) == (Fate.NOT_STARTED, None)
+    assert (good.status, good.value) == (Status.SUCCEEDED, 7)
+    assert (unstarted.status, unstarted.began) == (Status.NOT_STARTED, None)
     assert join is not None
     assert (join.verdict, join.config.strategy) == (Verdict.PROCEED, JoinStrategy.ANY)
 
@@ -103,11 +105,11 @@ def test_it_keeps_attempts() -> None:
 
     patient = task(config=TaskConfig.with_fixed_retry(5, delay=0))(flaky)
     (branch,) = recorded(split([patient]), Step.SPLIT).record.visits[0].branches
-    assert branch.fate is Fate.SUCCEEDED
-    assert [(trial.number, trial.fate) for trial in branch.attempts] == [
-        (1, Fate.FAILED),
-        (2, Fate.FAILED),
-        (3, Fate.SUCCEEDED),
+    assert branch.status is Status.SUCCEEDED
+    assert [(trial.number, trial.status) for trial in branch.attempts] == [
+        (1, Status.FAILED),
+        (2, Status.FAILED),
+        (3, Status.SUCCEEDED),
     ]
     assert [str(trial.error) for trial in branch.attempts[:2]] == ["once", "twice"]
 
@@ -117,9 +119,9 @@ def test_a_failure_leads_to_the_error_state() -> None:
         Workflow().register(Step.FIRST, boom, error_state=Step.MENDED).add_exit_state(Step.MENDED)
     )
     failed, mended = recorded(workflow).record.visits
-    assert (failed.fate, failed.next_state) == (Fate.FAILED, Step.MENDED)
+    assert (failed.status, failed.next_state) == (Status.FAILED, Step.MENDED)
     assert isinstance(getattr(failed.error, "__cause__", None), Boom)
-    assert failed.spans[0].fate is Fate.FAILED
+    assert failed.spans[0].status is Status.FAILED
     assert mended.is_exit
 
 
@@ -137,31 +139,31 @@ def test_a_branch_that_listens_is_cancelled_and_one_that_is_deaf_is_abandoned(
     )
     assert not recorder.wait_for_returns(0.1)
     branches = recorder.record.visits[0].branches
-    assert [branch.fate for branch in branches[1:]] == [Fate.ABANDONED, Fate.SUCCEEDED]
+    assert [branch.status for branch in branches[1:]] == [Status.ABANDONED, Status.SUCCEEDED]
     gate.set()
     assert recorder.wait_for_returns(SOON)
     branches = recorder.record.visits[0].branches
-    assert [branch.fate for branch in branches[:2]] == [Fate.CANCELLED, Fate.CANCELLED]
+    assert [branch.status for branch in branches[:2]] == [Status.CANCELLED, Status.CANCELLED]
     assert branches[1].late is not None
 
 
-def test_a_picture_of_a_run_that_is_over_waits_a_moment_for_who_listens(
+def test_a_picture_of_a_run_that_is_over_waits_a_moment_for_tasks_that_listen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A loser that is just on its way back is not called abandoned."""
-    monkeypatch.setattr(room, "MOMENT", SOON)  # the machine may be busy
-    begun, told = threading.Event(), threading.Event()
+    """A branch that is just about to return is not called abandoned."""
+    monkeypatch.setattr(module, "MOMENT", SOON)  # the machine may be busy
+    begun, let_go = threading.Event(), threading.Event()
 
     def listens(store: Any, cancel: CancellationToken) -> None:
         begun.set()
         try:
             cancel.sleep(SOON)
         finally:
-            told.wait(SOON)
+            let_go.wait(SOON)
 
     recorder = recorded(split([listens, lambda: begun.wait(SOON)], JoinStrategy.ANY), Step.SPLIT)
-    assert recorder.record.visits[0].branches[0].fate is Fate.ABANDONED
-    threading.Timer(0.01, told.set).start()
+    assert recorder.record.visits[0].branches[0].status is Status.ABANDONED
+    threading.Timer(0.01, let_go.set).start()
     assert "cancelled" in recorder.timeline(100)
 
 
@@ -173,17 +175,17 @@ def test_a_picture_of_a_run_that_is_over_waits_a_moment_for_who_listens(
     ],
     ids=["with retries", "without"],
 )
-def test_an_attempt_that_does_not_listen_is_seen_to_be_out_until_it_is_back(
+def test_an_attempt_that_does_not_listen_is_shown_as_abandoned_until_it_returns(
     gate: threading.Event, config: TaskConfig
 ) -> None:
     deaf = task(config=config)(lambda: gate.wait(SOON))
     recorder = recorded(split([deaf], JoinStrategy.PARTIAL_TIMEOUT, timeout=SOON), Step.SPLIT)
-    assert "not back" in recorder.timeline(150)
-    assert "its thread is not back yet" in recorder.to_html()
+    assert "not returned" in recorder.timeline(150)
+    assert "its thread has not returned" in recorder.to_html()
     gate.set()
     assert recorder.wait_for_returns(SOON)
     assert "later" in recorder.timeline(150)
-    assert "its thread came back" in recorder.to_html()
+    assert "its thread returned" in recorder.to_html()
 
 
 def test_a_run_that_was_cancelled_says_so() -> None:
@@ -193,17 +195,20 @@ def test_a_run_that_was_cancelled_says_so() -> None:
     with pytest.raises(WorkflowCancelledError):
         workflow.orchestrate(Step.FIRST, cancel=token)
     record = recorder.record
-    assert (record.fate, record.reason, record.state) == (Fate.CANCELLED, "enough", Step.FIRST)
+    assert (record.status, record.reason, record.state) == (Status.CANCELLED, "enough", Step.FIRST)
 
 
-def test_a_run_whose_time_was_up_has_failed(gate: threading.Event) -> None:
+def test_a_run_whose_time_limit_passed_has_timed_out_and_so_has_its_last_state(
+    gate: threading.Event,
+) -> None:
     recorder = Recorder()
     workflow = first(run=lambda: gate.wait(SOON)).with_timeout(0.05).with_observer(recorder)
     with pytest.raises(WorkflowTimeoutError):
         workflow.orchestrate(Step.FIRST)
     record = recorder.record
-    assert (record.fate, type(record.error)) == (Fate.FAILED, WorkflowTimeoutError)
-    assert record.visits[0].spans[0].fate is Fate.ABANDONED
+    assert (record.status, type(record.error)) == (Status.TIMED_OUT, WorkflowTimeoutError)
+    assert record.visits[0].status is Status.TIMED_OUT
+    assert record.visits[0].spans[0].status is Status.ABANDONED
     gate.set()
     assert recorder.wait_for_returns(SOON)
 
@@ -212,8 +217,8 @@ def test_it_can_be_asked_while_the_run_goes_on() -> None:
     recorder = Recorder()
     seen: list[Record] = []
     first(run=lambda: seen.append(recorder.record)).with_observer(recorder).orchestrate(Step.FIRST)
-    assert (seen[0].fate, seen[0].state) == (Fate.RUNNING, Step.FIRST)
-    assert seen[0].visits[0].spans[0].fate is Fate.RUNNING
+    assert (seen[0].status, seen[0].state) == (Status.RUNNING, Step.FIRST)
+    assert seen[0].visits[0].spans[0].status is Status.RUNNING
 
 
 # One run at a time.
@@ -244,11 +249,11 @@ def test_of_two_runs_at_once_it_keeps_the_one_that_began_last() -> None:
     outer = first(run=lambda: inner.orchestrate(Step.FIRST)).with_observer(recorder)
     outer.orchestrate(Step.FIRST)
     record = recorder.record
-    assert (record.state, record.fate) == (Step.MENDED, Fate.SUCCEEDED)
+    assert (record.state, record.status) == (Step.MENDED, Status.SUCCEEDED)
     assert len(record.visits) == 2
 
 
-def test_it_keeps_no_more_events_than_it_was_told_to() -> None:
+def test_it_keeps_no_more_events_than_its_limit() -> None:
     count = iter(range(1000))
     workflow = (
         Workflow()
@@ -258,7 +263,7 @@ def test_it_keeps_no_more_events_than_it_was_told_to() -> None:
     recorder = Recorder(limit=50)
     workflow.with_observer(recorder).orchestrate("LOOP")
     record = recorder.record
-    assert (record.state, record.fate) == ("END", Fate.SUCCEEDED)
+    assert (record.state, record.status) == ("END", Status.SUCCEEDED)
     assert 5 < len(record.visits) < 50
     assert record.forgotten > 1000
     assert f"the first {record.forgotten:,} events were dropped" in recorder.timeline(width=100)
@@ -296,7 +301,7 @@ def test_branches_and_readers_on_many_threads_do_not_disturb_each_other() -> Non
         assert all(read.result(SOON) for read in reads)
     branches = recorder.record.visits[0].branches
     assert [branch.index for branch in branches] == list(range(500))
-    assert {branch.fate for branch in branches} == {Fate.SUCCEEDED}
+    assert {branch.status for branch in branches} == {Status.SUCCEEDED}
 
 
 @pytest.mark.skipif(not hasattr(signal, "raise_signal"), reason="no signals")
@@ -317,15 +322,98 @@ def test_a_signal_handler_may_look_in_the_middle_of_a_hook() -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     assert len(seen) == 2
-    assert recorder.record.fate is Fate.SUCCEEDED
+    assert recorder.record.status is Status.SUCCEEDED
 
 
 # What it costs, and what it loads.
 
 
-def test_it_hears_all_hooks_of_runs_and_none_of_schedulers() -> None:
-    of_runs = [hook for hook in HOOKS if not hook.startswith("flow_")]
-    assert list(overridden(Recorder())) == of_runs
+def _next(state: int, store: Any) -> int:
+    return state
+
+
+def chain(length: int) -> Workflow[int]:
+    """So many states in a row, and an exit state."""
+    workflow: Workflow[int] = Workflow()
+    for number in range(length):
+        workflow = workflow.register(number, partial(_next, number + 1))
+    return workflow.add_exit_state(length)
+
+
+def calls(look: Callable[[], object]) -> int:
+    """How many of Python's functions are called by it on this thread."""
+    count = 0
+
+    def on_call(frame: object, event: str, argument: object) -> None:
+        nonlocal count
+        count += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(on_call)
+    try:
+        look()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+def test_each_event_is_folded_once_however_often_the_record_is_looked_at() -> None:
+    recorder = recorded(chain(2_000), 0)
+    first = recorder.record
+    assert calls(lambda: recorder.record) < 50
+    assert all(map(is_, recorder.record.visits, first.visits))
+
+
+def test_a_look_while_the_run_goes_on_costs_what_has_changed_and_not_what_went_before() -> None:
+    recorder = Recorder()
+    costs: list[int] = []
+
+    def look() -> int:
+        costs.append(calls(lambda: recorder.record))
+        return len(costs)
+
+    workflow: Workflow[int] = Workflow()
+    for number in range(300):
+        workflow = workflow.register(number, look)
+    workflow.add_exit_state(300).with_observer(recorder).orchestrate(0)
+    assert max(costs[10:]) < 2 * max(costs[:10])
+
+
+def test_a_picture_of_the_latest_states_costs_its_lines_and_not_the_run() -> None:
+    short, long = recorded(chain(50), 0), recorded(chain(2_000), 0)
+    frames = [calls(lambda each=each: each.timeline(80, height=20)) for each in (short, long)]
+    assert frames[1] < 1.5 * frames[0]
+
+
+def test_what_is_built_meanwhile_is_dropped_if_an_event_has_changed_it() -> None:
+    """Parts are built without the lock: an abandoned task may return at that moment."""
+    recorder = Recorder()
+    recorder.on_event(event="run_started", run_id="run", state="A")
+
+    def emit(event: str, **facts: Any) -> None:
+        recorder.on_event(event=event, run_id="run", state="A", **facts)
+
+    task = {"task": "work", "index": None}
+    emit("state_entered", is_exit=False)
+    emit("task_started", **task)
+    emit("task_cancelled", **task, duration=1.0, reason=None)
+    emit("task_abandoned", **task, attempt=1)
+    emit("state_left", next_state="B", duration=1.0, error=None)
+
+    class Returning(Unbuilt):
+        """What is to be built; the task returns when that is done."""
+
+        def build(self, run_id: str) -> Any:
+            built = super().build(run_id)
+            emit("task_returned", **task, attempt=1, late=2.0)
+            return built
+
+    history = recorder._history
+    assert history is not None
+    plain = history.unbuilt
+    history.unbuilt = lambda latest=None: [Returning(x.part, x.events) for x in plain(latest)]  # type: ignore[method-assign]
+    for _ in range(2):
+        assert recorder.record.visits[0].spans[0].status is Status.CANCELLED
 
 
 def test_a_record_can_be_kept_and_sent_without_its_recorder() -> None:
@@ -356,7 +444,7 @@ def test_its_data_can_be_written_as_json() -> None:
 
     workflow = split([lambda: Odd(), lambda: {1, 2}, boom], JoinStrategy.quorum(2), timeout=60)
     data = json.loads(json.dumps(recorded(workflow, Step.SPLIT).to_dict()))
-    assert (data["state"], data["fate"]) == ("DONE", "succeeded")
+    assert (data["state"], data["status"]) == ("DONE", "succeeded")
     (visit, last) = data["visits"]
     assert (visit["state"], visit["next_state"], last["is_exit"]) == ("SPLIT", "DONE", True)
     assert visit["join"]["strategy"] == "JoinStrategy.quorum(2)"

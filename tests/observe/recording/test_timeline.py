@@ -12,11 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cano_sync import CanoError, ConfigurationError, JoinStrategy
-from cano_sync.observe import Attempt, Fate, Record, Span, Visit
-from cano_sync.observe.recording import timeline as room
+from cano_sync.observe import Attempt, Record, Recorder, Span, Status, Visit
 from cano_sync.observe.recording.page import page
+from cano_sync.observe.recording.text import cells
 from cano_sync.observe.recording.timeline import timeline
-from cano_sync.observe.recording.words import cells
 from tests.records import exit_visit, record, span, split_visit, visit
 
 WIDTHS = (40, 63, 64, 80, 120, 200)
@@ -35,10 +34,12 @@ AUCTION = record(
     visit("START", took=0.001),
     split_visit(
         span("swift", 0, began=0.001, took=0.05),
-        span("broken", 1, began=0.001, took=0.02, fate=Fate.FAILED, error=ValueError("bad bid")),
-        span("tardy", 2, began=0.001, took=0.199, fate=Fate.CANCELLED, late=0.03),
-        span("deaf", 3, began=0.001, took=0.199, fate=Fate.ABANDONED),
-        span("idle", 4, began=None, took=0.0, fate=Fate.NOT_STARTED),
+        span(
+            "broken", 1, began=0.001, took=0.02, status=Status.FAILED, error=ValueError("bad bid")
+        ),
+        span("tardy", 2, began=0.001, took=0.199, status=Status.CANCELLED, late=0.03),
+        span("deaf", 3, began=0.001, took=0.199, status=Status.ABANDONED),
+        span("idle", 4, began=None, took=0.0, status=Status.NOT_STARTED),
         state="ASK",
         began=0.001,
         took=0.2,
@@ -61,12 +62,12 @@ def test_states_stand_in_order_with_their_branches_beneath() -> None:
     [
         ("swift", "✓", ""),
         ("broken", "✗ failed", "ValueError: bad bid"),
-        ("tardy", "⊘ cancelled", "back 30.0 ms later"),
-        ("deaf", "▶ abandoned", "its thread is not back"),
+        ("tardy", "⊘ cancelled", "returned 30.0 ms later"),
+        ("deaf", "▶ abandoned", "its thread has not returned"),
         ("idle", "- not started", ""),
     ],
 )
-def test_each_fate_has_its_mark_and_word_without_any_colour(
+def test_each_status_has_its_mark_and_word_without_any_colour(
     name: str, mark: str, words: str
 ) -> None:
     line = line_of(name, drawn(AUCTION))
@@ -94,8 +95,8 @@ def test_bars_lie_along_the_axis_of_time() -> None:
 def test_attempts_and_the_pauses_between_them_are_seen_in_the_bar() -> None:
     boom = ValueError("boom")
     trials = (
-        Attempt(number=1, began=0.0, duration=0.3, fate=Fate.FAILED, error=boom, delay=0.3),
-        Attempt(number=2, began=0.6, duration=0.4, fate=Fate.SUCCEEDED),
+        Attempt(number=1, began=0.0, duration=0.3, status=Status.FAILED, error=boom, delay=0.3),
+        Attempt(number=2, began=0.6, duration=0.4, status=Status.SUCCEEDED),
     )
     line = line_of("tried", drawn(record(split_visit(span("tried", 0, attempts=trials)))))
     assert re.search("━+✗·+━+", line)
@@ -110,52 +111,60 @@ def test_an_abandoned_thread_is_drawn_up_to_the_end_of_the_run() -> None:
     assert re.search("╌+┈+ ", line_of("tardy", drawn(AUCTION)))
 
 
-def left_behind(fate: Fate, late: float | None) -> tuple[Attempt, ...]:
+def abandoned(status: Status, late: float | None) -> tuple[Attempt, ...]:
     """Three attempts whose time was up."""
     up = TimeoutError("its time was up")
     return tuple(
-        Attempt(number=n, began=began, duration=0.2, fate=fate, error=up, delay=delay, late=late)
+        Attempt(
+            number=n, began=began, duration=0.2, status=status, error=up, delay=delay, late=late
+        )
         for n, began, delay in ((1, 0.0, 0.1), (2, 0.3, 0.1), (3, 0.6, None))
     )
 
 
-def test_attempts_whose_threads_are_still_out_are_told_from_those_that_listened() -> None:
-    deaf = span("deaf", 0, took=0.8, fate=Fate.FAILED, attempts=left_behind(Fate.ABANDONED, None))
-    heard = span("heard", 1, took=0.8, fate=Fate.FAILED, attempts=left_behind(Fate.FAILED, 0.001))
+def test_attempts_that_are_abandoned_differ_from_those_that_listened() -> None:
+    deaf = span(
+        "deaf", 0, took=0.8, status=Status.FAILED, attempts=abandoned(Status.ABANDONED, None)
+    )
+    heard = span(
+        "heard", 1, took=0.8, status=Status.FAILED, attempts=abandoned(Status.FAILED, 0.001)
+    )
     lines = drawn(record(split_visit(deaf, heard)), 120)
     assert re.search("━+▶┈+━+▶┈+━+▶┈+▶", line_of("deaf", lines))
-    assert "3 attempts, 3 threads not back" in line_of("deaf", lines)
+    assert "3 attempts, 3 threads not returned" in line_of("deaf", lines)
     assert re.search("━+✗·+━+✗·+━+✗ ", line_of("heard", lines))
     assert "3 attempts " in line_of("heard", lines) + " "
 
 
-def test_attempts_whose_threads_came_back_late_show_for_how_long_they_were_out() -> None:
-    tardy = span("tardy", 0, took=0.8, fate=Fate.FAILED, attempts=left_behind(Fate.FAILED, 0.1))
+def test_attempts_whose_threads_returned_late_show_for_how_long_they_were_abandoned() -> None:
+    tardy = span("tardy", 0, took=0.8, status=Status.FAILED, attempts=abandoned(Status.FAILED, 0.1))
     line = line_of("tardy", drawn(record(split_visit(tardy)), 120))
     assert re.search("━+✗┈+━+✗┈+━+✗┈+ ", line)
-    assert "3 attempts, 3 threads back up to 100 ms later" in line
+    assert "3 attempts, 3 threads returned up to 100 ms later" in line
 
 
 def test_a_single_task_says_the_same_of_its_attempts() -> None:
-    (one, *_) = left_behind(Fate.ABANDONED, None)
-    alone = span("deaf", None, took=0.2, fate=Fate.FAILED, attempts=(one,))
-    line = line_of("ALONE", drawn(record(visit("ALONE", spans=(alone,), fate=Fate.FAILED)), 120))
+    (one, *_) = abandoned(Status.ABANDONED, None)
+    alone = span("deaf", None, took=0.2, status=Status.FAILED, attempts=(one,))
+    line = line_of(
+        "ALONE", drawn(record(visit("ALONE", spans=(alone,), status=Status.FAILED)), 120)
+    )
     assert re.search("█+▶", line)
-    assert "1 thread not back" in line
+    assert "1 thread not returned" in line
 
 
 def test_a_single_state_whose_task_still_runs_says_so() -> None:
-    left = span("stuck", None, fate=Fate.ABANDONED)
-    run = record(visit("STUCK", fate=Fate.FAILED, spans=(left,)), fate=Fate.FAILED)
+    left = span("stuck", None, status=Status.ABANDONED)
+    run = record(visit("STUCK", status=Status.FAILED, spans=(left,)), status=Status.FAILED)
     assert "▶ abandoned" in line_of("STUCK", drawn(run))
 
 
-def test_a_split_says_how_many_came_and_how_it_was_joined() -> None:
+def test_a_split_says_how_many_succeeded_and_how_it_was_joined() -> None:
     assert "1 of 5, ALL, 1 failed" in line_of("ASK", drawn(AUCTION, 140))
 
 
 def test_a_failed_state_says_why_and_where_the_run_went() -> None:
-    lost = visit("LOSE", fate=Fate.FAILED, error=ValueError("why"), next_state="MEND")
+    lost = visit("LOSE", status=Status.FAILED, error=ValueError("why"), next_state="MEND")
     assert "ValueError: why, on to MEND" in line_of("LOSE", drawn(record(lost)))
 
 
@@ -184,16 +193,23 @@ def test_what_cannot_say_anything_of_a_line_is_refused(draw: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fate", "more", "words"),
+    ("status", "more", "words"),
     [
-        (Fate.SUCCEEDED, {}, ["ended in A after 1.00 s"]),
-        (Fate.RUNNING, {}, ["running in A after 1.00 s"]),
-        (Fate.FAILED, {"error": CanoError("it\nbroke")}, ["failed in A", "CanoError: it\\nbroke"]),
-        (Fate.CANCELLED, {"reason": "enough"}, ["cancelled in A", "enough"]),
+        (Status.SUCCEEDED, {}, ["succeeded in A after 1.00 s"]),
+        (Status.RUNNING, {}, ["running in A after 1.00 s"]),
+        (
+            Status.FAILED,
+            {"error": CanoError("it\nbroke")},
+            ["failed in A", "CanoError: it\\nbroke"],
+        ),
+        (Status.CANCELLED, {"reason": "enough"}, ["cancelled in A", "enough"]),
+        (Status.TIMED_OUT, {"error": CanoError("late")}, ["timed out in A", "CanoError: late"]),
     ],
 )
-def test_the_last_lines_say_what_came_of_the_run(fate: Fate, more: Any, words: list[str]) -> None:
-    text = "\n".join(drawn(record(visit("A", fate=fate), fate=fate, **more)))
+def test_the_last_lines_say_what_came_of_the_run(
+    status: Status, more: Any, words: list[str]
+) -> None:
+    text = "\n".join(drawn(record(visit("A", status=status), status=status, **more)))
     for word in words:
         assert word in text
 
@@ -204,7 +220,7 @@ def test_the_last_lines_say_what_came_of_the_run(fate: Fate, more: Any, words: l
 def test_of_a_thousand_branches_those_that_failed_and_the_slowest_are_shown() -> None:
     spans = [span(f"b{index}", index, took=0.001 * index) for index in range(1000)]
     for index in (3, 500):
-        spans[index] = span("bad", index, fate=Fate.FAILED, error=ValueError())
+        spans[index] = span("bad", index, status=Status.FAILED, error=ValueError())
     lines = drawn(record(split_visit(*spans)), 120)
     assert len(lines) < 25
     assert sum("✗ failed" in line for line in lines) == 2
@@ -214,8 +230,8 @@ def test_of_a_thousand_branches_those_that_failed_and_the_slowest_are_shown() ->
 
 
 def test_of_a_long_loop_the_beginning_the_end_and_failures_are_shown() -> None:
-    visits = [visit("AB"[at % 2], began=at, fate=Fate.SUCCEEDED) for at in range(800)]
-    visits[400] = visit("BAD", began=400, fate=Fate.FAILED, error=ValueError())
+    visits = [visit("AB"[at % 2], began=at, status=Status.SUCCEEDED) for at in range(800)]
+    visits[400] = visit("BAD", began=400, status=Status.FAILED, error=ValueError())
     lines = drawn(record(*visits, exit_visit(began=800), took=800), 120)
     assert len(lines) < 50
     assert line_of("BAD", lines)
@@ -239,7 +255,7 @@ NAMES = [
 @pytest.mark.parametrize("took", [0.0, 1e-5, 0.308, 75.0, 10_800.0, 1e6])
 def test_no_line_is_wider_than_asked_for(width: int, took: float) -> None:
     spans = [span(name, index, took=took) for index, name in enumerate(NAMES)]
-    spans.append(span("failed", 9, took=took, fate=Fate.FAILED, error=ValueError("x" * 500)))
+    spans.append(span("failed", 9, took=took, status=Status.FAILED, error=ValueError("x" * 500)))
     run = record(split_visit(*spans, state=NAMES[2], took=took), took=took)
     lines = drawn(run, width)
     assert max(map(cells, lines)) <= width
@@ -250,7 +266,7 @@ def test_no_line_is_wider_than_asked_for(width: int, took: float) -> None:
 
 @given(
     st.lists(
-        st.tuples(st.text(max_size=8), st.floats(0, 50), st.floats(0, 50), st.sampled_from(Fate)),
+        st.tuples(st.text(max_size=8), st.floats(0, 50), st.floats(0, 50), st.sampled_from(Status)),
         max_size=60,
     ),
     st.integers(40, 200),
@@ -258,11 +274,17 @@ def test_no_line_is_wider_than_asked_for(width: int, took: float) -> None:
 def test_any_run_fits_into_any_width(parts: list[Any], width: int) -> None:
     visits = [
         split_visit(
-            span(name, 0, began=None if fate is Fate.NOT_STARTED else began, took=took, fate=fate),
+            span(
+                name,
+                0,
+                began=None if status is Status.NOT_STARTED else began,
+                took=took,
+                status=status,
+            ),
             state=name,
             began=began,
         )
-        for name, began, took, fate in parts
+        for name, began, took, status in parts
     ]
     assert max(map(cells, drawn(record(*visits, took=40.0), width))) <= width
 
@@ -277,6 +299,75 @@ def test_without_a_width_it_takes_the_terminals(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("COLUMNS", "57")
     widest = max(map(cells, timeline(AUCTION).splitlines()))
     assert 50 < widest <= 57
+
+
+# Drawn again and again, in so many lines.
+
+
+def loop_of(visits: int) -> list[Visit]:
+    return [visit(f"S{at}", began=float(at)) for at in range(visits)]
+
+
+def test_with_a_height_the_latest_states_are_shown_and_how_many_came_before() -> None:
+    running = visit("NOW", began=30.0, status=Status.RUNNING)
+    run = record(*loop_of(30), running, took=31.0, status=Status.RUNNING)
+    lines = drawn(run, 80, height=6)
+    assert len(lines) == 6
+    assert [line.split()[0] for line in lines[1:]] == ["…", "S28", "S29", "NOW", "running"]
+    assert "28 earlier visits" in lines[1]
+    assert "… running" in lines[4]
+    assert "32 earlier visits" in drawn(run, 80, height=6, earlier=4)[1]
+
+
+def test_a_run_that_fits_its_height_is_shown_whole() -> None:
+    lines = drawn(AUCTION, height=40)
+    assert [line.split()[0] for line in lines] == [
+        *("│0", "START", "ASK", "swift", "broken", "tardy", "deaf", "idle", "DONE", "succeeded")
+    ]
+
+
+def test_the_axis_of_the_latest_states_begins_with_the_first_of_them() -> None:
+    axis, _, first, *_ = drawn(record(*loop_of(100), took=100.0), 80, height=8)
+    assert axis.index("│1m 35s") == first.index("█")
+    assert "│+" in axis
+
+
+def test_of_a_running_split_the_branches_that_run_come_first() -> None:
+    spans = [span(f"b{index}", index) for index in range(1000)]
+    for index in range(100, 104):
+        spans[index] = span(f"b{index}", index, status=Status.RUNNING)
+    spans[7] = span("deaf", 7, status=Status.ABANDONED)
+    ask = split_visit(*spans, status=Status.RUNNING)
+    lines = drawn(record(*loop_of(9), ask, status=Status.RUNNING), 100, height=16)
+    assert len(lines) <= 16
+    assert sum("… running" in line for line in lines) == 5  # the state's, and four branches
+    assert "▶ abandoned" in line_of("deaf", lines)
+    assert any("more succeeded" in line for line in lines)
+
+
+def test_branches_of_a_former_state_give_way_to_the_states_after_it() -> None:
+    run = record(split_visit(*(span(f"b{at}", at) for at in range(9))), *loop_of(3), took=9.0)
+    names = [line.split()[0] for line in drawn(run, 80, height=6)]
+    assert names[1:] == ["SPLIT", "S0", "S1", "S2", "succeeded"]
+
+
+@pytest.mark.parametrize("height", [4, 5, 9, 30])
+@pytest.mark.parametrize("width", [40, 100])
+def test_no_picture_is_higher_than_asked_for(height: int, width: int) -> None:
+    wide = split_visit(*(span(f"b{at}", at, status=Status.FAILED) for at in range(50)))
+    why = {"status": Status.FAILED, "error": ValueError("why")}
+    for visits in ([], [wide], loop_of(50), [*loop_of(5), wide, *loop_of(5), wide]):
+        lines = drawn(record(*visits, took=50.0, **why), width, height=height)
+        assert len(lines) <= height
+        assert max(map(cells, lines)) <= width
+
+
+@pytest.mark.parametrize("height", [3, 0, -1, 8.0, True, "low"])
+def test_a_height_that_nothing_fits_into_is_refused(height: Any) -> None:
+    with pytest.raises(ConfigurationError, match="4 or more"):
+        timeline(AUCTION, 80, height=height)
+    with pytest.raises(ConfigurationError, match="4 or more"):
+        Recorder().timeline(80, height=height)
 
 
 # Outputs.
@@ -321,22 +412,6 @@ def test_a_terminal_that_wants_no_colours_gets_none(
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv(name, value)
     assert ESCAPE not in timeline(AUCTION, 100)
-
-
-def test_without_rich_it_is_plain_and_colours_that_are_asked_for_name_the_extra(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class NoColours:
-        @property
-        def painted(self) -> Any:
-            raise ImportError("no rich")
-
-    monkeypatch.setattr(room, "find_spec", lambda name: None)
-    monkeypatch.setattr(room, "_colours", NoColours())
-    monkeypatch.setattr(sys, "stdout", Output(terminal=True))
-    assert ESCAPE not in timeline(AUCTION, 100)
-    with pytest.raises(ConfigurationError, match=r"pip install 'cano_sync\[cli\]'"):
-        timeline(AUCTION, 100, color=True)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])

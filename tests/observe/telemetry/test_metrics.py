@@ -30,7 +30,7 @@ from cano_sync import (
     abandoned_tasks,
 )
 from cano_sync._engine.pool import Pool
-from cano_sync.observe import OpenTelemetryObserver
+from cano_sync.observe import OpenTelemetryMetrics
 from tests.conftest import Eventually
 
 Labels = frozenset[tuple[str, object]]
@@ -48,7 +48,7 @@ class Figures:
     def __init__(self) -> None:
         self.reader = InMemoryMetricReader()
         self.provider = MeterProvider([self.reader], shutdown_on_exit=False)
-        self.observer = OpenTelemetryObserver(meter_provider=self.provider)
+        self.observer = OpenTelemetryMetrics(meter_provider=self.provider)
 
     def points(self, name: str) -> list[Any]:
         """The points of this instrument."""
@@ -125,7 +125,7 @@ def test_runs_are_counted_by_how_and_where_they_ended(figures: Figures) -> None:
     with pytest.raises(WorkflowCancelledError):
         figures.run(done).orchestrate(Order.LOAD, cancel=token)
     assert figures.values("cano.runs") == {
-        at("DONE", "finished"): 2,
+        at("DONE", "succeeded"): 2,
         at("LOAD", "failed"): 1,
         at("LOAD", "timed_out"): 1,
         at("LOAD", "cancelled"): 1,
@@ -156,7 +156,7 @@ def test_states_are_counted_by_how_they_were_left(figures: Figures) -> None:
     workflow.orchestrate(Order.LOAD)
     assert figures.values("cano.state.duration") == {
         at("LOAD", "failed"): 1,
-        at("ASK", "finished"): 1,
+        at("ASK", "succeeded"): 1,
     }
 
 
@@ -167,14 +167,14 @@ def test_retries_are_counted_and_the_last_failure_is_none(figures: Figures) -> N
 
 
 def test_a_name_is_the_label_of_all_its_workflows(figures: Figures) -> None:
-    named = OpenTelemetryObserver(name="nightly", meter_provider=figures.provider)
+    named = OpenTelemetryMetrics(name="nightly", meter_provider=figures.provider)
     workflow = Workflow[str]().register("START", lambda: "END").add_exit_state("END")
     workflow.with_observer(named).orchestrate("START")
     (run,) = figures.points("cano.runs")
     assert dict(run.attributes) == {
         "cano.workflow": "nightly",
         "cano.state": "END",
-        "cano.outcome": "finished",
+        "cano.outcome": "succeeded",
     }
 
 
@@ -191,7 +191,7 @@ def test_branches_are_counted_once_each_however_a_split_ends(figures: Figures) -
     assert figures.values("cano.branches") == {
         at("ASK", "succeeded"): 2,
         at("ASK", "failed"): 1,
-        at("ASK", "cancelled"): 3,  # they never began
+        at("ASK", "not_started"): 3,
     }
 
 
@@ -216,7 +216,7 @@ def test_branches_of_a_join_that_fails_are_counted(figures: Figures) -> None:
 # The process.
 
 
-def test_the_gauges_tell_of_threads_and_abandoned_tasks(
+def test_the_gauges_show_threads_and_abandoned_tasks(
     figures: Figures, gate: threading.Event, eventually: Eventually
 ) -> None:
     def pool() -> dict[object, int]:
@@ -250,7 +250,7 @@ def test_the_gauges_tell_of_threads_and_abandoned_tasks(
     assert figures.values("cano.pool.jobs_waiting") == {frozenset(): 0}
 
 
-def test_jobs_that_wait_at_a_pools_ceiling_are_told(
+def test_jobs_that_wait_at_a_pools_ceiling_are_counted(
     figures: Figures, gate: threading.Event
 ) -> None:
     with Pool(1, "tests-narrow") as pool:
@@ -261,27 +261,10 @@ def test_jobs_that_wait_at_a_pools_ceiling_are_told(
         assert figures.values("cano.pool.jobs_waiting") == {frozenset(): 0}
 
 
-def test_two_observers_of_one_provider_tell_of_the_process_once(figures: Figures) -> None:
-    OpenTelemetryObserver(meter_provider=figures.provider)
+def test_two_observers_of_one_provider_measure_the_process_once(figures: Figures) -> None:
+    OpenTelemetryMetrics(meter_provider=figures.provider)
     assert len(figures.points("cano.tasks.abandoned")) == 1
     assert len(figures.points("cano.pool.threads")) == 2
-
-
-def test_flows_are_counted_and_their_lag_is_measured(figures: Figures) -> None:
-    observer = figures.observer
-    observer.flow_started(flow="nightly", lag=0.02)
-    observer.flow_started(flow="nightly", lag=0.03)
-    observer.flow_skipped(flow="nightly", running_for=3.0)
-    observer.flow_backed_off(flow="nightly", failures=2, delay=4.0, error=ValueError("no"))
-    observer.flow_tripped(flow="nightly", failures=5, error=ValueError("no"))
-    for error in (None, ValueError("no"), WorkflowCancelledError("the scheduler was stopped")):
-        observer.flow_finished(flow="nightly", state=None, duration=1.0, error=error)
-    (lag,) = figures.points("cano.flow.lag")
-    assert (lag.count, lag.sum, dict(lag.attributes)) == (2, 0.05, {"cano.flow": "nightly"})
-    assert figures.values("cano.flow.events") == {
-        frozenset({("cano.flow", "nightly"), ("cano.event", event)}): 1
-        for event in ("skipped", "backed_off", "tripped", "finished", "failed", "cancelled")
-    }
 
 
 # All together.
@@ -304,7 +287,7 @@ def test_one_observer_counts_parallel_runs_exactly(figures: Figures) -> None:
     workflow = figures.split(done, done, failing, strategy=JoinStrategy.quorum(2))
     with ThreadPoolExecutor(16) as callers:
         list(callers.map(lambda _: workflow.orchestrate(Order.ASK), range(200)))
-    assert figures.values("cano.runs") == {at("DONE", "finished"): 200}
+    assert figures.values("cano.runs") == {at("DONE", "succeeded"): 200}
     assert sum(figures.values("cano.branches").values()) == 600
     assert figures.values("cano.branches")[at("ASK", "succeeded")] == 400
 
@@ -325,7 +308,7 @@ def test_prometheus_scrapes_all_of_it(prometheus: tuple[MetricReader, str]) -> N
     reader, address = prometheus
     provider = MeterProvider([reader], shutdown_on_exit=False)
     figures = Figures()
-    figures.observer = OpenTelemetryObserver(meter_provider=provider)
+    figures.observer = OpenTelemetryMetrics(meter_provider=provider)
     figures.split(done, failing, strategy=JoinStrategy.ANY).orchestrate(Order.ASK)
     figures.observer.flow_started(flow="nightly", lag=0.02)
     with urlopen(address, timeout=20) as answer:
@@ -337,14 +320,13 @@ def test_prometheus_scrapes_all_of_it(prometheus: tuple[MetricReader, str]) -> N
         "cano_run_duration_seconds",
         "cano_state_duration_seconds",
         "cano_branches",
-        "cano_flow_lag_seconds",
         "cano_pool_threads",
         "cano_pool_jobs_waiting",
         "cano_tasks_abandoned",
     } <= set(families)
     (runs,) = [s for s in families["cano_runs"].samples if s.name == "cano_runs_total"]
     assert runs.value == 1
-    assert runs.labels["cano_outcome"] == "finished"
+    assert runs.labels["cano_outcome"] == "succeeded"
     assert {s.labels["cano_pool_state"] for s in families["cano_pool_threads"].samples} == {
         "busy",
         "idle",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextvars
+from typing import Any
 
 import pytest
 from opentelemetry import trace
 
 from cano_sync import ConfigurationError
-from cano_sync.observe import OpenTelemetryObserver
+from cano_sync.observe import OpenTelemetryMetrics, OpenTelemetryTraces
 from cano_sync.observe.telemetry.spans import OpenSpan
-from tests.observe.telemetry.tracing_rig import Rig
+from tests.observe.telemetry.traces_rig import Rig
 
 
 def opened(rig: Rig, name: str) -> OpenSpan:
@@ -56,7 +57,8 @@ def test_a_span_that_is_left_where_it_was_entered_gives_back_what_was_before(rig
     contextvars.copy_context().run(enter_and_leave)
 
 
+@pytest.mark.parametrize("kind", [OpenTelemetryTraces, OpenTelemetryMetrics])
 @pytest.mark.parametrize("name", ["", 7, ["nightly"]])
-def test_a_name_is_some_text(name: object) -> None:
+def test_a_name_is_some_text(kind: Any, name: object) -> None:
     with pytest.raises(ConfigurationError, match="name is what the workflow is called"):
-        OpenTelemetryObserver(name=name)  # type: ignore[arg-type]
+        kind(name=name)

@@ -36,9 +36,9 @@ from cano_sync import (
     WorkflowTimeoutError,
     task,
 )
-from cano_sync.observe import OpenTelemetryObserver
+from cano_sync.observe import OpenTelemetryTraces
 from tests.conftest import Eventually
-from tests.observe.telemetry.tracing_rig import Rig, events, facts, outcomes
+from tests.observe.telemetry.traces_rig import Rig, events, facts, outcomes
 
 
 class Order(Enum):
@@ -86,13 +86,13 @@ def test_a_run_has_its_states_below_it_and_says_how_it_ended(rig: Rig) -> None:
         "cano.run_id": facts(run)["cano.run_id"],
         "cano.initial_state": "LOAD",
         "cano.exit_state": "DONE",
-        "cano.outcome": "finished",
+        "cano.outcome": "succeeded",
     }
     assert facts(state) == {
         "cano.state": "LOAD",
         "cano.task": "done",
         "cano.next_state": "DONE",
-        "cano.outcome": "finished",
+        "cano.outcome": "succeeded",
     }
     assert run.status.status_code is state.status.status_code is StatusCode.UNSET
 
@@ -112,7 +112,7 @@ def test_a_run_in_the_background_is_below_the_span_of_who_submitted_it(rig: Rig)
 
 
 def test_a_workflow_can_be_given_a_name(rig: Rig) -> None:
-    named = OpenTelemetryObserver(name="orders", tracer_provider=rig.provider)
+    named = OpenTelemetryTraces(name="orders", tracer_provider=rig.provider)
     workflow = Workflow[Order]().register(Order.LOAD, done).add_exit_state(Order.DONE)
     workflow.with_observer(named).orchestrate(Order.LOAD)
     assert facts(rig.one("run orders"))["cano.workflow"] == "orders"
@@ -162,7 +162,7 @@ def test_an_attempt_with_a_time_limit_carries_its_span_to_its_thread(rig: Rig) -
 
 def test_a_nested_run_is_below_the_branch_that_starts_it(rig: Rig) -> None:
     inner = one(rig, done)
-    outer = OpenTelemetryObserver(name="outer", tracer_provider=rig.provider)
+    outer = OpenTelemetryTraces(name="outer", tracer_provider=rig.provider)
     workflow = (
         Workflow[Order]()
         .register_split(
@@ -209,10 +209,10 @@ def test_a_span_that_a_task_leaves_attached_ends_with_the_task(rig: Rig) -> None
 
 
 def test_two_observers_make_a_span_each(rig: Rig) -> None:
-    second = OpenTelemetryObserver(name="second", tracer_provider=rig.provider)
+    second = OpenTelemetryTraces(name="second", tracer_provider=rig.provider)
     one(rig, done).with_observer(second).orchestrate(Order.LOAD)
     assert len(rig.all("state LOAD")) == 2
-    assert outcomes([rig.one("run Order"), rig.one("run second")]) == ["finished", "finished"]
+    assert outcomes([rig.one("run Order"), rig.one("run second")]) == ["succeeded", "succeeded"]
 
 
 # Failures.
@@ -350,8 +350,8 @@ def test_attempts_of_branches_are_below_their_branch(rig: Rig) -> None:
         assert facts(branch)["cano.outcome"] == "succeeded"
 
 
-class Telling(OpenTelemetryObserver):
-    """Lets a test wait until the return of an abandoned task was told."""
+class Listening(OpenTelemetryTraces):
+    """Lets a test wait until the return of an abandoned task was noted."""
 
     def __init__(self, rig: Rig) -> None:
         super().__init__(tracer_provider=rig.provider)
@@ -365,7 +365,7 @@ class Telling(OpenTelemetryObserver):
 def test_an_attempt_that_is_over_its_time_is_abandoned_and_its_return_is_noted(
     rig: Rig, gate: threading.Event
 ) -> None:
-    observer = rig.observer = Telling(rig)
+    observer = rig.observer = Listening(rig)
     numbers = iter(range(1, 20))
 
     def deaf_at_first(store: object) -> Order:
@@ -407,7 +407,7 @@ def test_a_split_says_on_its_state_how_it_was_joined(rig: Rig) -> None:
         "cano.split.failed": 1,
         "cano.split.cancelled": 0,
         "cano.next_state": "DONE",
-        "cano.outcome": "finished",
+        "cano.outcome": "succeeded",
     }
     assert events(rig.branch(1)) == ["exception"]
     assert rig.branch(1).status.description == "ValueError: no such order"
@@ -541,7 +541,7 @@ def test_a_run_that_is_left_in_an_attempt_ends_it(rig: Rig) -> None:
 
 def test_a_nested_run_that_is_stopped_by_its_own_limit_is_a_failure_of_the_outer(rig: Rig) -> None:
     inner = one(rig, listening).with_timeout(0.1)
-    outer = OpenTelemetryObserver(name="outer", tracer_provider=rig.provider)
+    outer = OpenTelemetryTraces(name="outer", tracer_provider=rig.provider)
     workflow = Workflow[Order]().register(Order.LOAD, lambda: inner.orchestrate(Order.LOAD))
     workflow = workflow.add_exit_state(Order.DONE).with_observer(outer)
     with pytest.raises(WorkflowTimeoutError):
@@ -553,7 +553,7 @@ def test_a_nested_run_that_ends_with_the_outer_one_is_cancelled(
     rig: Rig, eventually: Eventually
 ) -> None:
     inner = one(rig, listening)
-    outer = OpenTelemetryObserver(name="outer", tracer_provider=rig.provider)
+    outer = OpenTelemetryTraces(name="outer", tracer_provider=rig.provider)
     workflow = Workflow[Order]().register(Order.LOAD, lambda: inner.orchestrate(Order.LOAD))
     workflow = workflow.add_exit_state(Order.DONE).with_observer(outer).with_timeout(0.2)
     with pytest.raises(WorkflowTimeoutError):
@@ -630,7 +630,7 @@ def test_nothing_is_kept_of_runs_that_have_ended(rig: Rig, gate: threading.Event
     with pytest.raises(WorkflowTimeoutError):
         one(rig, deaf).with_timeout(0.05).orchestrate(Order.LOAD)
     gc.collect()
-    assert len(rig.observer._tracing._runs) == 0
+    assert len(rig.observer._runs) == 0
     assert [reference() for reference in kept] == [None] * 3
 
 
@@ -645,14 +645,14 @@ def test_a_span_processor_that_raises_costs_the_run_nothing_and_leaves_nothing(
     caplog.set_level(logging.CRITICAL, "cano_sync")  # a record would keep the traceback alive
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(Broken())
-    observer = OpenTelemetryObserver(tracer_provider=provider)
+    observer = OpenTelemetryTraces(tracer_provider=provider)
     workflow = Workflow[Order]().register(Order.LOAD, done).add_exit_state(Order.DONE)
     assert workflow.with_observer(observer).orchestrate(Order.LOAD) is Order.DONE
     gc.collect()
-    assert len(observer._tracing._runs) == 0
+    assert len(observer._runs) == 0
 
 
-def test_news_that_come_after_the_end_of_a_run_are_dropped(rig: Rig) -> None:
+def test_events_that_come_after_the_end_of_a_run_are_dropped(rig: Rig) -> None:
     one(rig, done).orchestrate(Order.LOAD)
     before = len(rig.spans)
     late = {"run_id": facts(rig.one("run Order"))["cano.run_id"], "state": Order.LOAD}
@@ -671,4 +671,4 @@ def test_news_that_come_after_the_end_of_a_run_are_dropped(rig: Rig) -> None:
 def test_without_an_sdk_a_run_goes_its_way() -> None:
     """The process's own provider, which nobody has set up."""
     workflow = Workflow[Order]().register(Order.LOAD, done).add_exit_state(Order.DONE)
-    assert workflow.with_observer(OpenTelemetryObserver()).orchestrate(Order.LOAD) is Order.DONE
+    assert workflow.with_observer(OpenTelemetryTraces()).orchestrate(Order.LOAD) is Order.DONE

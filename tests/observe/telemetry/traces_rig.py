@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from cano_sync.observe import OpenTelemetryObserver
+from cano_sync.observe import OpenTelemetryTraces
 
 
 class Rig:
@@ -20,7 +20,7 @@ class Rig:
         self.provider = TracerProvider(shutdown_on_exit=False)
         self.provider.add_span_processor(SimpleSpanProcessor(self._exporter))
         self.tracer = self.provider.get_tracer("tests")
-        self.observer = OpenTelemetryObserver(tracer_provider=self.provider)
+        self.observer = OpenTelemetryTraces(tracer_provider=self.provider)
 
     @property
     def spans(self) -> tuple[ReadableSpan, ...]:

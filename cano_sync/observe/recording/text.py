@@ -1,4 +1,4 @@
-"""How a run is put into words: names, durations and errors, each on one line of text."""
+"""The texts of pictures: names, durations and errors, each on one line, and the width of these."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ __all__ = (
     "clip",
     "dropped_text",
     "duration_text",
-    "error_text",
+    "error_line",
     "name_of",
-    "one_line",
     "pad",
     "plural",
     "safe_repr",
@@ -18,41 +17,27 @@ __all__ = (
 )
 
 import unicodedata
-from enum import Enum
 from reprlib import Repr
+
+from ..._base.text import error_text, one_line, state_name
 
 
 def name_of(state: object) -> str:
-    """A state as pictures name it: an enum's member by its name, a string by itself.
+    """A state as pictures name it: on one line, and never empty.
 
     >>> name_of(""), name_of(7), name_of("two\\nlines")
     ("''", '7', 'two\\\\nlines')
     """
-    if isinstance(state, Enum):
-        state = state.name
-    return one_line(state if isinstance(state, str) and state else safe_repr(state))
+    return one_line(state_name(state)) or "''"
 
 
-# Format characters (category Cf) that belong to a text: joiners of emoji and of Persian letters.
-# Others of them, such as those that turn the direction of writing, are shown by their number.
-_KEPT = "\u200c\u200d"
+def error_line(error: BaseException) -> str:
+    """An error by its type and text, on one line; never an error itself.
 
-
-def one_line(text: str) -> str:
-    """The text with all that would break a line, a terminal or an XML file shown by escapes.
-
-    >>> one_line("bell\\a and\\ttab"), one_line("日本 👍🏽")
-    ('bell\\\\x07 and\\\\ttab', '日本 👍🏽')
+    >>> error_line(ValueError("no\\nway")), error_line(KeyError())
+    ('ValueError: no\\\\nway', 'KeyError')
     """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() or char in _KEPT else _escaped(char) for char in text)
-
-
-def _escaped(char: str) -> str:
-    if unicodedata.category(char) == "Zs":
-        return " "
-    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
+    return one_line(error_text(error))
 
 
 def cells(text: str) -> int:
@@ -129,20 +114,6 @@ def safe_repr(value: object) -> str:
         return _REPR.repr(value)
     except Exception as error:
         return f"<{type(value).__name__}, whose repr raised {type(error).__name__}>"
-
-
-def error_text(error: BaseException) -> str:
-    """An error by its type and text, on one line; never an error itself.
-
-    >>> error_text(ValueError("no\\nway")), error_text(KeyError())
-    ('ValueError: no\\\\nway', 'KeyError')
-    """
-    try:
-        text = str(error)
-    except Exception as other:
-        text = f"(its text raised {type(other).__name__})"
-    name = type(error).__name__
-    return one_line(f"{name}: {text}" if text else name)
 
 
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))

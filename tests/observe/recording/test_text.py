@@ -1,4 +1,4 @@
-"""Words: names that fit on a line, widths in cells, durations and round moments."""
+"""Texts: names that fit on a line, widths in cells, durations and round moments."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cano_sync.observe.recording.words import (
+from cano_sync._base.text import one_line
+from cano_sync.observe.recording.text import (
     cells,
     clip,
     duration_text,
-    error_text,
+    error_line,
     name_of,
-    one_line,
     pad,
     safe_repr,
     tick_text,
@@ -103,5 +103,5 @@ def test_errors_and_values_that_cannot_be_shown_are_shown_as_such() -> None:
     class list:  # noqa: N801
         """Not what reprlib takes it for."""
 
-    assert error_text(Shy()) == "Shy: (its text raised ValueError)"
+    assert error_line(Shy()) == "Shy (its text raised ValueError)"
     assert safe_repr(list()) == "<list, whose repr raised TypeError>"

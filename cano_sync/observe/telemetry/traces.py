@@ -1,8 +1,8 @@
-"""The spans of runs, states, branches and attempts."""
+"""Runs as OpenTelemetry's traces: spans of runs, states, branches and attempts."""
 
 from __future__ import annotations
 
-__all__ = ("Tracing",)
+__all__ = ("OpenTelemetryTraces",)
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -12,11 +12,13 @@ from weakref import WeakValueDictionary
 from opentelemetry.trace import Link, Span, TracerProvider, get_tracer, set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
-from ..._base.text import error_text
+from ..._base.text import error_text, state_name
+from ..._model.hooks import Observer
 from ..._model.join import JoinConfig
 from ..._model.outcome import SplitResult
 from ..._model.strategy import Verdict
-from ..labels import ending, state_label
+from ..status import Status, status_of
+from .names import check_name, workflow_name
 from .spans import OpenSpan, record_failure
 
 # What is open below a run, and below a task; below a state they are found by their index.
@@ -24,20 +26,49 @@ _STATE = "state"
 _ATTEMPT = "attempt"
 
 
-class Tracing:
-    """Opens and ends spans as an observer's hooks tell it. Safe from any thread.
+class OpenTelemetryTraces(Observer):
+    """Traces runs by OpenTelemetry. Needs the extra `otel`.
 
-    A run's span has those of its states below it, a state's those of its branches, and that of a
-    task with retries those of its attempts. A task's code runs inside the span of its attempt,
-    branch or state, on whatever thread. What never hears of its end ends with what it is below.
+    Make one and attach it to all workflows: it serves any number of runs and threads. What becomes
+    of the spans is for the SDK to say that the program has set up; without one this does nothing,
+    at little cost.
+
+    `run <workflow>` is below the span that was current where the run began, and has
+    `state <state>` for each state; below these are `branch <state>` for each branch of a split
+    that began, and `attempt <state>` for each attempt at a task with retries, with a link to the
+    attempt before. Spans that a task itself opens are below these, on whatever thread it runs.
+
+    Each has `cano.outcome`: of a run or state succeeded, failed, cancelled or timed_out, of a
+    branch or attempt succeeded, failed or cancelled. A failure is the span's status, and an
+    exception event once: where it happened. Other attributes: `cano.run_id`, `cano.workflow`,
+    `cano.state`, `cano.next_state`, `cano.exit_state`, `cano.task`, `cano.branch.index`,
+    `cano.attempt`, `cano.retry.delay`, `cano.cancel_reason`; of a split `cano.split.strategy`,
+    `.branches`, `.verdict`, `.timed_out`, `.succeeded`, `.failed`, `.cancelled`. An abandoned task
+    is `cano.abandoned` on an attempt or branch whose span is open, and an event
+    `cano.task_abandoned`; `cano.task_returned` follows when its thread has returned.
+
+    What never hears of its end ends with the span that it is below.
 
     Args:
-        provider: makes the tracer; None for the process's.
+        name: what the workflow is called in spans; None to call each after the enum of its states.
+        tracer_provider: where the spans go; None for the process's.
+
+    Raises:
+        ConfigurationError: the name is no text.
+
+    >>> from cano_sync import Workflow
+    >>> workflow = Workflow().register("START", lambda: "END").add_exit_state("END")
+    >>> workflow.with_observer(OpenTelemetryTraces(name="nightly")).orchestrate("START")
+    'END'
     """
 
-    def __init__(self, provider: TracerProvider | None) -> None:
-        self._tracer = get_tracer("cano_sync", tracer_provider=provider)
-        # Each run's context keeps its own alive. So a run whose end is never told leaves nothing.
+    def __init__(
+        self, *, name: str | None = None, tracer_provider: TracerProvider | None = None
+    ) -> None:
+        check_name(name)
+        self._name = name
+        self._tracer = get_tracer("cano_sync", tracer_provider=tracer_provider)
+        # Each run's context keeps its own alive: a run that never ends leaves nothing.
         self._runs: WeakValueDictionary[str, OpenSpan] = WeakValueDictionary()
 
     def _start(
@@ -48,7 +79,7 @@ class Tracing:
         facts: Mapping[str, AttributeValue],
         links: Sequence[Link] = (),
     ) -> Span:
-        label = state_label(state)
+        label = state_name(state)
         return self._tracer.start_span(
             f"{kind} {label}",
             context=set_span_in_context(above.span),
@@ -57,55 +88,64 @@ class Tracing:
         )
 
     def _visit(self, run_id: str, state: Any) -> OpenSpan | None:
-        """The state that the run is in; None for news that come too late."""
+        """The state that the run is in; None for an event that comes too late."""
         run = self._runs.get(run_id)
         visit = None if run is None else run.get(_STATE)
         return visit if visit is not None and visit.state is state else None
 
     # A run.
 
-    def run_started(self, run_id: str, workflow: str, state: Any) -> None:
+    def run_started(self, *, run_id: str, state: Any, **_: object) -> None:
         """Open its span, below the one that is current here."""
+        workflow = workflow_name(self._name, state)
         facts = {
             "cano.workflow": workflow,
             "cano.run_id": run_id,
-            "cano.initial_state": state_label(state),
+            "cano.initial_state": state_name(state),
         }
         run = OpenSpan(self._tracer.start_span(f"run {workflow}", attributes=facts))
         self._runs[run_id] = run
         run.enter()
 
-    def run_finished(self, run_id: str, state: Any, error: BaseException | None) -> None:
+    def run_finished(
+        self, *, run_id: str, state: Any, error: BaseException | None, **_: object
+    ) -> None:
         """End its span, and whatever is open below."""
         run = self._runs.pop(run_id, None)
         if run is not None:
             name = "cano.exit_state" if error is None else "cano.state"
-            run.span.set_attribute(name, state_label(state))
-            _end(run, ending(run_id, error), error)
+            run.span.set_attribute(name, state_name(state))
+            _end(run, status_of(run_id, error), error)
 
     # A state.
 
-    def state_entered(self, run_id: str, state: Any) -> None:
-        """Open its span."""
+    def state_entered(self, *, run_id: str, state: Any, is_exit: bool, **_: object) -> None:
+        """Open its span, unless the run ends there."""
         run = self._runs.get(run_id)
-        if run is not None:
+        if run is not None and not is_exit:
             run.put(_STATE, OpenSpan(self._start("state", run, state, {}), state=state))
 
     def state_left(
-        self, run_id: str, state: Any, next_state: Any, error: BaseException | None
+        self,
+        *,
+        run_id: str,
+        state: Any,
+        next_state: Any,
+        error: BaseException | None,
+        **_: object,
     ) -> None:
         """End its span."""
         run, visit = self._runs.get(run_id), self._visit(run_id, state)
         if run is None or visit is None or run.take(_STATE) is None:
             return
         if next_state is None:
-            run.has_told = error is not None
+            run.is_recorded = error is not None
         else:
-            visit.span.set_attribute("cano.next_state", state_label(next_state))
-        _end(visit, ending(run_id, error), error)
+            visit.span.set_attribute("cano.next_state", state_name(next_state))
+        _end(visit, status_of(run_id, error), error)
 
     def split_started(
-        self, run_id: str, state: Any, tasks: Sequence[str], join: JoinConfig[Any]
+        self, *, run_id: str, state: Any, tasks: Sequence[str], join: JoinConfig[Any], **_: object
     ) -> None:
         """Note what it is, on the span of its state."""
         visit = self._visit(run_id, state)
@@ -119,7 +159,14 @@ class Tracing:
             visit.span.set_attribute("cano.split.bulkhead", join.bulkhead)
 
     def join_decided(
-        self, run_id: str, state: Any, verdict: Verdict, result: SplitResult, timed_out: bool
+        self,
+        *,
+        run_id: str,
+        state: Any,
+        verdict: Verdict,
+        result: SplitResult,
+        timed_out: bool,
+        **_: object,
     ) -> None:
         """Note what came of it, on the span of its state."""
         visit = self._visit(run_id, state)
@@ -137,7 +184,9 @@ class Tracing:
 
     # A task.
 
-    def task_started(self, run_id: str, state: Any, task: str, index: int | None) -> None:
+    def task_started(
+        self, *, run_id: str, state: Any, task: str, index: int | None, **_: object
+    ) -> None:
         """Open a branch's span; that of a state is there. The task runs inside it."""
         visit = self._visit(run_id, state)
         if visit is None:
@@ -151,12 +200,29 @@ class Tracing:
         visit.put(index, opened)
         opened.enter()
 
-    def task_ended(
+    def task_succeeded(self, *, run_id: str, state: Any, index: int | None, **_: object) -> None:
+        """End its span."""
+        self._task_ended(run_id, state, index, Status.SUCCEEDED)
+
+    def task_failed(
+        self, *, run_id: str, state: Any, index: int | None, error: BaseException, **_: object
+    ) -> None:
+        """End its span."""
+        self._task_ended(run_id, state, index, Status.FAILED, error=error)
+
+    def task_cancelled(
+        self, *, run_id: str, state: Any, index: int | None, reason: str | None, **_: object
+    ) -> None:
+        """End its span."""
+        self._task_ended(run_id, state, index, Status.CANCELLED, reason=reason)
+
+    def _task_ended(
         self,
         run_id: str,
         state: Any,
         index: int | None,
-        outcome: str,
+        outcome: Status,
+        *,
         error: BaseException | None = None,
         reason: str | None = None,
     ) -> None:
@@ -168,11 +234,11 @@ class Tracing:
         attempt = task.take(_ATTEMPT)
         if attempt is not None:
             _end(attempt, outcome, error, reason)
-            task.has_told = error is not None
-        if task.is_shared:  # what it is to the state's span, is told when the state is left
+            task.is_recorded = error is not None
+        if task.is_shared:  # its outcome is noted on the state's span when the state is left
             if error is not None:
-                record_failure(task.span, error, with_event=not task.has_told)
-                visit.has_told = True
+                record_failure(task.span, error, with_event=not task.is_recorded)
+                visit.is_recorded = True
             task.leave()
         else:
             _end(task, outcome, error, reason)
@@ -180,7 +246,7 @@ class Tracing:
     # An attempt.
 
     def attempt_started(
-        self, run_id: str, state: Any, task: str, index: int | None, attempt: int
+        self, *, run_id: str, state: Any, task: str, index: int | None, attempt: int, **_: object
     ) -> None:
         """Open its span, with a link to the one before. The task runs inside it."""
         visit = self._visit(run_id, state)
@@ -195,11 +261,13 @@ class Tracing:
 
     def attempt_failed(
         self,
+        *,
         run_id: str,
         state: Any,
         index: int | None,
         error: BaseException | None,
         delay: float | None,
+        **_: object,
     ) -> None:
         """End its span."""
         visit = self._visit(run_id, state)
@@ -208,15 +276,15 @@ class Tracing:
         if tried is None or attempt is None:
             return
         tried.previous = attempt.span.get_span_context()
-        tried.has_told = error is not None
+        tried.is_recorded = error is not None
         if delay is not None:
             attempt.span.set_attribute("cano.retry.delay", delay)
-        _end(attempt, "failed", error)
+        _end(attempt, Status.FAILED, error)
 
-    # A thread that was left with a task.
+    # An abandoned task.
 
     def task_abandoned(
-        self, run_id: str, state: Any, task: str, index: int | None, attempt: int
+        self, *, run_id: str, state: Any, task: str, index: int | None, attempt: int, **_: object
     ) -> None:
         """Mark the attempt or branch, if it goes on; else note it on the span of the state."""
         visit = self._visit(run_id, state)
@@ -228,7 +296,15 @@ class Tracing:
         _note(where, "cano.task_abandoned", task, index, attempt)
 
     def task_returned(
-        self, run_id: str, state: Any, task: str, index: int | None, attempt: int, late: float
+        self,
+        *,
+        run_id: str,
+        state: Any,
+        task: str,
+        index: int | None,
+        attempt: int,
+        late: float,
+        **_: object,
     ) -> None:
         """Note it on the span of the state, or of the run if that has gone on."""
         where = self._visit(run_id, state) or self._runs.get(run_id)
@@ -236,15 +312,15 @@ class Tracing:
 
 
 def _end(
-    opened: OpenSpan, outcome: str, error: BaseException | None, reason: str | None = None
+    opened: OpenSpan, outcome: Status, error: BaseException | None, reason: str | None = None
 ) -> None:
-    opened.span.set_attribute("cano.outcome", outcome)
-    if outcome in ("failed", "timed_out"):
-        record_failure(opened.span, error, with_event=not opened.has_told)
-    elif outcome == "cancelled":
+    opened.span.set_attribute("cano.outcome", outcome.value)
+    if outcome in (Status.FAILED, Status.TIMED_OUT):
+        record_failure(opened.span, error, with_event=not opened.is_recorded)
+    elif outcome is Status.CANCELLED:
         reason = reason or getattr(error, "reason", None)
         if reason is None:
-            reason = "nobody said why" if error is None else error_text(error)
+            reason = "no reason given" if error is None else error_text(error)
         opened.span.set_attribute("cano.cancel_reason", reason)
     opened.leave()
     opened.close()
@@ -259,7 +335,11 @@ def _note(
     facts: Mapping[str, AttributeValue] = MappingProxyType({}),
 ) -> None:
     if where is not None:
-        told: dict[str, AttributeValue] = {"cano.task": task, "cano.attempt": attempt, **facts}
+        attributes: dict[str, AttributeValue] = {
+            "cano.task": task,
+            "cano.attempt": attempt,
+            **facts,
+        }
         if index is not None:
-            told["cano.branch.index"] = index
-        where.span.add_event(event, told)
+            attributes["cano.branch.index"] = index
+        where.span.add_event(event, attributes)
