@@ -162,24 +162,3 @@ def test_ctrl_c_between_the_command_and_the_end_is_quiet(folder, environment, ta
         timeout=20,
     )
     assert (ended.returncode, ended.stderr) == (130, "")
-
-
-def test_ctrl_c_while_the_command_line_is_loading_is_never_swallowed(folder, environment) -> None:
-    """As it would be in a finalizer, or in a callback of the import system."""
-    (folder / "click.py").write_text(
-        "import os, signal\n"
-        "class Swallows:\n"
-        "    def __del__(self):\n"
-        "        os.kill(os.getpid(), signal.SIGINT)\n"
-        "Swallows()\n"
-        "raise SystemExit('it went on')\n"
-    )
-    load = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    ended = subprocess.run(
-        [sys.executable, "-c", f"{load}; import cano_sync.cli"],
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=20,
-    )
-    assert (ended.returncode, ended.stderr) == (130, "")
