@@ -72,7 +72,7 @@ def complete_workflow(context: click.Context, param: click.Parameter, incomplete
 
 
 def complete_scheduler(context: click.Context, param: click.Parameter, incomplete: str) -> Items:
-    """The same with schedulers."""
+    """After the colon the schedulers in that module; before it, files."""
     return _targets(incomplete, Scheduler, "scheduler")
 
 

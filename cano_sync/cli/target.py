@@ -18,7 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, get_origin
 
-from .errors import CommandError, ProgramError, UserCodeError, near, user_traceback
+from .._base.text import did_you_mean
+from .errors import CommandError, ProgramError, UserCodeError, user_traceback
 
 T = TypeVar("T")
 
@@ -54,7 +55,7 @@ def find(target: str, kind: type[T], noun: str) -> T:
             what = f"the module {where!r}" if depth == 0 else _a(value)
             names = candidates(module, kind, noun) if depth == 0 else dir(value)
             raise CommandError(
-                f"{target}: {what} has no {part!r}{near(part, names) or more}"
+                f"{target}: {what} has no {part!r}{did_you_mean(part, names) or more}"
             ) from None
     return _made(target, value, kind, noun)
 
@@ -200,7 +201,7 @@ def load_module(where: str) -> ModuleType:
             raise
         missing = str(getattr(error.error, "name", where))
         parent, _, last = missing.rpartition(".")
-        hint = near(last, _modules_in(parent))
+        hint = did_you_mean(last, _modules_in(parent))
         raise CommandError(
             f"there is no module {missing!r}{hint or ', here or among the installed packages'}"
         ) from None
@@ -209,8 +210,10 @@ def load_module(where: str) -> ModuleType:
 def _from_file(path: Path) -> ModuleType:
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
-        names = (file.stem for file in path.parent.glob("*.py")) if path.parent.is_dir() else ()
-        raise CommandError(f"the file {path} {what}{near(path.stem, names, '.py')}")
+        files = path.parent.glob("*.py") if path.parent.is_dir() else ()
+        # The ending that all have in common makes none of them alike.
+        alike = [file.name for file in files if did_you_mean(path.stem, [file.stem])]
+        raise CommandError(f"the file {path} {what}{did_you_mean(path.name, alike)}")
     path = path.resolve()
     _make_importable(Path.cwd())
     _make_importable(path.parent)  # first, as for a script: its siblings are its own

@@ -1,30 +1,42 @@
-"""`-v`: what runs do as lines of log on stderr, for who has not set up a log of their own."""
+"""What runs do as lines of log on stderr: `-v`, and `--live` where nothing can move."""
 
 from __future__ import annotations
 
-__all__ = ("hear_flows", "hear_runs", "logs")
+__all__ = ("attach", "hear_flows", "hear_runs", "lines_on_stderr", "logs")
 
 import logging
 from typing import Any
 
-from ..observe import LoggingObserver, RunFilter
+from ..observe import LoggingObserver, Observer, RunFilter
 from ..scheduler import Scheduler
 from ..workflow import Workflow
-from .errors import tell
+from .errors import plain_lines, write
 
 _LEVELS = (logging.INFO, logging.DEBUG)
 _FORMAT = "%(asctime)s %(levelname)-7s [%(run_id).8s %(task)s] %(name)s: %(message)s"
 
 
 class _OnStderr(logging.Handler):
-    """Writes to what stderr is at the time: a live view puts its own in place of it."""
+    """Writes to what stderr is at the time: a live view puts its own in place of it.
+
+    What a record says may come from anywhere, so that no escape sequence of it is let through.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record."""
         try:
-            tell(f"{self.format(record)}\n")
+            write(f"{plain_lines(self.format(record))}\n")
         except Exception:
             self.handleError(record)
+
+
+def lines_on_stderr(level: int) -> LoggingObserver:
+    """What writes a line for each event, beside all logs of the user's."""
+    logger = logging.Logger("cano_sync", level)  # in no hierarchy: nobody else hears of it
+    handler = _OnStderr()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger.addHandler(handler)
+    return LoggingObserver(logger, tracebacks="none")
 
 
 def logs(verbosity: int) -> LoggingObserver:
@@ -60,10 +72,13 @@ def hear_runs(workflow: Workflow[Any], verbosity: int) -> Workflow[Any]:
 
 
 def hear_flows(scheduler: Scheduler, verbosity: int) -> None:
-    """The same for all flows that a scheduler has by now."""
-    if not verbosity:
-        return
-    observer = logs(verbosity)
+    """Log the flows of a scheduler, those that it has by now, and their runs."""
+    if verbosity:
+        attach(scheduler, logs(verbosity))
+
+
+def attach(scheduler: Scheduler, observer: Observer) -> None:
+    """Let an observer hear of all flows that a scheduler has by now."""
     for flow in scheduler.list():
         # Not by a call of the scheduler's: it has no use for observers that come late.
         scheduler._dispatcher.change(flow.id, lambda flow, now: flow.hear(observer))

@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKED = ("cano_sync", "cano_sync_command.py", "pyproject.toml", "setup.cfg", "README.md", "LICENSE")
+PACKED = (
+    "cano_sync",
+    "cano_sync_command.py",
+    "pyproject.toml",
+    "setup.cfg",
+    "README.md",
+    "LICENSE",
+)
 
 # It is built and installed by pip, which may have to fetch packages.
 pytestmark = pytest.mark.timeout(300)

@@ -101,4 +101,4 @@ def test_the_runs_of_flows_are_told_once(child, talk, folder, made: str) -> None
 def test_lines_go_above_a_live_view(terminal, talk) -> None:
     run = terminal("run", "talk:workflow", "--live", "-v")
     assert run.ended()[0] == 0
-    assert run.shown.index("shop.talk: hello") < run.shown.rindex("✓ END")
+    assert run.shown.index("shop.talk: hello") < run.shown.rindex("◆")

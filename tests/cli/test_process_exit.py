@@ -11,29 +11,29 @@ import pytest
 
 from .conftest import COMMAND
 
-# What is left behind here sleeps for a minute: that a child ends within its 20 s says it all.
+# What is abandoned here sleeps for a minute: that a child ends within its 20 s says it all.
 
 
 def test_a_deaf_thread_holds_the_process_no_longer_than_the_grace(child) -> None:
     ended = child("run", "shop:is_deaf", "--timeout", "0.1", "--grace", "0.2", "--format", "json")
     assert ended.returncode == 124
     told = json.loads(ended.stdout)
-    assert told["running"] == ["step"]
-    assert ended.stderr.endswith("cancelled: step; still running: step\n")
+    assert (told["cancelled"], told["abandoned"]) == ([], ["step"])
+    assert ended.stderr.endswith("; abandoned, still running: step\n")
 
 
-def test_the_grace_is_what_the_process_waits_for_who_is_left_behind(child) -> None:
+def test_the_grace_is_how_long_the_process_waits_for_abandoned_tasks(child) -> None:
     began = time.monotonic()
     assert child("run", "shop:is_deaf", "--timeout", "0.1", "--grace", "1s").returncode == 124
     assert time.monotonic() - began >= 1
 
 
-def test_who_listens_can_tidy_up_in_the_grace(child, folder) -> None:
+def test_a_task_that_listens_can_clean_up_in_the_grace(child, folder) -> None:
     assert child("run", "shop:is_tidy", "--timeout", "0.1").returncode == 124
     assert (folder / "tidied").exists()
 
 
-def test_a_thread_of_the_users_own_does_not_hold_it_either(child) -> None:
+def test_a_thread_of_the_users_own_holds_it_no_longer_either(child) -> None:
     ended = child("run", "shop:threaded", "--grace", "0.2")
     assert (ended.returncode, ended.stdout) == (0, "DONE\n")
 

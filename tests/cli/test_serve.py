@@ -9,11 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from cano_sync import WorkflowCancelledError
-from cano_sync.cli.leave import GRACE, SHORT_GRACE, Leave
-from cano_sync.cli.timetable import news
-from cano_sync.scheduler import FlowState
+from cano_sync.cli.flows import FlowLines
+from cano_sync.cli.process_exit import GRACE, SHORT_GRACE, ProcessExit
 
-from .conftest import COMMAND, NOW, PATIENCE, flow, later
+from .conftest import COMMAND, PATIENCE
 
 NIGHT = """
 import os
@@ -118,9 +117,7 @@ def test_a_second_signal_cancels_them(process) -> None:
     assert err.endswith("cano-sync: cancelled: count\n")
 
 
-def test_who_does_not_listen_is_told_and_holds_the_process_for_the_grace_only(
-    terminal, night
-) -> None:
+def test_a_deaf_flow_is_named_and_holds_the_process_for_the_grace_only(terminal, night) -> None:
     run = terminal("schedule", "night:deaf", "--grace", "1h")
     run.until("READY")
     run.press("\x03")
@@ -136,16 +133,16 @@ def test_who_does_not_listen_is_told_and_holds_the_process_for_the_grace_only(
     [(False, None, GRACE), (True, None, SHORT_GRACE), (True, 5.0, 5.0)],
 )
 def test_the_grace_is_short_after_a_signal(by_signal, grace, seconds) -> None:
-    leave = Leave()
-    leave.done(by_signal=by_signal, grace=grace)
-    assert (leave.grace, leave.is_over) == (seconds, True)
+    process_exit = ProcessExit()
+    process_exit.done(by_signal=by_signal, grace=grace)
+    assert (process_exit.grace, process_exit.is_over) == (seconds, True)
 
 
 def test_lines_tell_what_becomes_of_the_flows(process) -> None:
     wanted = [
         "sweep: SWEPT after ",
         "fail: failed after ",
-        "count: skipped, for it is still running",
+        "count: skipped, for it is still running, since ",
     ]
     while wanted:
         line = process.stderr.readline()
@@ -188,32 +185,25 @@ def test_one_that_was_started_before_is_told_in_one_line(cli, night) -> None:
     assert line.startswith("cano-sync: ")
 
 
-# Lines that tell what has changed.
+# Lines, where nothing can move.
 
 
-def test_who_backs_off_is_said_for_how_long_each_time_it_fails() -> None:
-    once = flow("ftp", FlowState.BACKING_OFF, failures=1, next_due=later(30))
-    again = flow("ftp", FlowState.BACKING_OFF, failures=2, next_due=later(60))
-    assert list(news([flow("ftp")], [once], NOW)) == [
-        "ftp: backing off, the next run comes in 30 s"
-    ]
-    assert list(news([once], [again], NOW)) == ["ftp: backing off, the next run comes in 1m 00s"]
-    assert list(news([again], [again], NOW)) == []
+def test_a_flow_that_backs_off_says_for_how_long_and_one_that_trips_why(capsys) -> None:
+    lines = FlowLines()
+    lines.flow_backed_off(flow="ftp", failures=2, delay=60.0, error=OSError())
+    lines.flow_tripped(flow="ftp", failures=5, error=OSError())
+    assert capsys.readouterr().err == (
+        "cano-sync: ftp: backing off for 1m 00s, after 2 failures in a row\n"
+        "cano-sync: ftp: tripped, after 5 failures in a row\n"
+    )
 
 
-def test_what_the_scheduler_cancelled_did_not_fail_and_what_a_task_did_has() -> None:
+def test_what_the_scheduler_cancelled_did_not_fail_and_what_a_task_did_has(capsys) -> None:
+    lines = FlowLines()
     error = WorkflowCancelledError("the run was cancelled", reason="the scheduler was stopped")
-    ended = flow("a", last_duration=1.5, last_error=error)
-    assert list(news([flow("a")], [ended], NOW)) == [
-        "a: cancelled after 1.500 s: the scheduler was stopped"
-    ]
+    lines.flow_finished(flow="a", state=None, duration=1.5, error=error)
     error = WorkflowCancelledError("enough", run_id="r")
-    ended = flow("a", last_duration=1.5, last_error=error)
-    (line,) = news([flow("a")], [ended], NOW)
-    assert line.startswith("a: failed after 1.500 s: ")
-
-
-@pytest.mark.parametrize(("skipped", "times"), [(1, "1 time"), (2, "2 times")])
-def test_times_are_counted_in_good_english(skipped: int, times: str) -> None:
-    (line,) = news([flow("a")], [flow("a", skipped=skipped)], NOW)
-    assert line == f"a: skipped, for it is still running ({times} in all)"
+    lines.flow_finished(flow="a", state=None, duration=1.5, error=error)
+    cancelled, failed = capsys.readouterr().err.splitlines()
+    assert cancelled == "cano-sync: a: cancelled after 1.500 s: the scheduler was stopped"
+    assert failed.startswith("cano-sync: a: failed after 1.500 s: ")
