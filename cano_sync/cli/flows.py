@@ -103,7 +103,7 @@ def draw_flows(
     """
     now = datetime.now(UTC) if now is None else now
     shown = flows()
-    room = max(3, console.height - 3)
+    room = max(3, console.height - 4)  # without the head, what is left out, and the cursor
     left_out = len(shown) - room
     if left_out > 0:
         shown = sorted(shown, key=lambda flow: flow.state in (FlowState.IDLE, FlowState.STOPPED))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
@@ -46,8 +46,10 @@ class LiveView(AbstractContextManager["LiveView"]):
     """
 
     def __init__(self, console: Console, draw: Callable[[], RenderableType]) -> None:
+        self._draw = draw
+        self._is_over = False
         self._live = Live(
-            get_renderable=draw,
+            get_renderable=self.picture,
             console=console,
             refresh_per_second=REFRESH,
             # Somebody else's output goes above the picture; but a stdout that leads elsewhere
@@ -66,7 +68,16 @@ class LiveView(AbstractContextManager["LiveView"]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._is_over = True
         self._live.stop()
+
+    def picture(self) -> RenderableType:
+        """What is drawn now.
+
+        The cursor rests on a line of its own below: the terminal shows the key Ctrl-C there,
+        which at the end of a full line would begin another one, that nobody erases.
+        """
+        return self._draw() if self._is_over else Group(self._draw(), "")
 
 
 def draw_run(recorder: Recorder, console: Console) -> RenderableType:
@@ -74,6 +85,6 @@ def draw_run(recorder: Recorder, console: Console) -> RenderableType:
     drawn = recorder.timeline(
         width=max(NARROWEST, console.width),
         color=has_colour(console),
-        height=max(LOWEST, console.height - 1),
+        height=max(LOWEST, console.height - 2),
     )
     return Text.from_ansi(drawn, no_wrap=True, overflow="crop")

@@ -19,6 +19,9 @@ from .._base.text import error_text, full_name, one_line, state_name
 from ..errors import CanoError, JoinError
 from ..observe import Status
 
+NAMED = 8
+"""How many tasks a line names."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
@@ -60,9 +63,9 @@ class RunReport:
         if isinstance(self.error, JoinError) and self.error.result is not None:
             line += f" ({self.error.result.summary})"
         if self.cancelled:
-            line += f"; cancelled: {', '.join(self.cancelled)}"
+            line += f"; cancelled: {_listed(self.cancelled)}"
         if self.abandoned:
-            line += f"; abandoned, still running: {', '.join(self.abandoned)}"
+            line += f"; abandoned, still running: {_listed(self.abandoned)}"
         return line
 
     def text(self) -> str:
@@ -95,6 +98,17 @@ class RunReport:
             data["cancelled"] = list(self.cancelled)
             data["abandoned"] = list(self.abandoned)
         return json.dumps(data, indent=2) + "\n"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The names, as far as a line has room for them; JSON has them all.
+
+    >>> _listed(["swift", "steady"]), _listed([f"b{number}" for number in range(300)])
+    ('swift, steady', 'b0, b1, b2, b3, b4, b5 and 294 more')
+    """
+    shown = names if len(names) <= NAMED else names[: NAMED - 2]
+    more = f" and {len(names) - len(shown):,} more" if len(shown) < len(names) else ""
+    return ", ".join(shown) + more
 
 
 def problems_as_json(target: str | None, problems: Sequence[str]) -> str:

@@ -105,7 +105,7 @@ def test_where_not_all_have_a_line_those_that_need_a_look_come_first() -> None:
     flows = [*(flow(f"idle{n}") for n in range(20)), flow("ill", FlowState.TRIPPED)]
     _, first, *_, last = drawn(flows, 80, height=10)
     assert first.startswith("ill")
-    assert last.strip() == "and 14 more"
+    assert last.strip() == "and 15 more"
 
 
 def test_what_would_command_the_terminal_is_shown_and_markup_is_text() -> None:
