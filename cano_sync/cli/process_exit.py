@@ -13,7 +13,7 @@ from types import FrameType
 from typing import NoReturn, TextIO
 
 from .. import wait_for_abandoned
-from .errors import BROKEN_PIPE
+from .errors import BROKEN_PIPE, FAILED
 from .signals import end
 
 GRACE = 2.0
@@ -91,21 +91,24 @@ def _cut_off(code: int, grace: float) -> None:
 
 
 def _flushed(code: int) -> int:
-    """The code to leave with, once all is written that anybody reads."""
+    """The exit code, once all is written that anybody reads."""
     _flush(sys.stderr)
-    return code if _flush(sys.stdout) else code or BROKEN_PIPE
+    error = _flush(sys.stdout)
+    if isinstance(error, BrokenPipeError):
+        return code or BROKEN_PIPE
+    return code if error is None else code or FAILED
 
 
-def _flush(stream: TextIO) -> bool:
-    """Write what waits to be written; False if nobody reads it any more."""
+def _flush(stream: TextIO) -> OSError | None:
+    """Write what waits to be written; the error, if nobody reads it or it finds no room."""
     try:
         stream.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # What is still written there, by the interpreter's end at last, shall go nowhere.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
-        return False
-    except (OSError, ValueError):  # a full disk, which the interpreter tells; or it is closed
+        return error
+    except ValueError:  # it is closed
         pass
-    return True
+    return None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from .._base.text import one_line
+from .._base.text import error_text, one_line
 from ..demo.exchange import main as hold_auction
 from ..errors import CanoError, ConfigurationError
 from ..observe.recording.text import plural
@@ -48,15 +48,21 @@ class Program(click.Group):
         """Run the command that was named."""
         try:
             return super().invoke(ctx)
-        except (CommandError, CanoError, KeyboardInterrupt, BrokenPipeError) as error:
-            if isinstance(error, CanoError):  # what was asked for cannot be
-                error = ProgramError(error)
-            if isinstance(error, CommandError):
-                error.show()
-                ctx.exit(error.exit_code)
-            if isinstance(error, BrokenPipeError):
-                ctx.exit(BROKEN_PIPE)
-            ctx.exit(INTERRUPTED)  # where nothing runs yet, or any more
+        except KeyboardInterrupt:  # where nothing runs yet, or any more
+            ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            ctx.exit(BROKEN_PIPE)
+        except CommandError as error:
+            _fail(ctx, error)
+        except CanoError as error:  # what was asked for cannot be
+            _fail(ctx, ProgramError(error))
+        except OSError as error:  # a disk is full
+            _fail(ctx, ProgramError(error_text(error)))
+
+
+def _fail(ctx: click.Context, error: CommandError) -> NoReturn:
+    error.show()
+    ctx.exit(error.exit_code)
 
 
 class RunCommand(click.Command):

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -90,6 +91,25 @@ def test_whoever_reads_no_warnings_gets_the_result(folder, environment) -> None:
         process.stderr.close()
         assert process.stdout.read() == b"DONE\n"
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("command", ["run", "graph"])
+def test_a_full_disk_is_one_line_and_the_code_1(folder, environment, command: str) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no disk here that is always full")
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [*COMMAND, command, "shop:workflow"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            timeout=20,
+            check=False,
+        )
+    (line,) = ended.stderr.splitlines()
+    assert ended.returncode == 1
+    assert line.startswith("cano-sync: OSError: ")
 
 
 def test_what_the_terminal_cannot_encode_is_escaped(folder, environment) -> None:
