@@ -31,12 +31,12 @@ from ..observe.tracebacks import is_ours
 
 # The exit codes. 0 is an exit state, a valid workflow, a schedule that was stopped in order.
 FAILED = 1  # a run, a workflow that is not valid, the code of the user's module
-USAGE = 2  # what the command was told is wrong: it names nothing, or nothing of that kind
+USAGE = 2  # what was typed is wrong: it names nothing, or nothing of that kind
 FAIL_ON = 3  # an exit state that --fail-on names
 CANCELLED = 4  # a run, by something else than a signal
 TIMED_OUT = 124  # a run, as `timeout` says it
 INTERRUPTED = 130  # by Ctrl-C; by SIGTERM it is 143: 128 and the signal's number, as shells do
-BROKEN_PIPE = 141  # whoever read the output has gone; the number of SIGPIPE, likewise
+BROKEN_PIPE = 141  # the reader of the output has gone; the number of SIGPIPE, likewise
 
 
 def plain_lines(text: str) -> str:
@@ -65,7 +65,7 @@ def say(text: object) -> None:
 
 
 class CommandError(Exception):
-    """The command was told something wrong: one line says what was found instead."""
+    """What was typed is wrong: one line says what was found instead."""
 
     exit_code = USAGE
 

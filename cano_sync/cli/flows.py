@@ -1,24 +1,20 @@
-"""What there is to say of a scheduler's flows: a table that moves, and lines where none can."""
+"""The flows of a scheduler as a table, in whatever width the terminal has."""
 
 from __future__ import annotations
 
-__all__ = ("FlowLines", "draw_flows", "outcome_of")
+__all__ = ("draw_flows",)
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from rich.console import Console, OverflowMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from .._base.text import error_text, one_line, state_name
-from ..errors import WorkflowCancelledError
-from ..observe import Status
-from ..observe.recording.text import duration_text, plural
-from ..scheduler import FlowObserver, FlowState, FlowStatus
-from .errors import say
+from ..observe.recording.text import duration_text
+from ..scheduler import FlowState, FlowStatus
 
 _STYLES = {
     FlowState.RUNNING: "cyan",
@@ -26,44 +22,6 @@ _STYLES = {
     FlowState.TRIPPED: "red",
     FlowState.PAUSED: "dim",
 }
-
-
-def outcome_of(error: BaseException | None) -> tuple[Status, str]:
-    """How a flow's run has ended, and why, in a line.
-
-    Only what the scheduler itself has cancelled is no failure; that error has no run's id.
-    """
-    if error is None:
-        return Status.SUCCEEDED, ""
-    if isinstance(error, WorkflowCancelledError) and error.run_id is None:
-        return Status.CANCELLED, one_line(error.reason or "")
-    return Status.FAILED, one_line(error_text(error.__cause__ or error))
-
-
-class FlowLines(FlowObserver):
-    """Writes a line on stderr for each thing that happens to a flow."""
-
-    def flow_finished(
-        self, *, flow: str, state: Any, duration: float, error: BaseException | None, **_: object
-    ) -> None:
-        outcome, why = outcome_of(error)
-        how = state_name(state) if outcome is Status.SUCCEEDED else outcome.label
-        say(f"{flow}: {how} after {duration:.3f} s" + (f": {why}" if why else ""))
-
-    def flow_skipped(self, *, flow: str, running_for: float, **_: object) -> None:
-        say(f"{flow}: skipped, for it is still running, since {_short(running_for)}")
-
-    def flow_backed_off(self, *, flow: str, failures: int, delay: float, **_: object) -> None:
-        say(
-            f"{flow}: backing off for {_short(delay)}, after {plural(failures, 'failure')} in a row"
-        )
-
-    def flow_tripped(self, *, flow: str, failures: int, **_: object) -> None:
-        row = f"{plural(failures, 'failure')} in a row"
-        say(f"{flow}: tripped, after {row}")
-
-
-# The table.
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +136,12 @@ def _took(flow: FlowStatus, now: datetime) -> str:
 
 
 def _result(flow: FlowStatus, now: datetime) -> Text:
-    outcome, why = outcome_of(flow.last_error)
-    if outcome is Status.SUCCEEDED:
+    error = flow.last_error
+    if error is None:
         return Text("" if flow.last_result is None else state_name(flow.last_result), "green")
-    if outcome is Status.FAILED:
-        return Text(why, style="red")
-    return Text(outcome.label, style="yellow")
+    if flow.last_outcome == "cancelled":
+        return Text(flow.last_outcome, "yellow")
+    return Text(error_text(error.__cause__ or error), "red")
 
 
 def _short(seconds: float) -> str:

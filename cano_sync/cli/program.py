@@ -30,13 +30,13 @@ from .completion import (
 )
 from .errors import BROKEN_PIPE, FAILED, INTERRUPTED, CommandError, ProgramError, plain_lines, write
 from .graph import FORMATS, graph
+from .log import log_flows
 from .process_exit import GRACE, SHORT_GRACE, ProcessExit
 from .report import problems_as_json
 from .run import RunOptions, run
 from .serve import serve
 from .target import find
 from .values import read_duration, read_json, read_pair
-from .verbose import hear_flows
 
 NAME = "cano-sync"
 
@@ -266,7 +266,7 @@ def schedule(
 ) -> None:
     """Run a scheduler until Ctrl-C or SIGTERM, with a table of its flows."""
     scheduler = find(target, Scheduler, "scheduler")
-    hear_flows(scheduler, verbose)
+    log_flows(scheduler, verbose)
     process_exit = ctx.ensure_object(ProcessExit)
     ctx.exit(serve(scheduler, stop_timeout=stop_timeout, grace=grace, process_exit=process_exit))
 

@@ -24,7 +24,7 @@ from ..errors import (
     WorkflowCancelledError,
     WorkflowTimeoutError,
 )
-from ..observe import Observer, Recorder, Status
+from ..observe import LoggingObserver, Observer, Recorder, Status
 from ..workflow import Workflow
 from .errors import (
     CANCELLED,
@@ -38,12 +38,12 @@ from .errors import (
     write,
 )
 from .live import NARROWEST, LiveView, console_on_stderr, draw_run, has_colour, is_moving
+from .log import lines, log_runs
 from .process_exit import ProcessExit
 from .report import RunReport, problems_as_json
 from .signals import Interruptions, exit_code
 from .states import entrance_of, exit_of, state_of
 from .target import find
-from .verbose import hear_runs, lines_on_stderr
 
 MOMENT = 0.05
 """Seconds that tasks get to return before they are said to run still."""
@@ -152,7 +152,7 @@ def _perform(
     token: CancellationToken,
 ) -> RunReport:
     """Run it to its end."""
-    workflow = hear_runs(workflow, options.verbose)
+    workflow = log_runs(workflow, options.verbose)
     observers, view = _watched(options.live, recorder)
     for observer in observers:
         workflow = workflow.with_observer(observer)
@@ -180,7 +180,7 @@ def _watched(
     if not live:
         return [recorder], nullcontext()
     if not is_moving(console):
-        return [recorder, lines_on_stderr(logging.DEBUG)], nullcontext()
+        return [recorder, LoggingObserver(lines(logging.DEBUG), tracebacks="none")], nullcontext()
     return [recorder], LiveView(console, partial(draw_run, recorder, console))
 
 

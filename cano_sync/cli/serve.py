@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ("serve",)
 
+import logging
 import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -12,16 +13,15 @@ from functools import partial
 from .. import abandoned_tasks, wait_for_abandoned
 from .._base.cancellation import CancellationToken
 from .._base.waiting import wait_slice
-from ..observe import Status
 from ..observe.recording.text import plural
-from ..scheduler import FlowState, FlowStatus, Scheduler
+from ..scheduler import FlowState, FlowStatus, LoggingFlowObserver, Scheduler
 from .errors import FAILED, say
-from .flows import FlowLines, draw_flows, outcome_of
+from .flows import draw_flows
 from .live import LiveView, console_on_stderr, is_moving
+from .log import lines
 from .process_exit import ProcessExit
 from .run import MOMENT
 from .signals import Interruptions
-from .verbose import attach
 
 
 def serve(
@@ -74,7 +74,7 @@ def _view(scheduler: Scheduler) -> AbstractContextManager[object]:
         return LiveView(console, partial(draw_flows, scheduler.list, console))
     for flow in scheduler.list():
         say(f"{flow.id}: {flow.schedule}")
-    attach(scheduler, FlowLines())
+    scheduler.add_observer(LoggingFlowObserver(lines(logging.INFO), tracebacks="none"))
     return nullcontext()
 
 
@@ -117,11 +117,7 @@ def _running(flows: Sequence[FlowStatus]) -> str:
 def _cancelled(before: Sequence[FlowStatus], after: Sequence[FlowStatus]) -> list[str]:
     """The flows whose runs were going on when it was to stop, and were cancelled."""
     running = {flow.id for flow in before if flow.state is FlowState.RUNNING}
-    return [
-        flow.id
-        for flow in after
-        if flow.id in running and outcome_of(flow.last_error)[0] is Status.CANCELLED
-    ]
+    return [flow.id for flow in after if flow.id in running and flow.last_outcome == "cancelled"]
 
 
 def _abandoned() -> str:

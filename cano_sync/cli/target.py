@@ -112,7 +112,7 @@ def _required(function: Any) -> list[str]:
     """The parameters that must be given."""
     try:
         parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # one that is written in C: calling it will tell
+    except (TypeError, ValueError):  # one that is written in C: calling it will show
         return []
     optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [p.name for p in parameters if p.default is p.empty and p.kind not in optional]
@@ -168,7 +168,7 @@ def users_code(what: str) -> Iterator[None]:
     """What the user's code raises in here becomes a `UserCodeError`.
 
     Ctrl-C passes. A module that ends the program, as a script does that was not meant to be
-    imported, is told so.
+    imported, becomes a `ProgramError` that says so.
     """
     try:
         yield

@@ -327,14 +327,14 @@ def child(folder: Path, environment: dict[str, str]) -> Child:
     return run
 
 
-# The flows of a scheduler, as it might tell them.
+# The flows of a scheduler.
 
 NOW = datetime(2026, 11, 25, 5, 48, tzinfo=UTC)
 ZONE = timezone(timedelta(hours=1))
 
 
 def flow(name: str, state: FlowState = FlowState.IDLE, **facts: Any) -> FlowStatus:
-    """A flow that nothing is said of but these facts."""
+    """A flow of which nothing is known but these facts."""
     nothing = dict.fromkeys(("last_start", "last_duration", "last_result", "last_error"))
     counts = {"runs": 0, "failures": 0, "skipped": 0, "next_due": None}
     what = {"schedule": "by hand", "tags": frozenset(), **nothing, **counts, **facts}

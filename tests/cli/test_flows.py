@@ -40,7 +40,7 @@ FLOWS = (
     ),
     flow(
         "ftp", FlowState.BACKING_OFF, runs=5120, failures=3, last_error=no_route(),
-        next_due=later(30),
+        last_outcome="failed", next_due=later(30),
     ),
     flow("sweep", FlowState.RUNNING, schedule="every 0.2 s", skipped=14, next_due=later(0.1)),
 )  # fmt: skip
@@ -96,7 +96,7 @@ def test_the_next_time_is_relative_and_where_there_is_room_with_its_offset() -> 
 
 def test_a_run_that_was_cancelled_did_not_fail() -> None:
     error = WorkflowCancelledError("flow 'a': the run was cancelled", reason="it was stopped")
-    line = drawn([flow("a", last_error=error)], 80)[1]
+    line = drawn([flow("a", last_error=error, last_outcome="cancelled")], 80)[1]
     assert "cancelled" in line
     assert "Error" not in line
 

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from cano_sync import WorkflowCancelledError
-from cano_sync.cli.flows import FlowLines
 from cano_sync.cli.process_exit import GRACE, SHORT_GRACE, ProcessExit
 
 from .conftest import COMMAND, PATIENCE
@@ -101,7 +99,7 @@ def test_a_signal_lets_the_running_flows_finish(process, night) -> None:
     (night / "enough").touch()
     out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (0, "")
-    assert "cano-sync: count: COUNTED after " in err
+    assert "flow count: succeeded in 'COUNTED' after " in err
 
 
 def test_a_second_signal_cancels_them(process) -> None:
@@ -112,8 +110,8 @@ def test_a_second_signal_cancels_them(process) -> None:
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "Traceback" not in err
-    assert "count: cancelled after " in err
-    assert "count: failed" not in err
+    assert "flow count: cancelled after " in err
+    assert "flow count: failed" not in err
     assert err.endswith("cano-sync: cancelled: count\n")
 
 
@@ -138,16 +136,16 @@ def test_the_grace_is_short_after_a_signal(by_signal, grace, seconds) -> None:
     assert (process_exit.grace, process_exit.is_over) == (seconds, True)
 
 
-def test_lines_tell_what_becomes_of_the_flows(process) -> None:
+def test_lines_say_what_the_flows_do(process) -> None:
     wanted = [
-        "sweep: SWEPT after ",
-        "fail: failed after ",
-        "count: skipped, for it is still running, since ",
+        "flow sweep: succeeded in 'SWEPT' after ",
+        "flow fail: failed after ",
+        "flow count: skipped, ",
     ]
     while wanted:
         line = process.stderr.readline()
         assert line
-        wanted = [text for text in wanted if f"cano-sync: {text}" not in line]
+        wanted = [text for text in wanted if text not in line]
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGTERM)
 
@@ -183,27 +181,3 @@ def test_one_that_was_started_before_is_told_in_one_line(cli, night) -> None:
     assert wrong.exit_code == 1
     (line,) = wrong.stderr.splitlines()
     assert line.startswith("cano-sync: ")
-
-
-# Lines, where nothing can move.
-
-
-def test_a_flow_that_backs_off_says_for_how_long_and_one_that_trips_why(capsys) -> None:
-    lines = FlowLines()
-    lines.flow_backed_off(flow="ftp", failures=2, delay=60.0, error=OSError())
-    lines.flow_tripped(flow="ftp", failures=5, error=OSError())
-    assert capsys.readouterr().err == (
-        "cano-sync: ftp: backing off for 1m 00s, after 2 failures in a row\n"
-        "cano-sync: ftp: tripped, after 5 failures in a row\n"
-    )
-
-
-def test_what_the_scheduler_cancelled_did_not_fail_and_what_a_task_did_has(capsys) -> None:
-    lines = FlowLines()
-    error = WorkflowCancelledError("the run was cancelled", reason="the scheduler was stopped")
-    lines.flow_finished(flow="a", state=None, duration=1.5, error=error)
-    error = WorkflowCancelledError("enough", run_id="r")
-    lines.flow_finished(flow="a", state=None, duration=1.5, error=error)
-    cancelled, failed = capsys.readouterr().err.splitlines()
-    assert cancelled == "cano-sync: a: cancelled after 1.500 s: the scheduler was stopped"
-    assert failed.startswith("cano-sync: a: failed after 1.500 s: ")

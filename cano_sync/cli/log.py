@@ -1,14 +1,14 @@
-"""What runs do as lines of log on stderr: `-v`, and `--live` where nothing can move."""
+"""What runs and flows do as lines of log on stderr: `-v`, and where nothing can move."""
 
 from __future__ import annotations
 
-__all__ = ("attach", "hear_flows", "hear_runs", "lines_on_stderr", "logs")
+__all__ = ("lines", "log_flows", "log_runs")
 
 import logging
 from typing import Any
 
-from ..observe import LoggingObserver, Observer, RunFilter
-from ..scheduler import Scheduler
+from ..observe import LoggingObserver, RunFilter
+from ..scheduler import LoggingFlowObserver, Scheduler
 from ..workflow import Workflow
 from .errors import plain_lines, write
 
@@ -30,17 +30,17 @@ class _OnStderr(logging.Handler):
             self.handleError(record)
 
 
-def lines_on_stderr(level: int) -> LoggingObserver:
-    """What writes a line for each event, beside all logs of the user's."""
-    logger = logging.Logger("cano_sync", level)  # in no hierarchy: nobody else hears of it
+def lines(level: int) -> logging.Logger:
+    """A logger that writes plain lines, whatever the user's module has set up for logging."""
+    logger = logging.Logger("cano_sync", level)  # it has no parent, and so no handlers of others
     handler = _OnStderr()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger.addHandler(handler)
-    return LoggingObserver(logger, tracebacks="none")
+    return logger
 
 
-def logs(verbosity: int) -> LoggingObserver:
-    """What writes the log; to be called when the user's module has been loaded.
+def _logger(verbosity: int) -> logging.Logger:
+    """The library's logger, set up; to be called when the user's module has been loaded.
 
     Where that has handlers of its own, for all loggers or for `cano_sync`, none is added, and a
     level that it has set for `cano_sync` stays.
@@ -58,27 +58,25 @@ def logs(verbosity: int) -> LoggingObserver:
         root.setLevel(level)
     if own.level == logging.NOTSET:
         own.setLevel(level)
-    return LoggingObserver(own)
+    return own
 
 
-def hear_runs(workflow: Workflow[Any], verbosity: int) -> Workflow[Any]:
+def log_runs(workflow: Workflow[Any], verbosity: int) -> Workflow[Any]:
     """The workflow with its runs in the log, unless it has such an observer already."""
+    return _logged(workflow, LoggingObserver(_logger(verbosity))) if verbosity else workflow
+
+
+def _logged(workflow: Workflow[Any], observer: LoggingObserver) -> Workflow[Any]:
+    has_one = any(isinstance(each, LoggingObserver) for each in workflow.description.observers)
+    return workflow if has_one else workflow.with_observer(observer)
+
+
+def log_flows(scheduler: Scheduler, verbosity: int) -> None:
+    """Log the flows of a scheduler and their runs, unless it has such observers already."""
     if not verbosity:
-        return workflow
-    observer = logs(verbosity)
-    if any(isinstance(each, LoggingObserver) for each in workflow.description.observers):
-        return workflow
-    return workflow.with_observer(observer)
-
-
-def hear_flows(scheduler: Scheduler, verbosity: int) -> None:
-    """Log the flows of a scheduler, those that it has by now, and their runs."""
-    if verbosity:
-        attach(scheduler, logs(verbosity))
-
-
-def attach(scheduler: Scheduler, observer: Observer) -> None:
-    """Let an observer hear of all flows that a scheduler has by now."""
-    for flow in scheduler.list():
-        # Not by a call of the scheduler's: it has no use for observers that come late.
-        scheduler._dispatcher.change(flow.id, lambda flow, now: flow.hear(observer))
+        return
+    logger = _logger(verbosity)
+    runs = LoggingObserver(logger)
+    scheduler.update_workflows(lambda workflow: _logged(workflow, runs))
+    if not any(isinstance(each, LoggingFlowObserver) for each in scheduler.observers):
+        scheduler.add_observer(LoggingFlowObserver(logger, beside=runs))
