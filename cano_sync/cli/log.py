@@ -71,12 +71,17 @@ def _logged(workflow: Workflow[Any], observer: LoggingObserver) -> Workflow[Any]
     return workflow if has_one else workflow.with_observer(observer)
 
 
-def log_flows(scheduler: Scheduler, verbosity: int) -> None:
-    """Log the flows of a scheduler and their runs, unless it has such observers already."""
+def log_flows(scheduler: Scheduler, verbosity: int) -> bool:
+    """Log the flows of a scheduler and their runs, unless it has such observers already.
+
+    Returns:
+        Whether lines of it come to stderr, and not to where the user's module logs to.
+    """
     if not verbosity:
-        return
+        return False
     logger = _logger(verbosity)
     runs = LoggingObserver(logger)
     scheduler.update_workflows(lambda workflow: _logged(workflow, runs))
     if not any(isinstance(each, LoggingFlowObserver) for each in scheduler.observers):
         scheduler.add_observer(LoggingFlowObserver(logger, beside=runs))
+    return any(isinstance(handler, _OnStderr) for handler in logging.getLogger().handlers)

@@ -266,9 +266,16 @@ def schedule(
 ) -> None:
     """Run a scheduler until Ctrl-C or SIGTERM, with a table of its flows."""
     scheduler = find(target, Scheduler, "scheduler")
-    log_flows(scheduler, verbose)
+    is_logged = log_flows(scheduler, verbose)
     process_exit = ctx.ensure_object(ProcessExit)
-    ctx.exit(serve(scheduler, stop_timeout=stop_timeout, grace=grace, process_exit=process_exit))
+    code = serve(
+        scheduler,
+        stop_timeout=stop_timeout,
+        grace=grace,
+        is_logged=is_logged,
+        process_exit=process_exit,
+    )
+    ctx.exit(code)
 
 
 @program.command(add_help_option=False, context_settings={"ignore_unknown_options": True})

@@ -29,6 +29,7 @@ def serve(
     *,
     stop_timeout: float | None,
     grace: float | None,
+    is_logged: bool,
     process_exit: ProcessExit,
 ) -> int:
     """Run it until Ctrl-C or SIGTERM, and then stop it in good order.
@@ -41,12 +42,13 @@ def serve(
             cancelled. None for as long as it takes.
         grace: how many seconds abandoned tasks may hold the process then; None for little after a
             signal.
+        is_logged: whether a log on stderr has the lines that are written where nothing can move.
         process_exit: how the process will end.
 
     Returns:
         The exit code: 0 if all flows could finish.
     """
-    view = _view(scheduler)
+    view = _view(scheduler, is_logged)
     thread = _SchedulerThread(scheduler)
     with Interruptions(thread.ended.cancel, lambda name: scheduler.stop(0)) as signals:
         with view:
@@ -67,14 +69,15 @@ def serve(
     return FAILED if cancelled else 0
 
 
-def _view(scheduler: Scheduler) -> AbstractContextManager[object]:
+def _view(scheduler: Scheduler, is_logged: bool) -> AbstractContextManager[object]:
     """A table of the flows; or, where nothing can move, lines that say what becomes of them."""
     console = console_on_stderr()
     if is_moving(console):
         return LiveView(console, partial(draw_flows, scheduler.list, console))
     for flow in scheduler.list():
         say(f"{flow.id}: {flow.schedule}")
-    scheduler.add_observer(LoggingFlowObserver(lines(logging.INFO), tracebacks="none"))
+    if not is_logged:
+        scheduler.add_observer(LoggingFlowObserver(lines(logging.INFO), tracebacks="none"))
     return nullcontext()
 
 

@@ -96,6 +96,8 @@ def test_the_runs_of_flows_are_logged_once(child, talk, folder, made: str) -> No
         file.write(f"night = made({made})\n")
     done = child("schedule", "talk:night", "-v")
     assert done.returncode == 0
+    # Nor a second time as the lines that come where nothing can move.
+    assert len(re.findall("flow talk: started", done.stderr)) == 1
     for line in ("flow talk: started", r"run \w+: started", r"run \w+: succeeded"):
         assert len(re.findall(f"cano_sync: {line}", done.stderr)) == 1, done.stderr
     assert done.stderr.count("shop.talk: hello") == 1
