@@ -189,7 +189,7 @@ def track_error(
 
 
 def leave_unsold(store: Store) -> Literal[Auction.COMPLETE]:
-    """The response is there already: whoever came here has called `refuse`."""
+    """The response is there already: each way to this state has called `refuse`."""
     count(store, "unsold")
     return Auction.COMPLETE
 

@@ -132,7 +132,7 @@ nesting = Workflow().register(Quote.CHOOSE, nest).add_exit_state(Quote.DONE)
 
 
 def executor_of_its_own():
-    """A branch that is left behind on an executor of the user's."""
+    """A branch that is abandoned on an executor of the user's."""
     def straggler(store):
         time.sleep(60)
     return (
@@ -180,7 +180,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 Cli = Callable[..., Result]
 
-# click before 8.2 puts both streams together, unless it is told not to.
+# click before 8.2 puts both streams together, unless they are kept apart.
 APART: dict[str, Any] = (
     {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
 )

@@ -18,8 +18,8 @@ from .conftest import COMMAND
 def test_a_deaf_thread_holds_the_process_no_longer_than_the_grace(child) -> None:
     ended = child("run", "shop:is_deaf", "--timeout", "0.1", "--grace", "0.2", "--format", "json")
     assert ended.returncode == 124
-    told = json.loads(ended.stdout)
-    assert (told["cancelled"], told["abandoned"]) == ([], ["step"])
+    report = json.loads(ended.stdout)
+    assert (report["cancelled"], report["abandoned"]) == ([], ["step"])
     assert ended.stderr.endswith("; abandoned, still running: step\n")
 
 
@@ -66,7 +66,7 @@ def test_a_task_that_ends_the_program_does_so_with_its_code(child) -> None:
         (("--help",), 1),  # click's own way
     ],
 )
-def test_who_reads_no_further_is_no_reason_to_complain(
+def test_a_reader_that_has_gone_is_no_reason_to_complain(
     folder, environment, arguments: tuple[str, ...], code: int
 ) -> None:
     process = subprocess.Popen(
@@ -81,7 +81,7 @@ def test_who_reads_no_further_is_no_reason_to_complain(
     assert process.returncode == code
 
 
-def test_whoever_reads_no_warnings_gets_the_result(folder, environment) -> None:
+def test_where_nobody_reads_the_warnings_there_is_the_result(folder, environment) -> None:
     with subprocess.Popen(
         [*COMMAND, "run", "shop:workflow", "--live", "--show", "nothing"],
         stdout=subprocess.PIPE,
@@ -123,7 +123,7 @@ def test_what_the_terminal_cannot_encode_is_escaped(folder, environment) -> None
     assert (ended.returncode, ended.stdout) == (0, b"DONE\nname: Zo\\xeb\n")
 
 
-def test_the_module_can_be_run_and_tells_its_version(child) -> None:
+def test_the_module_can_be_run_and_shows_its_version(child) -> None:
     ended = child("--version")
     assert ended.returncode == 0
     assert ended.stdout.startswith("cano-sync ")

@@ -167,7 +167,7 @@ def test_there_is_a_limit_to_the_patience(terminal, night) -> None:
     assert run.ended()[0] == 1
 
 
-def test_what_is_no_scheduler_is_told(cli, night) -> None:
+def test_what_is_no_scheduler_is_reported(cli, night) -> None:
     wrong = cli("schedule", "night:workflow")
     assert wrong.exit_code == 2
     assert wrong.stderr == (
@@ -176,7 +176,7 @@ def test_what_is_no_scheduler_is_told(cli, night) -> None:
     )
 
 
-def test_one_that_was_started_before_is_told_in_one_line(cli, night) -> None:
+def test_one_that_was_started_before_is_reported_in_one_line(cli, night) -> None:
     wrong = cli("schedule", "night:started")
     assert wrong.exit_code == 1
     (line,) = wrong.stderr.splitlines()

@@ -38,7 +38,7 @@ def test_there_are_colours(terminal) -> None:
     assert COLOUR.search(run.shown)
 
 
-def test_there_are_none_for_who_wants_none(terminal) -> None:
+def test_there_are_none_where_none_are_wanted(terminal) -> None:
     run = terminal("run", "shop:workflow", "--live", "--timeline", settings={"NO_COLOR": "1"})
     assert run.ended()[0] == 0
     assert "steady" in run.shown
@@ -71,15 +71,15 @@ def test_ctrl_c_cancels_and_says_what(terminal) -> None:
     assert "Traceback" not in run.shown
 
 
-def test_ctrl_c_is_told_as_json_too(terminal) -> None:
+def test_ctrl_c_is_reported_as_json_too(terminal) -> None:
     run = terminal("run", "shop:branches", "--format", "json", piped=True)
     run.until("READY")
     run.press(CTRL_C)
     code, out = run.ended()
-    told = json.loads(out)
-    assert (code, told["outcome"], told["reason"]) == (130, "cancelled", "Ctrl-C")
-    assert (told["state"], told["cancelled"]) == ("ASK", ["near", "far"])
-    assert told["abandoned"] == ["deaf"]
+    report = json.loads(out)
+    assert (code, report["outcome"], report["reason"]) == (130, "cancelled", "Ctrl-C")
+    assert (report["state"], report["cancelled"]) == ("ASK", ["near", "far"])
+    assert report["abandoned"] == ["deaf"]
 
 
 def test_a_second_ctrl_c_does_not_wait_for_the_grace(terminal) -> None:

@@ -96,7 +96,7 @@ def rows_of(folder: Path) -> list[tuple[Any, ...]]:
 # It is sold.
 
 
-def test_the_winner_is_who_scores_highest_of_those_in_time(sale: Report) -> None:
+def test_the_winner_scores_highest_of_those_in_time(sale: Report) -> None:
     assert sale["state"] == "COMPLETE"
     assert states(sale) == SOLD
     winner = sale["winner"]
