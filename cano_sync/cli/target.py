@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("candidates", "find", "found_in", "load_module", "makers_in")
+__all__ = ("candidates", "find", "load_module")
 
 import inspect
 import os
@@ -75,8 +75,8 @@ def _only_one(where: str, module: ModuleType, kind: type[object], noun: str) -> 
     One object that has two names is one. A function counts where there is no object, and only if
     its annotation says what it makes: to call another would be a guess.
     """
-    by_identity = {id(vars(module)[name]): name for name in reversed(found_in(module, kind))}
-    names = list(by_identity.values()) or makers_in(module, kind)
+    by_identity = {id(vars(module)[name]): name for name in reversed(_found_in(module, kind))}
+    names = list(by_identity.values()) or _makers_in(module, kind)
     if len(names) == 1:
         return names[0]
     raise CommandError(f"{where!r} does not say which {noun}{_there(where, module, kind, noun)}")
@@ -118,12 +118,12 @@ def _required(function: Any) -> list[str]:
     return [p.name for p in parameters if p.default is p.empty and p.kind not in optional]
 
 
-def found_in(module: ModuleType, kind: type[object]) -> list[str]:
+def _found_in(module: ModuleType, kind: type[object]) -> list[str]:
     """The names in a module under which there are objects of this kind."""
     return [name for name, value in vars(module).items() if isinstance(value, kind)]
 
 
-def makers_in(module: ModuleType, kind: type[object], noun: str | None = None) -> list[str]:
+def _makers_in(module: ModuleType, kind: type[object], noun: str | None = None) -> list[str]:
     """The names of the module's own functions that seem to make such an object; none is called.
 
     They have no parameters that must be given, and an annotation says that they return one. With
@@ -147,7 +147,7 @@ def _makes(value: object, module: ModuleType, kind: type[object], noun: str | No
 
 def candidates(module: ModuleType, kind: type[object], noun: str) -> list[str]:
     """The names of all that could be meant: such objects, and what seems to make one."""
-    return [*found_in(module, kind), *makers_in(module, kind, noun)]
+    return [*_found_in(module, kind), *_makers_in(module, kind, noun)]
 
 
 def _there(where: str, module: ModuleType, kind: type[object], noun: str) -> str:
