@@ -18,13 +18,9 @@ from .. import wait_for_abandoned
 from .._base.cancellation import CancellationToken
 from .._base.store import MemoryStore, Store
 from .._base.text import did_you_mean
-from ..errors import (
-    CanoError,
-    ConfigurationError,
-    WorkflowCancelledError,
-    WorkflowTimeoutError,
-)
+from ..errors import CanoError, ConfigurationError
 from ..observe import LoggingObserver, Observer, Recorder, Status
+from ..observe.status import status_of
 from ..workflow import Workflow
 from .errors import (
     CANCELLED,
@@ -184,29 +180,22 @@ def _watched(
     return [recorder], LiveView(console, partial(draw_run, recorder, console))
 
 
-_OUTCOMES: tuple[tuple[type[CanoError], Status], ...] = (
-    (WorkflowCancelledError, Status.CANCELLED),
-    (WorkflowTimeoutError, Status.TIMED_OUT),
-    (CanoError, Status.FAILED),
-)
-
-
 def _stopped(error: CanoError, recorder: Recorder, seconds: float) -> RunReport:
     """The report of a run that did not come to an exit state."""
     # Tasks that listen to their tokens return within a millisecond or so.
     wait_for_abandoned(MOMENT)
     recorder.wait_for_returns(MOMENT)
     record = recorder.record
-    # A time limit or a cancellation of a run that is nested in a task is that task's failure.
-    outcomes = _OUTCOMES if error.run_id == record.run_id else _OUTCOMES[-1:]
+    run_id = record.run_id  # none, where it could not begin
+    outcome = Status.FAILED if run_id is None else status_of(run_id, error)
     spans = record.visits[-1].spans if record.visits else ()
     return RunReport(
-        outcome=next(outcome for kind, outcome in outcomes if isinstance(error, kind)),
-        state=error.state if record.run_id is None else record.state,
+        outcome=outcome,
+        state=error.state if run_id is None else record.state,
         seconds=seconds,
-        run_id=record.run_id,
+        run_id=run_id,
         error=error,
-        reason=error.reason if isinstance(error, WorkflowCancelledError) else None,
+        reason=getattr(error, "reason", None) if outcome is Status.CANCELLED else None,
         cancelled=tuple(span.name for span in spans if span.status is Status.CANCELLED),
         abandoned=tuple(span.name for span in spans if span.status is Status.ABANDONED),
     )

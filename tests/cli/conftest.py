@@ -128,6 +128,13 @@ def nest(store):
     return one(lambda store, cancel: cancel.sleep(60)).with_timeout(0.01).orchestrate(Quote.ASK)
 
 
+def nest_and_cancel(store):
+    token = CancellationToken()
+    token.cancel("enough")
+    return sleeping.orchestrate(Quote.ASK, cancel=token)
+
+
+cancelling_inside = Workflow().register(Quote.CHOOSE, nest_and_cancel).add_exit_state(Quote.DONE)
 nesting = Workflow().register(Quote.CHOOSE, nest).add_exit_state(Quote.DONE)
 
 

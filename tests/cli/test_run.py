@@ -121,6 +121,13 @@ def test_the_time_limit_of_a_run_inside_a_task_is_that_tasks_failure(cli) -> Non
     assert (failed.exit_code, report["outcome"], report["state"]) == (1, "failed", "CHOOSE")
 
 
+def test_the_cancellation_of_a_run_inside_a_task_is_that_tasks_failure(cli) -> None:
+    failed = cli("run", "shop:cancelling_inside", "--format", "json")
+    report = json.loads(failed.stdout)
+    assert (failed.exit_code, report["outcome"], report["reason"]) == (1, "failed", None)
+    assert ", by " not in failed.stderr
+
+
 def test_an_invalid_workflow_is_not_run_and_all_its_problems_are_shown(cli) -> None:
     report = cli("run", "shop:invalid")
     assert (report.exit_code, report.stdout) == (1, "")
