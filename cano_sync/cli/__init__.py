@@ -1,25 +1,8 @@
 """The command line `cano-sync`, which needs the extra `cli`."""
 
-import os
-import signal
 import sys
-import threading
-from types import FrameType
 from typing import NoReturn
 
-
-def _end(number: int, frame: FrameType | None) -> NoReturn:
-    """Who has changed their mind while all is loaded, for a tenth of a second, wants no more."""
-    # Not by KeyboardInterrupt: the import system may swallow it, and a second one comes anywhere.
-    os._exit(130)
-
-
-_is_plain = (
-    threading.current_thread() is threading.main_thread()
-    and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-)
-if _is_plain:
-    signal.signal(signal.SIGINT, _end)
 try:
     from .program import main
 except ModuleNotFoundError as error:
@@ -34,8 +17,5 @@ except ModuleNotFoundError as error:
         )
         sys.exit(1)
 
-finally:
-    if _is_plain:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 __all__ = ("main",)

@@ -60,7 +60,7 @@ class _Bash(BashComplete):
 
 
 def script(program: click.Command, name: str, shell: str) -> str:
-    """What a shell is to be told."""
+    """The script that makes a shell complete this program."""
     kind = get_completion_class(shell)
     assert kind is not None  # it is one of SHELLS
     return kind(program, {}, name, VARIABLE).source()
@@ -72,7 +72,7 @@ def complete_workflow(context: click.Context, param: click.Parameter, incomplete
 
 
 def complete_scheduler(context: click.Context, param: click.Parameter, incomplete: str) -> Items:
-    """The same with schedulers."""
+    """After the colon the schedulers in that module; before it, files."""
     return _targets(incomplete, Scheduler, "scheduler")
 
 
@@ -90,7 +90,7 @@ def complete_state(context: click.Context, param: click.Parameter, incomplete: s
 
 
 def complete_exit(context: click.Context, param: click.Parameter, incomplete: str) -> Items:
-    """Its exit states."""
+    """The exit states of the workflow that was named before."""
     return _beginning(incomplete, _states(context, "exits"))
 
 
@@ -108,7 +108,7 @@ def _beginning(incomplete: str, names: list[str]) -> Items:
 
 
 def _quietly(names: Callable[[], list[str]]) -> list[str]:
-    """Names that the user's module tells; none where it cannot, and nothing that it prints."""
+    """Names from the user's module; none where it raises, and nothing of what it prints."""
     nowhere = io.StringIO()
     with redirect_stdout(nowhere), redirect_stderr(nowhere):
         try:

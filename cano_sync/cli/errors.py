@@ -14,39 +14,41 @@ __all__ = (
     "InvalidError",
     "ProgramError",
     "UserCodeError",
-    "near",
-    "one_line",
+    "plain_lines",
     "say",
-    "tell",
     "user_traceback",
+    "write",
 )
 
-import difflib
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from .._base.text import error_text
+from .._base.text import error_text, one_line
 from ..observe.tracebacks import is_ours
 
 # The exit codes. 0 is an exit state, a valid workflow, a schedule that was stopped in order.
 FAILED = 1  # a run, a workflow that is not valid, the code of the user's module
-USAGE = 2  # what the command was told is wrong: it names nothing, or nothing of that kind
+USAGE = 2  # what was typed is wrong: it names nothing, or nothing of that kind
 FAIL_ON = 3  # an exit state that --fail-on names
 CANCELLED = 4  # a run, by something else than a signal
 TIMED_OUT = 124  # a run, as `timeout` says it
 INTERRUPTED = 130  # by Ctrl-C; by SIGTERM it is 143: 128 and the signal's number, as shells do
-BROKEN_PIPE = 141  # whoever read the output has gone; the number of SIGPIPE, likewise
+BROKEN_PIPE = 141  # the reader of the output has gone; the number of SIGPIPE, likewise
 
 
-def one_line(text: object) -> str:
-    """The text without its line breaks."""
-    return " ".join(str(text).split())
+def plain_lines(text: str) -> str:
+    """Lines of text for a terminal: what would command it, such as an escape, is shown instead.
+
+    >>> plain_lines("Traceback:\\n  \\x1b[2J")
+    'Traceback:\\n  \\\\x1b[2J'
+    """
+    return "\n".join(map(one_line, text.split("\n")))
 
 
-def tell(text: str) -> None:
+def write(text: str) -> None:
     """Write to stderr, whose lines are for the operator: stdout is for results.
 
     In one write, for it may come from several threads. Where nobody reads it any more, that is no
@@ -58,28 +60,12 @@ def tell(text: str) -> None:
 
 
 def say(text: object) -> None:
-    """Tell the operator one line."""
-    tell(f"cano-sync: {one_line(text)}\n")
-
-
-def near(wrong: str, known: Iterable[str], ending: str = "") -> str:
-    """What to add to a message about a wrong name: those that are like it, or nothing.
-
-    An `ending` that all have in common is shown, and makes none of them alike.
-
-    >>> near("workfow", ["workflow", "states"])
-    "; did you mean 'workflow'?"
-    >>> near("nope", ["one", "syn"])
-    ''
-    """
-    by_lower = {name.lower(): name for name in known}
-    found = difflib.get_close_matches(wrong.lower(), by_lower, n=3, cutoff=0.7)
-    names = [repr(by_lower[name] + ending) for name in found]
-    return f"; did you mean {' or '.join(names)}?" if names else ""
+    """Write one line for the operator, whatever the text has in it."""
+    write(f"cano-sync: {one_line(str(text).strip())}\n")
 
 
 class CommandError(Exception):
-    """The command was told something wrong: one line says what was found instead."""
+    """What was typed is wrong: one line says what was found instead."""
 
     exit_code = USAGE
 
@@ -89,7 +75,7 @@ class CommandError(Exception):
         return (str(self),)
 
     def show(self) -> None:
-        """Tell the operator."""
+        """Show it to the operator."""
         say(self)
 
 
@@ -115,7 +101,7 @@ class InvalidError(CommandError):
         return self._problems
 
     def show(self) -> None:
-        """Tell the operator all of them."""
+        """Show all of them to the operator."""
         for problem in self.problems:
             say(f"{self.target}: {problem}")
 
@@ -140,17 +126,17 @@ class UserCodeError(CommandError):
         return (f"{self}: {error_text(self.error)}",)
 
     def show(self) -> None:
-        """Tell where it was raised, and what we wanted."""
-        tell("".join(user_traceback(self.error)))
+        """Show where it was raised, and what was being done."""
+        write("".join(user_traceback(self.error)))
         say(self)
 
 
 def user_traceback(error: BaseException) -> Iterator[str]:
-    """A traceback without the frames of this library and of the import system."""
+    """A traceback without the frames of this library and of the import system, line by line."""
     shown = traceback.TracebackException.from_exception(error)
     for part in _chain(shown):
         part.stack[:] = [frame for frame in part.stack if not _is_hidden(frame.filename)]
-    return shown.format()
+    return map(plain_lines, shown.format())
 
 
 def _chain(shown: traceback.TracebackException) -> Iterator[traceback.TracebackException]:

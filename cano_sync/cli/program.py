@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from .._base.text import error_text, one_line
 from ..demo.exchange import main as hold_auction
 from ..errors import CanoError, ConfigurationError
 from ..observe.recording.text import plural
@@ -27,15 +28,15 @@ from .completion import (
     complete_workflow,
     script,
 )
-from .errors import BROKEN_PIPE, FAILED, INTERRUPTED, CommandError, ProgramError, one_line
+from .errors import BROKEN_PIPE, FAILED, INTERRUPTED, CommandError, ProgramError, plain_lines, write
 from .graph import FORMATS, graph
-from .leave import GRACE, SHORT_GRACE, Leave
-from .result import problems_as_json
+from .log import log_flows
+from .process_exit import GRACE, SHORT_GRACE, ProcessExit
+from .report import problems_as_json
 from .run import RunOptions, run
+from .serve import serve
 from .target import find
-from .timetable import keep
 from .values import read_duration, read_json, read_pair
-from .verbose import hear_flows
 
 NAME = "cano-sync"
 
@@ -47,19 +48,25 @@ class Program(click.Group):
         """Run the command that was named."""
         try:
             return super().invoke(ctx)
-        except (CommandError, CanoError, KeyboardInterrupt, BrokenPipeError) as error:
-            if isinstance(error, CanoError):  # what was asked for cannot be
-                error = ProgramError(error)
-            if isinstance(error, CommandError):
-                error.show()
-                ctx.exit(error.exit_code)
-            if isinstance(error, BrokenPipeError):
-                ctx.exit(BROKEN_PIPE)
-            ctx.exit(INTERRUPTED)  # where nothing runs yet, or any more
+        except KeyboardInterrupt:  # where nothing runs yet, or any more
+            ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            ctx.exit(BROKEN_PIPE)
+        except CommandError as error:
+            _fail(ctx, error)
+        except CanoError as error:  # what was asked for cannot be
+            _fail(ctx, ProgramError(error))
+        except OSError as error:  # a disk is full
+            _fail(ctx, ProgramError(error_text(error)))
+
+
+def _fail(ctx: click.Context, error: CommandError) -> NoReturn:
+    error.show()
+    ctx.exit(error.exit_code)
 
 
 class RunCommand(click.Command):
-    """What is wrong with its options is told as JSON, too, where that was asked for."""
+    """The command `run`: what is wrong with its options is JSON, too, where that was asked for."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse them."""
@@ -101,7 +108,7 @@ GRACE_OPTION = click.option(
     "--grace",
     metavar="DURATION",
     type=DURATION,
-    help="How long tasks that were left behind may hold the process at the end.  "
+    help="How long abandoned tasks may hold the process at the end.  "
     f"[default: {GRACE:g}s; {SHORT_GRACE * 1000:g}ms after a signal]",
 )
 
@@ -209,7 +216,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
 
     Ctrl-C and SIGTERM cancel the run; a second one ends the process at once.
     """
-    ctx.exit(run(RunOptions(**given), ctx.ensure_object(Leave)))
+    ctx.exit(run(RunOptions(**given), ctx.ensure_object(ProcessExit)))
 
 
 @program.command()
@@ -259,9 +266,16 @@ def schedule(
 ) -> None:
     """Run a scheduler until Ctrl-C or SIGTERM, with a table of its flows."""
     scheduler = find(target, Scheduler, "scheduler")
-    hear_flows(scheduler, verbose)
-    leave = ctx.ensure_object(Leave)
-    ctx.exit(keep(scheduler, patience=stop_timeout, grace=grace, leave=leave))
+    is_logged = log_flows(scheduler, verbose)
+    process_exit = ctx.ensure_object(ProcessExit)
+    code = serve(
+        scheduler,
+        stop_timeout=stop_timeout,
+        grace=grace,
+        is_logged=is_logged,
+        process_exit=process_exit,
+    )
+    ctx.exit(code)
 
 
 @program.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
@@ -289,16 +303,16 @@ def main() -> NoReturn:
     """Run the command line of this process, and end the process."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # what it cannot encode is no reason to fail
         sys.stdout.reconfigure(errors="backslashreplace")
-    leave = Leave()
-    leave.listen()
+    process_exit = ProcessExit()
+    process_exit.listen()
     code: object = INTERRUPTED
     with suppress(KeyboardInterrupt):  # after the command, but before its end
         try:
-            program.main(prog_name=NAME, obj=leave)
+            program.main(prog_name=NAME, obj=process_exit)
         except SystemExit as ending:
             # It may also have interrupted click, which has a code of its own for that.
-            code = INTERRUPTED if leave.was_interrupted else ending.code
-        leave.is_over = True
+            code = INTERRUPTED if process_exit.was_interrupted else ending.code
+        process_exit.is_over = True
     if isinstance(code, str):  # as a task may have said it
-        sys.stderr.write(f"{code}\n")
-    leave(code if isinstance(code, int) else 0 if code is None else 1)
+        write(f"{plain_lines(code)}\n")
+    process_exit(code if isinstance(code, int) else 0 if code is None else 1)

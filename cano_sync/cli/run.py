@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ("RunOptions", "run")
 
+import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -13,15 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from .. import wait_for_abandoned
 from .._base.cancellation import CancellationToken
 from .._base.store import MemoryStore, Store
-from ..errors import (
-    CanoError,
-    ConfigurationError,
-    WorkflowCancelledError,
-    WorkflowTimeoutError,
-)
-from ..observe import Recorder
+from .._base.text import did_you_mean
+from ..errors import CanoError, ConfigurationError
+from ..observe import LoggingObserver, Observer, Recorder, Status
+from ..observe.status import status_of
 from ..workflow import Workflow
 from .errors import (
     CANCELLED,
@@ -30,19 +29,30 @@ from .errors import (
     TIMED_OUT,
     CommandError,
     InvalidError,
-    near,
     say,
-    tell,
     user_traceback,
+    write,
 )
-from .leave import Leave
-from .result import Ending, as_json, as_text, problems_as_json
+from .live import NARROWEST, LiveView, console_on_stderr, draw_run, has_colour, is_moving
+from .log import lines, log_runs
+from .process_exit import ProcessExit
+from .report import RunReport, problems_as_json
 from .signals import Interruptions, exit_code
-from .states import entrance, exit_of, state_of
+from .states import entrance_of, exit_of, state_of
 from .target import find
-from .verbose import hear_runs
-from .views import Moving, console_on_stderr, draw_run, has_colour, is_moving
-from .watch import Watch
+
+MOMENT = 0.05
+"""Seconds that tasks get to return before they are said to run still."""
+
+KEPT = 10_000
+"""How many events of a run are remembered that nobody wants a picture of."""
+
+EXIT_CODES = {
+    Status.SUCCEEDED: 0,
+    Status.FAILED: FAILED,
+    Status.CANCELLED: CANCELLED,
+    Status.TIMED_OUT: TIMED_OUT,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +75,12 @@ class RunOptions:
     verbose: int
 
 
-def run(options: RunOptions, leave: Leave) -> int:
-    """Do it, and print what came of it.
+def run(options: RunOptions, process_exit: ProcessExit) -> int:
+    """Run it, and print the result.
 
     Args:
-        options: what was said.
-        leave: is told how to leave.
+        options: what was typed.
+        process_exit: how the process will end.
 
     Returns:
         The exit code.
@@ -86,22 +96,24 @@ def run(options: RunOptions, leave: Leave) -> int:
             sys.stdout.write(problems_as_json(options.target, problems))
         raise
 
-    recorder = Recorder() if options.timeline or options.html is not None else None
+    drawn = options.live or options.timeline or options.html is not None
+    recorder = Recorder() if drawn else Recorder(limit=KEPT)
     # With a token the tasks run on a thread of the pool, and this one is free to hear signals.
     token = CancellationToken()
     with Interruptions(token.cancel) as signals:
-        ending = _perform(workflow, state, store, options, recorder, token)
+        report = _perform(workflow, state, store, options, recorder, token)
         signals.over()
-        if isinstance(ending.error, WorkflowCancelledError) and signals.number is not None:
-            ending = replace(ending, code=exit_code(signals.number), reason=signals.name)
-        elif ending.error is None and ending.state in bad:
-            ending = replace(ending, code=FAIL_ON)
-        ending = _looked_up(ending, store, options.show)
-        if recorder is not None:
-            _draw(recorder, options)
-        _print(ending, options, store)
-        leave.done(by_signal=signals.number is not None, grace=options.grace)
-    return ending.code
+        code = EXIT_CODES[report.outcome]
+        if report.outcome is Status.CANCELLED and signals.number is not None:
+            code = exit_code(signals.number)
+            report = replace(report, reason=signals.name)
+        elif report.outcome is Status.SUCCEEDED and report.state in bad:
+            code = FAIL_ON
+        report = _looked_up(report, store, options.show)
+        _draw(recorder, options)
+        _print(report, options, store)
+        process_exit.done(by_signal=signals.number is not None, grace=options.grace)
+    return code
 
 
 def _prepared(options: RunOptions) -> tuple[Workflow[Any], Any, list[Any], Store]:
@@ -109,7 +121,7 @@ def _prepared(options: RunOptions) -> tuple[Workflow[Any], Any, list[Any], Store
     workflow = _valid(options.target, find(options.target, Workflow, "workflow"))
     description = workflow.description
     start = options.start
-    state = entrance(description) if start is None else state_of(description, start)
+    state = entrance_of(description) if start is None else state_of(description, start)
     bad = [exit_of(description, name) for name in options.fail_on]
     if options.html is not None:
         _check_writable(options.html)
@@ -132,14 +144,14 @@ def _perform(
     state: Any,
     store: Store,
     options: RunOptions,
-    recorder: Recorder | None,
+    recorder: Recorder,
     token: CancellationToken,
-) -> Ending:
+) -> RunReport:
     """Run it to its end."""
-    watch, view = _watched(options.live)
-    workflow = hear_runs(workflow.with_observer(watch), options.verbose)
-    if recorder is not None:
-        workflow = workflow.with_observer(recorder)
+    workflow = log_runs(workflow, options.verbose)
+    observers, view = _watched(options.live, recorder)
+    for observer in observers:
+        workflow = workflow.with_observer(observer)
     if options.timeout is not None:
         workflow = workflow.with_timeout(options.timeout)
     began = time.monotonic()
@@ -147,48 +159,49 @@ def _perform(
         try:
             final = workflow.orchestrate(state, store=store, cancel=token)
         except CanoError as error:
-            return _failed(error, watch, time.monotonic() - began)
-    seconds = time.monotonic() - began
-    return Ending(outcome="completed", code=0, state=final, seconds=seconds, run_id=watch.run_id)
-
-
-def _watched(live: bool) -> tuple[Watch, AbstractContextManager[object]]:
-    """Who follows the run, and what shows it."""
-    console = console_on_stderr()
-    if not live:
-        return Watch(), nullcontext()
-    if not is_moving(console):
-        return Watch(lambda line: tell(f"{line}\n")), nullcontext()
-    watch = Watch()
-    return watch, Moving(console, partial(draw_run, watch, console))
-
-
-_OUTCOMES: tuple[tuple[type[CanoError], str, int], ...] = (
-    (WorkflowCancelledError, "cancelled", CANCELLED),
-    (WorkflowTimeoutError, "timed out", TIMED_OUT),
-    (CanoError, "failed", FAILED),
-)
-
-
-def _failed(error: CanoError, watch: Watch, seconds: float) -> Ending:
-    # A time limit or a cancellation of a run that is nested in a task is that task's failure.
-    outcomes = _OUTCOMES if error.run_id == watch.run_id else _OUTCOMES[-1:]
-    outcome, code = next((word, code) for kind, word, code in outcomes if isinstance(error, kind))
-    cancelled, running = watch.stopped()
-    return Ending(
-        outcome=outcome,
-        code=code,
-        state=error.state if watch.state is None else watch.state,
-        seconds=seconds,
-        run_id=watch.run_id,
-        error=error,
-        reason=error.reason if isinstance(error, WorkflowCancelledError) else None,
-        cancelled=tuple(cancelled),
-        running=tuple(running),
+            return _stopped(error, recorder, time.monotonic() - began)
+    return RunReport(
+        outcome=Status.SUCCEEDED,
+        state=final,
+        seconds=time.monotonic() - began,
+        run_id=recorder.record.run_id,
     )
 
 
-def _looked_up(ending: Ending, store: Store, keys: Sequence[str]) -> Ending:
+def _watched(
+    live: bool, recorder: Recorder
+) -> tuple[Sequence[Observer], AbstractContextManager[object]]:
+    """The observers of the run, and what shows it."""
+    console = console_on_stderr()
+    if not live:
+        return [recorder], nullcontext()
+    if not is_moving(console):
+        return [recorder, LoggingObserver(lines(logging.DEBUG), tracebacks="none")], nullcontext()
+    return [recorder], LiveView(console, partial(draw_run, recorder, console))
+
+
+def _stopped(error: CanoError, recorder: Recorder, seconds: float) -> RunReport:
+    """The report of a run that did not come to an exit state."""
+    # Tasks that listen to their tokens return within a millisecond or so.
+    wait_for_abandoned(MOMENT)
+    recorder.wait_for_returns(MOMENT)
+    record = recorder.record
+    run_id = record.run_id  # none, where it could not begin
+    outcome = Status.FAILED if run_id is None else status_of(run_id, error)
+    spans = record.visits[-1].spans if record.visits else ()
+    return RunReport(
+        outcome=outcome,
+        state=error.state if run_id is None else record.state,
+        seconds=seconds,
+        run_id=run_id,
+        error=error,
+        reason=getattr(error, "reason", None) if outcome is Status.CANCELLED else None,
+        cancelled=tuple(span.name for span in spans if span.status is Status.CANCELLED),
+        abandoned=tuple(span.name for span in spans if span.status is Status.ABANDONED),
+    )
+
+
+def _looked_up(report: RunReport, store: Store, keys: Sequence[str]) -> RunReport:
     """With what the store has of these keys."""
     shown, missing = {}, []
     absent = object()
@@ -198,26 +211,27 @@ def _looked_up(ending: Ending, store: Store, keys: Sequence[str]) -> Ending:
             missing.append(key)
         else:
             shown[key] = value
-    return replace(ending, shown=shown, missing=tuple(missing))
+    return replace(report, shown=shown, missing=tuple(missing))
 
 
-def _print(ending: Ending, options: RunOptions, store: Store) -> None:
+def _print(report: RunReport, options: RunOptions, store: Store) -> None:
     """The result on stdout; on stderr, for people, why there is none, and what is missing."""
-    for key in ending.missing:
-        say(f"the store has no {key!r} at the end{near(key, store.keys())}")
-    if ending.error is not None:
+    for key in report.missing:
+        say(f"the store has no {key!r} at the end{did_you_mean(key, store.keys())}")
+    if report.error is not None:
         if options.trace:
-            tell("".join(user_traceback(ending.error)))
-        say(ending.summary)
-    sys.stdout.write(as_json(ending) if options.layout == "json" else as_text(ending))
+            write("".join(user_traceback(report.error)))
+        say(report.summary)
+    sys.stdout.write(report.json() if options.layout == "json" else report.text())
     sys.stdout.flush()
 
 
 def _draw(recorder: Recorder, options: RunOptions) -> None:
+    """The pictures of the run that were asked for."""
     if options.timeline:
         console = console_on_stderr()
-        drawn = recorder.timeline(width=console.width, color=has_colour(console))
-        tell(drawn.rstrip("\n") + "\n")
+        drawn = recorder.timeline(max(NARROWEST, console.width), has_colour(console))
+        write(drawn.rstrip("\n") + "\n")
     if options.html is not None:
         try:
             options.html.write_text(recorder.to_html(options.target), encoding="utf-8")

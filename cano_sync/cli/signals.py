@@ -12,9 +12,9 @@ from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
 SHOW_CURSOR = b"\x1b[?25h"
-"""What a terminal is told whose cursor a live view has hidden."""
+"""What shows the cursor of a terminal again that a live view has hidden."""
 
-_HEARD = (signal.SIGINT, signal.SIGTERM)
+_HANDLED = (signal.SIGINT, signal.SIGTERM)
 
 
 def exit_code(number: int) -> int:
@@ -23,10 +23,10 @@ def exit_code(number: int) -> int:
 
 
 class Interruptions:
-    """Hears both signals while its `with` block lasts: each takes the next step, the last ends all.
+    """Handles both signals during its `with` block: each takes the next step, the last ends all.
 
     A signal that the process was started to ignore, as by `nohup` or in the background of a
-    script, stays ignored. Nothing is heard off the main thread, where Python has no signals.
+    script, stays ignored. Nothing is handled off the main thread, where Python has no signals.
 
     Args:
         steps: called one after the other, with the name of the signal; in a signal handler, so
@@ -44,16 +44,16 @@ class Interruptions:
 
     @property
     def name(self) -> str | None:
-        """Who stopped it, for people."""
+        """What stopped it, for people."""
         return None if self.number is None else _name(self.number)
 
     def __enter__(self) -> Interruptions:
         if threading.current_thread() is threading.main_thread():
-            for number in _HEARD:
+            for number in _HANDLED:
                 before = signal.getsignal(number)
                 if before not in (signal.SIG_IGN, None):  # None: it could not be put back
                     self._before[number] = before
-                    signal.signal(number, self._hear)
+                    signal.signal(number, self._handle)
         return self
 
     def __exit__(
@@ -69,7 +69,7 @@ class Interruptions:
         """The work has ended: there is nothing left to stop, and the next signal ends all."""
         self._steps.clear()
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         if not self._steps:
             end(number, frame)
         self.number = self.number or number

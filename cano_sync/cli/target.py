@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("candidates", "find", "found_in", "load_module", "makers_in")
+__all__ = ("candidates", "find", "load_module")
 
 import inspect
 import os
@@ -18,7 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, get_origin
 
-from .errors import CommandError, ProgramError, UserCodeError, near, user_traceback
+from .._base.text import did_you_mean
+from .errors import CommandError, ProgramError, UserCodeError, user_traceback
 
 T = TypeVar("T")
 
@@ -54,7 +55,7 @@ def find(target: str, kind: type[T], noun: str) -> T:
             what = f"the module {where!r}" if depth == 0 else _a(value)
             names = candidates(module, kind, noun) if depth == 0 else dir(value)
             raise CommandError(
-                f"{target}: {what} has no {part!r}{near(part, names) or more}"
+                f"{target}: {what} has no {part!r}{did_you_mean(part, names) or more}"
             ) from None
     return _made(target, value, kind, noun)
 
@@ -74,8 +75,8 @@ def _only_one(where: str, module: ModuleType, kind: type[object], noun: str) -> 
     One object that has two names is one. A function counts where there is no object, and only if
     its annotation says what it makes: to call another would be a guess.
     """
-    by_identity = {id(vars(module)[name]): name for name in reversed(found_in(module, kind))}
-    names = list(by_identity.values()) or makers_in(module, kind)
+    by_identity = {id(vars(module)[name]): name for name in reversed(_found_in(module, kind))}
+    names = list(by_identity.values()) or _makers_in(module, kind)
     if len(names) == 1:
         return names[0]
     raise CommandError(f"{where!r} does not say which {noun}{_there(where, module, kind, noun)}")
@@ -111,18 +112,18 @@ def _required(function: Any) -> list[str]:
     """The parameters that must be given."""
     try:
         parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # one that is written in C: calling it will tell
+    except (TypeError, ValueError):  # one that is written in C: calling it will show
         return []
     optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [p.name for p in parameters if p.default is p.empty and p.kind not in optional]
 
 
-def found_in(module: ModuleType, kind: type[object]) -> list[str]:
+def _found_in(module: ModuleType, kind: type[object]) -> list[str]:
     """The names in a module under which there are objects of this kind."""
     return [name for name, value in vars(module).items() if isinstance(value, kind)]
 
 
-def makers_in(module: ModuleType, kind: type[object], noun: str | None = None) -> list[str]:
+def _makers_in(module: ModuleType, kind: type[object], noun: str | None = None) -> list[str]:
     """The names of the module's own functions that seem to make such an object; none is called.
 
     They have no parameters that must be given, and an annotation says that they return one. With
@@ -146,7 +147,7 @@ def _makes(value: object, module: ModuleType, kind: type[object], noun: str | No
 
 def candidates(module: ModuleType, kind: type[object], noun: str) -> list[str]:
     """The names of all that could be meant: such objects, and what seems to make one."""
-    return [*found_in(module, kind), *makers_in(module, kind, noun)]
+    return [*_found_in(module, kind), *_makers_in(module, kind, noun)]
 
 
 def _there(where: str, module: ModuleType, kind: type[object], noun: str) -> str:
@@ -167,7 +168,7 @@ def users_code(what: str) -> Iterator[None]:
     """What the user's code raises in here becomes a `UserCodeError`.
 
     Ctrl-C passes. A module that ends the program, as a script does that was not meant to be
-    imported, is told so.
+    imported, becomes a `ProgramError` that says so.
     """
     try:
         yield
@@ -200,7 +201,7 @@ def load_module(where: str) -> ModuleType:
             raise
         missing = str(getattr(error.error, "name", where))
         parent, _, last = missing.rpartition(".")
-        hint = near(last, _modules_in(parent))
+        hint = did_you_mean(last, _modules_in(parent))
         raise CommandError(
             f"there is no module {missing!r}{hint or ', here or among the installed packages'}"
         ) from None
@@ -209,8 +210,10 @@ def load_module(where: str) -> ModuleType:
 def _from_file(path: Path) -> ModuleType:
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
-        names = (file.stem for file in path.parent.glob("*.py")) if path.parent.is_dir() else ()
-        raise CommandError(f"the file {path} {what}{near(path.stem, names, '.py')}")
+        files = path.parent.glob("*.py") if path.parent.is_dir() else ()
+        # The ending that all have in common makes none of them alike.
+        alike = [file.name for file in files if did_you_mean(path.stem, [file.stem])]
+        raise CommandError(f"the file {path} {what}{did_you_mean(path.name, alike)}")
     path = path.resolve()
     _make_importable(Path.cwd())
     _make_importable(path.parent)  # first, as for a script: its siblings are its own

@@ -7,10 +7,10 @@ it. The run is a machine of these states:
 
     START             is the bid request a proper one?
     GATHER_CONTEXT    100 ms for three services that know the user, the place and the device
-    REQUEST_BIDS      200 ms for five bidders; who is late is cut off
+    REQUEST_BIDS      200 ms for five bidders; a late one is cut off
     SCORE_BIDS        50 ms for the quality service, asked about each bid that came
     RUN_AUCTION       the highest score above the floor price wins
-    TRACK_RESULTS     100 ms to book the sale, log it, count it and tell the winner
+    TRACK_RESULTS     100 ms to book the sale, log it, count it and notify the winner
     BUILD_RESPONSE    the publisher gets the advertisement: COMPLETE
 
 and where it goes when that does not work out:
@@ -33,7 +33,7 @@ is not sold either: the log then has an error line for that auction. Try it:
     python -m cano_sync.demo --help
 """
 
-__all__ = ("Auction", "ad_exchange", "hold_auction", "main")
+__all__ = ("Auction", "ad_exchange", "hold_auction", "main", "sell")
 
 import sqlite3
 import sys
@@ -159,7 +159,7 @@ def choose_winner(store: Store) -> Literal[Auction.TRACK_RESULTS, Auction.NO_FIL
 
 
 @task(name="notice")
-def tell_winner(store: Store, cancel: CancellationToken) -> None:
+def notify_winner(store: Store, cancel: CancellationToken) -> None:
     """Call the winner's notice URL."""
     url = openrtb.win_notice(store.get("winner", Bid), store.get("request", dict)["id"])
     if url:
@@ -189,13 +189,13 @@ def track_error(
 
 
 def leave_unsold(store: Store) -> Literal[Auction.COMPLETE]:
-    """The response is there already: whoever came here has called `refuse`."""
+    """The response is there already: each way to this state has called `refuse`."""
     count(store, "unsold")
     return Auction.COMPLETE
 
 
 def refuse(store: Store, reason: int, why: str) -> None:
-    """Settle that nothing is sold: what the publisher is told, and why in words."""
+    """Settle that nothing is sold: the publisher's response, and why in words."""
     request = store.get("request", dict, default={})  # it may not have been one at all
     store.put("response", openrtb.no_bid_response(request, reason))
     store.put("why", why)
@@ -226,7 +226,7 @@ def ad_exchange(urls: Mapping[str, str], records: Records, pace: float = 1.0) ->
         .register(Auction.RUN_AUCTION, choose_winner)
         .register_split(
             Auction.TRACK_RESULTS,
-            [records.write_row, records.write_sale, count_sale, tell_winner],
+            [records.write_row, records.write_sale, count_sale, notify_winner],
             join(all_of, Auction.BUILD_RESPONSE, timeout=0.1 * pace),
         )
         .register(Auction.BUILD_RESPONSE, build_response)
@@ -248,14 +248,19 @@ def hold_auction(options: Options) -> Report:
         folder = options.records or Path(stack.enter_context(TemporaryDirectory()))
         records = stack.enter_context(Records(folder))
         urls = stack.enter_context(running(options.broken, options.pace))
-        recorder = Recorder()
-        workflow = ad_exchange(urls, records, options.pace).with_observer(recorder)
-        workflow.validate()
-        wake(urls.values())  # the first call of a kind is slow, and a real exchange has made many
-        store = MemoryStore({"raw_request": options.request, "floor": options.floor})
-        workflow.orchestrate(Auction.START, store=store)
-        recorder.wait_for_returns(1.0)  # of who was cut off: then it is known that they are back
-        return Report.of(store, recorder)
+        return sell(options, urls, records)
+
+
+def sell(options: Options, urls: Mapping[str, str], records: Records) -> Report:
+    """Sell the impression, with services that are running."""
+    recorder = Recorder()
+    workflow = ad_exchange(urls, records, options.pace).with_observer(recorder)
+    workflow.validate()
+    wake(urls.values())  # the first call of a kind is slow, and a real exchange has made many
+    store = MemoryStore({"raw_request": options.request, "floor": options.floor})
+    workflow.orchestrate(Auction.START, store=store)
+    recorder.wait_for_returns(1.0)  # late bidders hang up at once, and are not abandoned
+    return Report.of(store, recorder)
 
 
 def main(arguments: Sequence[str] | None = None, *, program: str) -> int:

@@ -72,7 +72,7 @@ def ask(url: str, question: dict[str, Any] | bytes, cancel: CancellationToken) -
 
 
 def wake(urls: Iterable[str]) -> None:
-    """Ask each service for its health. One that is down is the business of who needs it."""
+    """Ask each service for its health. One that is down will be missed soon enough."""
     for url in urls:
         with contextlib.suppress(OSError, HTTPException):
             fetch(f"{url}/health", CancellationToken())

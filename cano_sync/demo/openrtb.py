@@ -49,7 +49,7 @@ class Bid:
         bidder: the bidder's name.
         price: what it pays, in US dollars for a thousand impressions.
         latency_ms: how fast it says that it answers.
-        nurl: the address to tell of a win, with the standard's macros in it.
+        nurl: the address to notify of a win, with the standard's macros in it.
         raw: the bid object, as it came.
         factor: what the quality service thinks of the bidder; None until it was asked.
     """
@@ -164,7 +164,7 @@ def parse_bid(bidder: str, answer: Any, request: dict[str, Any]) -> Bid | None:
 
 
 def win_notice(bid: Bid, auction: str) -> str:
-    """The address that tells the bidder of its win."""
+    """The address that notifies the bidder of its win."""
     return bid.nurl.replace("${AUCTION_ID}", auction).replace(
         "${AUCTION_PRICE}", f"{bid.price:.2f}"
     )

@@ -1,4 +1,4 @@
-"""What the ad exchange can be told on its command line."""
+"""The command line options of the ad exchange."""
 
 __all__ = ("Options", "read_options")
 

@@ -54,7 +54,7 @@ class Records:
         self._lines.close()
         self._keeper.close()
 
-    @task(name="sqlite", config=TaskConfig.with_fixed_retry(2, delay=0.005))
+    @task(name="sqlite", config=TaskConfig().with_fixed_retry(2, delay=0.005))
     def write_row(self, store: Store, cancel: CancellationToken) -> None:
         """Book the sale. A query is stopped as a socket is: by a callback of the token."""
         bid = store.get("winner", Bid)

@@ -1,4 +1,4 @@
-"""What became of an auction: the record of its run, in the words of the trade."""
+"""The report of an auction: the record of its run, in the words of the trade."""
 
 __all__ = ("Report", "in_words")
 
@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cano_sync import CanoError, JoinError, Store
-from cano_sync.observe import Record, Recorder, Span, Status, Visit
+from cano_sync.observe import Recorder, Span, Status, Visit
 
 from .http import ServiceError
 from .openrtb import Bid, BidError
@@ -30,7 +30,7 @@ class Report:
     """A run of the auction, as people and programs want to read it.
 
     Attributes:
-        recorder: what has watched the run.
+        recorder: the run, as it was recorded.
         winner: the bid that won, or None.
         verdict: what came of it, in a sentence.
         counters: the exchange's counters.
@@ -49,7 +49,7 @@ class Report:
 
         Args:
             store: the run's store.
-            recorder: what has watched it.
+            recorder: the run, as it was recorded.
         """
         response = store.get("response", dict)
         winner = store.get("winner", Bid) if response.get("seatbid") else None
@@ -78,7 +78,7 @@ class Report:
         )
 
     def html(self) -> str:
-        """The same as a page."""
+        """The report as a page."""
         return self.recorder.to_html(self.verdict, note=self.note)
 
     def note(self, visit: Visit, span: Span | None) -> str | None:
@@ -86,8 +86,8 @@ class Report:
         if span is None or span.index is None:
             return None
         if span.status is Status.SUCCEEDED:
-            fate, note = self._told(visit, span)
-            return f"{note}, {fate}" if fate in ("won", "lost") else note or fate
+            describe = _NOTES.get(visit.state.name)
+            return None if describe is None else describe(span.value, self.winner)
         if span.status is Status.CANCELLED and visit.join is not None and visit.join.timed_out:
             return "too late"
         return None if span.error is None else _in_short(span.error)
@@ -98,7 +98,7 @@ class Report:
         return {
             "state": record.state.name,
             "total_ms": _ms(record.duration),
-            "states": self._states(record),
+            "states": [self._state(visit) for visit in record.visits if not visit.is_exit],
             "winner": self.winner and {**asdict(self.winner), "score": self.winner.score},
             "verdict": self.verdict,
             "counters": self.counters,
@@ -109,49 +109,44 @@ class Report:
         """That as JSON."""
         return json.dumps(self.data(), indent=2)
 
-    def _states(self, record: Record) -> list[dict[str, Any]]:
-        """The states on the way to the exit, each with its branches."""
-        states = []
-        for visit in record.visits:
-            if visit.is_exit:
-                continue
-            branches = []
-            for span in visit.branches:
-                began = visit.began if span.began is None else span.began
-                told = self._told(visit, span)
-                branches.append(_line(span.name, began, span.duration, *told))
-            states.append(_line(visit.state.name, visit.began, visit.duration, branches=branches))
-        return states
-
-    def _told(self, visit: Visit, span: Span) -> tuple[str, str]:
-        """What became of a branch, in a word or two, and in more."""
-        if span.status is Status.SUCCEEDED:
-            return _TELL.get(visit.state.name, _tell_plainly)(span.value, self.winner)
-        if span.error is not None:
-            cause = span.error.__cause__ or span.error
-            return "failed", f"{type(cause).__name__}: {cause}"
-        return "cancelled", "not done when the time was up"
+    def _state(self, visit: Visit) -> dict[str, Any]:
+        """A state on the way to the exit, with its branches."""
+        branches = []
+        for span in visit.branches:
+            note = self.note(visit, span) or ""
+            if span.error is not None:
+                cause = span.error.__cause__ or span.error
+                note = f"{type(cause).__name__}: {cause}"
+            began = visit.began if span.began is None else span.began
+            branches.append({**_line(span.name, began, span), "note": note})
+        return {**_line(visit.state.name, visit.began, visit), "branches": branches}
 
 
-def _tell_bid(bid: Bid | None, winner: Bid | None) -> tuple[str, str]:
+def _line(name: str, began: float, part: Visit | Span) -> dict[str, Any]:
+    return {
+        "name": name,
+        "began_ms": _ms(began),
+        "took_ms": _ms(part.duration),
+        "status": part.status.value,
+    }
+
+
+def _bid_note(bid: Bid | None, winner: Bid | None) -> str:
     if bid is None:
-        return "no bid", ""
+        return "no bid"
     won = winner is not None and winner.bidder == bid.bidder
-    return "won" if won else "lost", f"bid {bid.price:.2f}"
+    return f"bid {bid.price:.2f}, {'won' if won else 'lost'}"
 
 
-def _tell_score(bid: Bid, winner: Bid | None) -> tuple[str, str]:
-    return "scored", f"{bid.price:g} x {bid.factor:g} = {bid.score:g}"
+def _score_note(bid: Bid, winner: Bid | None) -> str:
+    return f"{bid.price:g} x {bid.factor:g} = {bid.score:g}"
 
 
-def _tell_plainly(value: object, winner: Bid | None) -> tuple[str, str]:
-    return "done", ""
-
-
-_TELL: dict[str, Callable[[Any, Bid | None], tuple[str, str]]] = {
-    "REQUEST_BIDS": _tell_bid,
-    "SCORE_BIDS": _tell_score,
+_NOTES: dict[str, Callable[[Any, Bid | None], str]] = {
+    "REQUEST_BIDS": _bid_note,
+    "SCORE_BIDS": _score_note,
 }
+"""By state: what there is to say of a branch that has succeeded."""
 
 
 def _in_short(error: BaseException) -> str | None:
@@ -160,25 +155,6 @@ def _in_short(error: BaseException) -> str | None:
     if isinstance(cause, ServiceError | BidError):
         return str(cause)
     return cause.strerror if isinstance(cause, OSError) else None
-
-
-def _line(
-    name: str,
-    began: float,
-    duration: float,
-    fate: str = "",
-    note: str = "",
-    branches: list[dict[str, Any]] | None = None,
-) -> dict[str, Any]:
-    """A state of the run, or a branch of one."""
-    return {
-        "name": name,
-        "began_ms": _ms(began),
-        "took_ms": _ms(duration),
-        "fate": fate,
-        "note": note,
-        "branches": branches or [],
-    }
 
 
 def _ms(duration: float) -> float:

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -60,22 +60,30 @@ MODES = {
 
 
 @contextlib.contextmanager
-def running(broken: Mapping[str, str], pace: float = 1.0) -> Iterator[dict[str, str]]:
-    """Start all services; the value is their URLs by name. Afterwards they are gone.
+def running(
+    broken: Mapping[str, str],
+    pace: float = 1.0,
+    *,
+    names: Collection[str] = tuple(SERVICES),
+    notice_url: str = "",
+) -> Iterator[dict[str, str]]:
+    """Start services; the value is their URLs by name. Afterwards they are gone.
 
     Args:
         broken: modes, by name, of the services that are not "ok".
         pace: what all latencies are multiplied by.
+        names: which to start.
+        notice_url: where bidders want to be notified if "notice" is not among these.
 
     Raises:
         OSError: a service did not start; it has said why on stderr.
     """
     with contextlib.ExitStack() as stack:
-        others = [name for name in SERVICES if name not in BIDDERS]
-        urls = _start(stack, others, broken, pace)
+        urls = _start(stack, [name for name in names if name not in BIDDERS], broken, pace)
         # A bidder has its own notice URL to put into its bids.
-        urls |= _start(stack, BIDDERS, broken, pace, urls["notice"])
-        yield urls
+        notice_url = urls.get("notice", notice_url)
+        bidders = [name for name in names if name in BIDDERS]
+        yield urls | _start(stack, bidders, broken, pace, notice_url)
 
 
 def _start(
@@ -210,7 +218,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: the exchange tells what happened."""
+        """Say nothing: the exchange reports what happened."""
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -234,7 +242,7 @@ class _Server(socketserver.ThreadingTCPServer):
             self.server_activate()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of whoever hung up in the middle: that is how late bidders lose."""
+        """Say nothing of an exchange that hung up in the middle: that is how late bidders lose."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 

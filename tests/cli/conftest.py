@@ -128,11 +128,18 @@ def nest(store):
     return one(lambda store, cancel: cancel.sleep(60)).with_timeout(0.01).orchestrate(Quote.ASK)
 
 
+def nest_and_cancel(store):
+    token = CancellationToken()
+    token.cancel("enough")
+    return sleeping.orchestrate(Quote.ASK, cancel=token)
+
+
+cancelling_inside = Workflow().register(Quote.CHOOSE, nest_and_cancel).add_exit_state(Quote.DONE)
 nesting = Workflow().register(Quote.CHOOSE, nest).add_exit_state(Quote.DONE)
 
 
 def executor_of_its_own():
-    """A branch that is left behind on an executor of the user's."""
+    """A branch that is abandoned on an executor of the user's."""
     def straggler(store):
         time.sleep(60)
     return (
@@ -180,7 +187,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 Cli = Callable[..., Result]
 
-# click before 8.2 puts both streams together, unless it is told not to.
+# click before 8.2 puts both streams together, unless they are kept apart.
 APART: dict[str, Any] = (
     {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
 )
@@ -327,14 +334,14 @@ def child(folder: Path, environment: dict[str, str]) -> Child:
     return run
 
 
-# The flows of a scheduler, as it might tell them.
+# The flows of a scheduler.
 
 NOW = datetime(2026, 11, 25, 5, 48, tzinfo=UTC)
 ZONE = timezone(timedelta(hours=1))
 
 
 def flow(name: str, state: FlowState = FlowState.IDLE, **facts: Any) -> FlowStatus:
-    """A flow that nothing is said of but these facts."""
+    """A flow of which nothing is known but these facts."""
     nothing = dict.fromkeys(("last_start", "last_duration", "last_result", "last_error"))
     counts = {"runs": 0, "failures": 0, "skipped": 0, "next_due": None}
     what = {"schedule": "by hand", "tags": frozenset(), **nothing, **counts, **facts}

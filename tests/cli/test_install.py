@@ -11,8 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from .test_interrupted import PRESSES_CTRL_C
+
 ROOT = Path(__file__).parents[2]
-PACKED = ("cano_sync", "pyproject.toml", "setup.cfg", "README.md", "LICENSE")
+PACKED = (
+    "cano_sync",
+    "cano_sync_command.py",
+    "pyproject.toml",
+    "setup.cfg",
+    "README.md",
+    "LICENSE",
+)
 
 # It is built and installed by pip, which may have to fetch packages.
 pytestmark = pytest.mark.timeout(300)
@@ -50,14 +59,16 @@ class Installed:
         self._folder = folder
         pip("install", f"{wheel}{extra}", python=folder / "bin" / "python")
 
-    def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, program: str, *arguments: str, **settings: str
+    ) -> subprocess.CompletedProcess[str]:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         return subprocess.run(
             [str(self._folder / "bin" / program), *arguments],
             capture_output=True,
             text=True,
             check=False,
-            env=environment,
+            env={**environment, **settings},
             cwd=self._folder,
             timeout=50,
         )
@@ -94,3 +105,10 @@ def test_with_the_extra_the_command_runs_the_demo(full: Installed) -> None:
 def test_with_the_extra_it_knows_its_version(full: Installed) -> None:
     done = full.run("cano-sync", "--version")
     assert (done.returncode, done.stdout) == (0, "cano-sync 0.1.0\n")
+
+
+def test_ctrl_c_while_the_installed_script_is_loading_is_quiet(full: Installed, tmp_path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(PRESSES_CTRL_C)
+    settings = {"PYTHONPATH": str(tmp_path), "WHILE_LOADING": "cano_sync._engine.split"}
+    done = full.run("cano-sync", "--version", **settings)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

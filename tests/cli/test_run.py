@@ -18,10 +18,10 @@ def test_the_exit_state_and_the_keys_asked_for_are_the_output(cli) -> None:
 
 def test_as_json_it_is_one_object(cli) -> None:
     done = cli("run", "shop:workflow", "--show", "best", "--format", "json")
-    told = json.loads(done.stdout)
-    assert told.pop("seconds") >= 0
-    assert len(told.pop("run_id")) == 32
-    assert told == {"outcome": "completed", "state": "DONE", "store": {"best": [8.9, "steady"]}}
+    report = json.loads(done.stdout)
+    assert report.pop("seconds") >= 0
+    assert len(report.pop("run_id")) == 32
+    assert report == {"outcome": "succeeded", "state": "DONE", "store": {"best": [8.9, "steady"]}}
 
 
 def test_values_go_into_the_store_as_json_or_as_text(cli) -> None:
@@ -51,7 +51,7 @@ def test_the_workflows_own_store_is_used(cli, folder: Path) -> None:
     assert done.stdout == "END\na: 1\nb: 2\n"
 
 
-def test_a_key_that_is_not_there_is_told_and_changes_nothing(cli) -> None:
+def test_a_key_that_is_not_there_is_reported_and_changes_nothing(cli) -> None:
     done = cli("run", "shop:workflow", "--show", "bets")
     assert (done.exit_code, done.stdout) == (0, "DONE\n")
     assert done.stderr == "cano-sync: the store has no 'bets' at the end; did you mean 'best'?\n"
@@ -78,19 +78,19 @@ def test_a_failure_is_one_line_and_the_code_1(cli) -> None:
     assert (failed.exit_code, failed.stdout) == (1, "")
     (line,) = failed.stderr.splitlines()
     assert line.startswith("cano-sync: failed after 0.0")
-    assert line.endswith("state Quote.ASK: task 'step' raised ValueError: no such order")
+    assert line.endswith("state Quote.ASK: task 'step' raised ValueError: no such\\norder")
 
 
 def test_a_failure_as_json_has_the_error_and_what_was_asked_for(cli) -> None:
     failed = cli("run", "shop:failing", "--format", "json", "--store", "a=1", "--show", "a")
-    told = json.loads(failed.stdout)
-    assert (told["outcome"], told["state"], told["store"]) == ("failed", "ASK", {"a": 1})
-    assert told["error"]["type"] == "TaskExecutionError"
-    assert told["error"]["task"] == "step"
-    assert told["error"]["cause"] == "ValueError: no such\norder"
+    report = json.loads(failed.stdout)
+    assert (report["outcome"], report["state"], report["store"]) == ("failed", "ASK", {"a": 1})
+    assert report["error"]["type"] == "TaskExecutionError"
+    assert report["error"]["task"] == "step"
+    assert report["error"]["cause"] == "ValueError: no such\norder"
 
 
-def test_where_in_the_code_is_told_on_demand_and_of_the_users_code_only(cli) -> None:
+def test_where_in_the_code_is_shown_on_demand_and_of_the_users_code_only(cli) -> None:
     failed = cli("run", "shop:failing", "--traceback")
     assert 'raise ValueError("no such' in failed.stderr
     assert "cano_sync/_engine" not in failed.stderr
@@ -99,29 +99,40 @@ def test_where_in_the_code_is_told_on_demand_and_of_the_users_code_only(cli) -> 
 def test_a_time_limit_ends_it_with_124(cli) -> None:
     late = cli("run", "shop:sleeping", "--timeout", "50ms", "--format", "json")
     assert late.exit_code == 124
-    told = json.loads(late.stdout)
-    assert (told["outcome"], told["state"], told["cancelled"]) == ("timed out", "ASK", ["step"])
+    report = json.loads(late.stdout)
+    assert (report["outcome"], report["state"], report["cancelled"]) == (
+        "timed_out",
+        "ASK",
+        ["step"],
+    )
     assert "timed out after 0.0" in late.stderr
 
 
 def test_a_cancellation_from_inside_is_not_a_signal(cli) -> None:
     done = cli("run", "shop:cancelling", "--format", "json")
     assert done.exit_code == 4
-    told = json.loads(done.stdout)
-    assert (told["outcome"], told["reason"]) == ("cancelled", "enough")
+    report = json.loads(done.stdout)
+    assert (report["outcome"], report["reason"]) == ("cancelled", "enough")
 
 
 def test_the_time_limit_of_a_run_inside_a_task_is_that_tasks_failure(cli) -> None:
     failed = cli("run", "shop:nesting", "--format", "json")
-    told = json.loads(failed.stdout)
-    assert (failed.exit_code, told["outcome"], told["state"]) == (1, "failed", "CHOOSE")
+    report = json.loads(failed.stdout)
+    assert (failed.exit_code, report["outcome"], report["state"]) == (1, "failed", "CHOOSE")
 
 
-def test_an_invalid_workflow_is_not_run_and_all_its_problems_are_told(cli) -> None:
-    told = cli("run", "shop:invalid")
-    assert (told.exit_code, told.stdout) == (1, "")
-    assert len(told.stderr.splitlines()) == 3
-    assert all(line.startswith("cano-sync: shop:invalid: ") for line in told.stderr.splitlines())
+def test_the_cancellation_of_a_run_inside_a_task_is_that_tasks_failure(cli) -> None:
+    failed = cli("run", "shop:cancelling_inside", "--format", "json")
+    report = json.loads(failed.stdout)
+    assert (failed.exit_code, report["outcome"], report["reason"]) == (1, "failed", None)
+    assert ", by " not in failed.stderr
+
+
+def test_an_invalid_workflow_is_not_run_and_all_its_problems_are_shown(cli) -> None:
+    report = cli("run", "shop:invalid")
+    assert (report.exit_code, report.stdout) == (1, "")
+    assert len(report.stderr.splitlines()) == 3
+    assert all(line.startswith("cano-sync: shop:invalid: ") for line in report.stderr.splitlines())
 
 
 @pytest.mark.parametrize(
@@ -138,17 +149,17 @@ def test_with_json_a_run_that_cannot_begin_is_an_object_too(
 ) -> None:
     (folder / "broken.py").write_text("raise OSError('no database')\n")
     wrong = cli("run", *arguments, "--format", "json")
-    told = json.loads(wrong.stdout)
-    assert (wrong.exit_code, told["outcome"], len(told["problems"])) == (code, "invalid", 1)
-    assert told["problems"][0].startswith(problem)
+    report = json.loads(wrong.stdout)
+    assert (wrong.exit_code, report["outcome"], len(report["problems"])) == (code, "invalid", 1)
+    assert report["problems"][0].startswith(problem)
     assert wrong.stderr
 
 
 def test_with_json_all_problems_of_an_invalid_workflow_are_in_one_object(cli) -> None:
     wrong = cli("run", "shop:invalid", "--format=json")
-    told = json.loads(wrong.stdout)
-    assert (wrong.exit_code, told["outcome"], told["target"]) == (1, "invalid", "shop:invalid")
-    assert len(told["problems"]) == 3
+    report = json.loads(wrong.stdout)
+    assert (wrong.exit_code, report["outcome"], report["target"]) == (1, "invalid", "shop:invalid")
+    assert len(report["problems"]) == 3
 
 
 # Wrong usage.
@@ -169,14 +180,16 @@ def test_with_json_all_problems_of_an_invalid_workflow_are_in_one_object(cli) ->
         (("--html", "."), "--html: . is a folder"),
     ],
 )
-def test_what_is_wrong_is_told_and_nothing_runs(cli, arguments: tuple[str, ...], why: str) -> None:
+def test_what_is_wrong_is_reported_and_nothing_runs(
+    cli, arguments: tuple[str, ...], why: str
+) -> None:
     wrong = cli("run", "shop:workflow", *arguments)
     assert (wrong.exit_code, wrong.stdout) == (2, "")
     assert why in wrong.stderr
     assert "Traceback" not in wrong.stderr
 
 
-def test_json_that_is_no_object_is_told_what_it_is(cli) -> None:
+def test_json_that_is_no_object_is_called_what_it_is(cli) -> None:
     wrong = cli("run", "shop:workflow", "--json", "-", input="[1]")
     assert wrong.exit_code == 2
     assert "the standard input must hold a JSON object, keys and values, not a list" in wrong.stderr
@@ -209,11 +222,17 @@ def test_the_page_is_written_for_a_run_that_fails_too(cli, folder: Path) -> None
     assert "ASK" in (folder / "page.html").read_text()
 
 
-def test_where_nothing_can_move_lines_tell_what_happens(cli) -> None:
+def test_where_nothing_can_move_lines_say_what_happens(cli) -> None:
     done = cli("run", "shop:workflow", "--live")
     assert done.stdout == "DONE\n"
-    news = [line.split("s  ", 1)[1] for line in done.stderr.splitlines()]
-    assert sorted(news) == sorted(
-        ["ASK", "  splits into 2", "  swift succeeded", "  steady succeeded"]
-        + ["CHOOSE", "  choose succeeded", "DONE", "finished in DONE"]
+    wanted = ["splits into 2 branches", "'swift'", "'steady'", "in Quote.CHOOSE", "in Quote.DONE"]
+    for text in wanted:
+        assert text in done.stderr
+
+
+def test_an_own_log_does_not_hear_of_these_lines(cli, folder: Path) -> None:
+    (folder / "own.py").write_text(
+        "import logging, sys\nfrom shop import workflow\n"
+        "logging.basicConfig(level='DEBUG', stream=sys.stdout)\n"
     )
+    assert cli("run", "own:workflow", "--live").stdout == "DONE\n"

@@ -9,7 +9,7 @@ import pytest
 
 from cano_sync import JoinConfig, JoinStrategy, Workflow
 from cano_sync.cli.errors import CommandError
-from cano_sync.cli.states import entrance, exit_of, names_of, state_of
+from cano_sync.cli.states import entrance_of, exit_of, names_of, state_of
 
 
 class Order(Enum):
@@ -62,7 +62,7 @@ def test_the_entrance_is_the_state_that_leads_to_all_others() -> None:
         .register("A", go("B"))
         .add_exit_state("END")
     )
-    assert entrance(workflow.description) == "START"
+    assert entrance_of(workflow.description) == "START"
 
 
 def test_a_split_and_an_error_state_lead_on_too() -> None:
@@ -73,7 +73,7 @@ def test_a_split_and_an_error_state_lead_on_too() -> None:
         .register("SORRY", lambda: "END")
         .add_exit_state("END")
     )
-    assert entrance(workflow.description) == "ASK"
+    assert entrance_of(workflow.description) == "ASK"
 
 
 @pytest.mark.parametrize(
@@ -89,4 +89,4 @@ def test_where_it_is_not_settled_nothing_is_guessed(edges: dict[str, tuple[str, 
     for state, targets in edges.items():
         workflow = workflow.register(state, go(*targets))
     with pytest.raises(CommandError, match="say where to begin, by --start: A, B"):
-        entrance(workflow.description)
+        entrance_of(workflow.description)

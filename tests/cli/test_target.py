@@ -70,20 +70,20 @@ def test_a_dataclass_in_a_file_knows_its_module(folder: Path) -> None:
         ("shop:ready", "shop:ready() returned None, not a workflow"),
     ],
 )
-def test_what_is_not_there_is_told_in_one_line(folder: Path, target: str, why: str) -> None:
-    with pytest.raises(CommandError) as told:
+def test_what_is_not_there_is_reported_in_one_line(folder: Path, target: str, why: str) -> None:
+    with pytest.raises(CommandError) as raised:
         found(target)
-    assert str(told.value).startswith(why)
-    assert "\n" not in str(told.value)
-    assert told.value.exit_code == 2
+    assert str(raised.value).startswith(why)
+    assert "\n" not in str(raised.value)
+    assert raised.value.exit_code == 2
 
 
 def test_only_names_that_are_close_are_suggested(folder: Path) -> None:
     for name in ("syn.py", "lin.py", "one.py"):
         (folder / name).touch()
-    with pytest.raises(CommandError) as told:
+    with pytest.raises(CommandError) as raised:
         found("nope.py:workflow")
-    assert str(told.value) == "the file nope.py does not exist"
+    assert str(raised.value) == "the file nope.py does not exist"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_function_is_not_called_for_its_name_only(folder: Path) -> None:
         found("named.py")
 
 
-def test_it_is_told_on_stderr_with_code_2(cli) -> None:
+def test_it_is_reported_on_stderr_with_code_2(cli) -> None:
     wrong = cli("validate", "shap:workflow")
     assert (wrong.exit_code, wrong.stdout) == (2, "")
     assert wrong.stderr == "cano-sync: there is no module 'shap'; did you mean 'shop'?\n"
@@ -160,15 +160,15 @@ def test_a_syntax_error_is_shown_where_it_is(cli, folder) -> None:
     assert "importlib" not in wrong.stderr
 
 
-def test_a_script_that_ends_the_program_is_told_so(folder: Path) -> None:
+def test_a_script_that_ends_the_program_is_called_one(folder: Path) -> None:
     (folder / "script.py").write_text("import sys\nsys.exit(3)\n")
-    with pytest.raises(CommandError, match=r"ended the program, by SystemExit\(3\); put") as told:
+    with pytest.raises(CommandError, match=r"ended the program, by SystemExit\(3\); put") as raised:
         found("script:workflow")
-    assert told.value.exit_code == 1  # it is the module that fails
+    assert raised.value.exit_code == 1  # it is the module that fails
 
 
 def test_a_factory_that_raises_is_shown_too(folder: Path) -> None:
     (folder / "maker.py").write_text("def make():\n    raise OSError('no database')\n")
-    with pytest.raises(UserCodeError, match=r"maker:make\(\) raised") as told:
+    with pytest.raises(UserCodeError, match=r"maker:make\(\) raised") as raised:
         found("maker:make")
-    assert isinstance(told.value.error, OSError)
+    assert isinstance(raised.value.error, OSError)

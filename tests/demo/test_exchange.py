@@ -57,7 +57,7 @@ def test_a_request_that_is_none_is_rejected(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["state"] == "REJECTED"
 
 
-def test_a_folder_that_cannot_be_used_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_used_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = held("--records", "file", folder=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")

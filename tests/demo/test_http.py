@@ -1,4 +1,4 @@
-"""The HTTP calls of the ad exchange: in time, hung up on, or told what is wrong."""
+"""The HTTP calls of the ad exchange: in time, hung up on, or with an error that says why."""
 
 from __future__ import annotations
 

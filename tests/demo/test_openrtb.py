@@ -73,7 +73,7 @@ def test_what_is_no_json_object_is_no_request(text: bytes) -> None:
         (["cur"], "EUR", "not in 'EUR'"),
     ],
 )
-def test_a_request_with_one_thing_wrong_is_told_which(
+def test_an_error_says_which_one_thing_is_wrong_with_a_request(
     proper: dict[str, Any], path: list[Any], value: Any, why: str
 ) -> None:
     where = proper

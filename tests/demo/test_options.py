@@ -1,4 +1,4 @@
-"""What the ad exchange can be told on its command line."""
+"""The command line options of the ad exchange."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_group_breaks_all_its_services_and_what_is_said_last_holds() -> None:
         (["--speed", "9"], "unrecognized arguments: --speed 9"),
     ],
 )
-def test_a_wrong_option_is_told_in_one_line_with_status_2(
+def test_a_wrong_option_is_one_line_and_exit_code_2(
     arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:

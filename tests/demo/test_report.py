@@ -65,26 +65,27 @@ def report_of(state: Auction, *tasks: Any, winner: Bid | None = None) -> Report:
 
 
 def branch_of(report: Report) -> tuple[str, str, str]:
-    """Of the first branch: its fate and note in the data, and the picture's note."""
+    """Of the first branch: its status and note in the data, and the picture's note."""
     visit = report.recorder.record.visits[0]
     line = report.data()["states"][0]["branches"][0]
-    return line["fate"], line["note"], report.note(visit, visit.branches[0])
+    return line["status"], line["note"], report.note(visit, visit.branches[0])
 
 
 @pytest.mark.parametrize(
-    ("state", "value", "told"),
+    ("state", "value", "note"),
     [
-        (Auction.REQUEST_BIDS, bid_of("steady", 3.7), ("won", "bid 3.70", "bid 3.70, won")),
-        (Auction.REQUEST_BIDS, bid_of("swift", 2.95), ("lost", "bid 2.95", "bid 2.95, lost")),
-        (Auction.REQUEST_BIDS, None, ("no bid", "", "no bid")),
-        (Auction.SCORE_BIDS, WINNER, ("scored", *["3.7 x 0.95 = 3.515"] * 2)),
-        (Auction.TRACK_RESULTS, None, ("done", "", "done")),
+        (Auction.REQUEST_BIDS, bid_of("steady", 3.7), "bid 3.70, won"),
+        (Auction.REQUEST_BIDS, bid_of("swift", 2.95), "bid 2.95, lost"),
+        (Auction.REQUEST_BIDS, None, "no bid"),
+        (Auction.SCORE_BIDS, WINNER, "3.7 x 0.95 = 3.515"),
+        (Auction.TRACK_RESULTS, None, None),
     ],
 )
-def test_a_branch_that_succeeds_is_told_by_what_it_brings(
-    state: Auction, value: Bid | None, told: tuple[str, str, str]
+def test_a_branch_that_succeeds_is_noted_by_what_it_brings(
+    state: Auction, value: Bid | None, note: str | None
 ) -> None:
-    assert branch_of(report_of(state, answering(value), winner=WINNER)) == told
+    report = report_of(state, answering(value), winner=WINNER)
+    assert branch_of(report) == ("succeeded", note or "", note)
 
 
 @pytest.mark.parametrize(
@@ -97,20 +98,20 @@ def test_a_branch_that_succeeds_is_told_by_what_it_brings(
         (KeyError("factor"), None),
     ],
 )
-def test_a_branch_that_fails_is_told_by_why(error: Exception, note: str | None) -> None:
+def test_a_branch_that_fails_is_noted_by_why(error: Exception, note: str | None) -> None:
     """Its type is in the data; in the picture, where room is scarce, if nothing else says it."""
-    fate, told, drawn = branch_of(report_of(Auction.REQUEST_BIDS, failing(error)))
-    assert (fate, told) == ("failed", f"{type(error).__name__}: {error}")
+    status, noted, drawn = branch_of(report_of(Auction.REQUEST_BIDS, failing(error)))
+    assert (status, noted) == ("failed", f"{type(error).__name__}: {error}")
     assert drawn == note
 
 
 def test_a_branch_that_is_cut_off_is_too_late() -> None:
-    told = branch_of(report_of(Auction.REQUEST_BIDS, dawdle))
-    assert told == ("cancelled", "not done when the time was up", "too late")
+    branch = branch_of(report_of(Auction.REQUEST_BIDS, dawdle))
+    assert branch == ("cancelled", "too late", "too late")
 
 
-def test_a_branch_that_failed_again_and_again_is_told_with_its_attempts() -> None:
-    again = TaskConfig.with_fixed_retry(1, delay=0)
+def test_a_branch_that_failed_again_and_again_is_noted_with_its_attempts() -> None:
+    again = TaskConfig().with_fixed_retry(1, delay=0)
     tracker = failing(sqlite3.OperationalError("database is locked"), config=again)
     text = report_of(Auction.TRACK_RESULTS, tracker).text()
     assert "2 attempts, OperationalError: database is locked" in text
@@ -146,7 +147,7 @@ def test_on_a_terminal_it_is_as_wide_as_that(
     assert max(map(len, report.text().splitlines())) == 90
 
 
-def test_what_the_publisher_is_told_names_who_failed_or_came_too_late() -> None:
+def test_the_reason_for_the_publisher_names_the_services_that_failed_or_came_too_late() -> None:
     """Of a join that failed; any other error speaks for itself."""
     everybody = JoinConfig(JoinStrategy.ALL, Auction.COMPLETE, timeout=0.2)
     workflow = (

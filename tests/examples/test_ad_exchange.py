@@ -1,7 +1,7 @@
-"""The ad exchange, run as a program, with services up, down and crazy.
+"""The ad exchange, with services up, down and crazy; and run as a program.
 
 All its times are six times as long as usual here (`--pace 6`), so that the outcomes do not
-depend on how busy this machine is. What is checked is what became of the auction, never a time.
+depend on how busy this machine is. What is checked is how the auction has ended, never a time.
 """
 
 from __future__ import annotations
@@ -14,11 +14,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from cano_sync.demo.exchange import sell
+from cano_sync.demo.options import read_options
+from cano_sync.demo.records import Records
+from cano_sync.demo.services import BIDDERS, running
+
+PACE = 6.0
 
 AUCTION = "6f1c2f0e-2b7d-4f0a-9c53-8d1f6e0b7a44"  # the id of the request in the package
 
@@ -33,34 +39,46 @@ Report = dict[str, Any]
 Auction = Callable[..., Report]
 
 
-def held(program, folder: Path, *options: str) -> Report:
-    """The report of an auction, which must end well."""
-    ended = program("ad_exchange", "--json", "--pace", "6", "--records", str(folder), *options)
-    assert ended.stderr == ""
-    assert ended.returncode == 0
-    return json.loads(ended.stdout)
+@pytest.fixture(scope="module")
+def services() -> Iterator[dict[str, str]]:
+    """The URLs of all services, which work as they should; started once for all auctions."""
+    with running({}, PACE) as urls:
+        yield urls
 
 
 @pytest.fixture
-def auction(program, tmp_path: Path) -> Auction:
-    """`auction(*options)` runs the program and returns its report."""
-    return partial(held, program, tmp_path)
+def auction(services: dict[str, str], tmp_path: Path) -> Auction:
+    """`auction(*options)` holds an auction with these options, and returns its report."""
+
+    def hold(*given: str) -> Report:
+        options = read_options(["--pace", str(PACE), *given], program="auction")
+        broken = [name for name, mode in options.broken.items() if mode != "ok"]
+        if "notice" in broken:
+            broken += BIDDERS  # to them it is an address that they were started with
+        instead = running(options.broken, PACE, names=set(broken), notice_url=services["notice"])
+        with Records(tmp_path) as records, instead as urls:
+            return json.loads(sell(options, services | urls, records).json())
+
+    return hold
 
 
 @pytest.fixture(scope="module")
 def sale(program, tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """The report of an auction without options, for the tests that only look at it."""
-    return held(program, tmp_path_factory.mktemp("sale"))
+    """The report of the program without options, for the tests that only look at it."""
+    folder = tmp_path_factory.mktemp("sale")
+    ended = program("ad_exchange", "--json", "--pace", str(PACE), "--records", str(folder))
+    assert (ended.stderr, ended.returncode) == ("", 0)
+    return json.loads(ended.stdout)
 
 
 def states(report: Report) -> list[str]:
     return [state["name"] for state in report["states"]]
 
 
-def fates(report: Report, state: str) -> dict[str, str]:
-    """What became of the branches of a state."""
+def statuses(report: Report, state: str) -> dict[str, str]:
+    """How the branches of a state have ended."""
     (line,) = [line for line in report["states"] if line["name"] == state]
-    return {branch["name"]: branch["fate"] for branch in line["branches"]}
+    return {branch["name"]: branch["status"] for branch in line["branches"]}
 
 
 def log_of(folder: Path) -> list[dict[str, Any]]:
@@ -78,7 +96,7 @@ def rows_of(folder: Path) -> list[tuple[Any, ...]]:
 # It is sold.
 
 
-def test_the_winner_is_who_scores_highest_of_those_in_time(sale: Report) -> None:
+def test_the_winner_scores_highest_of_those_in_time(sale: Report) -> None:
     assert sale["state"] == "COMPLETE"
     assert states(sale) == SOLD
     winner = sale["winner"]
@@ -86,20 +104,20 @@ def test_the_winner_is_who_scores_highest_of_those_in_time(sale: Report) -> None
     assert sale["verdict"] == (
         "steady wins and pays 3.70 USD; its score is 3.515, of 3 bids in time"
     )
-    assert fates(sale, "REQUEST_BIDS") == {
-        "swift": "lost",
-        "brisk": "lost",
-        "steady": "won",
+    assert statuses(sale, "REQUEST_BIDS") == {
+        "swift": "succeeded",
+        "brisk": "succeeded",
+        "steady": "succeeded",
         "tardy": "cancelled",
         "glacial": "cancelled",
     }
 
 
 def test_every_branch_of_a_sale_is_reported(sale: Report) -> None:
-    assert fates(sale, "GATHER_CONTEXT") == {"user": "done", "geo": "done", "device": "done"}
-    assert fates(sale, "SCORE_BIDS") == dict.fromkeys(["swift", "brisk", "steady"], "scored")
-    assert fates(sale, "TRACK_RESULTS") == dict.fromkeys(
-        ["sqlite", "log", "counters", "notice"], "done"
+    assert statuses(sale, "GATHER_CONTEXT") == dict.fromkeys(["user", "geo", "device"], "succeeded")
+    assert statuses(sale, "SCORE_BIDS") == dict.fromkeys(["swift", "brisk", "steady"], "succeeded")
+    assert statuses(sale, "TRACK_RESULTS") == dict.fromkeys(
+        ["sqlite", "log", "counters", "notice"], "succeeded"
     )
 
 
@@ -109,7 +127,7 @@ def test_the_run_waits_for_its_services_and_no_longer(sale: Report) -> None:
 
 
 def test_a_sale_is_booked_logged_and_counted(auction: Auction, tmp_path: Path) -> None:
-    """In files that are there when the program has ended; the next sale is added to them."""
+    """In files that are there when the exchange has closed; the next sale is added to them."""
     report = auction()
     assert report["counters"] == {"sold": 1, "sold to steady": 1}
     auction()
@@ -132,13 +150,15 @@ def test_a_floor_that_the_best_bid_meets_exactly_is_met(auction: Auction) -> Non
 
 
 @pytest.mark.parametrize(
-    ("mode", "fate"),
+    ("mode", "status"),
     [("down", "failed"), ("garbage", "failed"), ("500", "failed"), ("hang", "cancelled")],
 )
-def test_without_the_best_bidder_the_next_one_wins(auction: Auction, mode: str, fate: str) -> None:
+def test_without_the_best_bidder_the_next_one_wins(
+    auction: Auction, mode: str, status: str
+) -> None:
     report = auction("--break", f"steady={mode}")
     assert states(report) == SOLD
-    assert fates(report, "REQUEST_BIDS")["steady"] == fate
+    assert statuses(report, "REQUEST_BIDS")["steady"] == status
     winner = report["winner"]
     assert (winner["bidder"], winner["price"], winner["score"]) == ("brisk", 3.3, 3.3)
 
@@ -182,7 +202,7 @@ def test_a_floor_that_nobody_meets_leaves_it_unsold(auction: Auction, tmp_path: 
     assert report["verdict"] == "nothing sold: the best bid is 3.70, the floor 5.00 USD"
     assert report["response"] == {"id": AUCTION, "seatbid": [], "nbr": BELOW_FLOOR}
     assert report["counters"] == {"unsold": 1}
-    assert fates(report, "REQUEST_BIDS")["steady"] == "lost"
+    assert statuses(report, "REQUEST_BIDS")["steady"] == "succeeded"
     assert rows_of(tmp_path) == []
 
 
@@ -194,15 +214,15 @@ def test_bidders_that_all_fail_leave_it_unsold(auction: Auction, mode: str) -> N
     assert states(report) == UNSOLD
     assert report["verdict"] == "nothing sold: nobody bids"
     assert report["response"]["nbr"] == NO_BIDS
-    assert set(fates(report, "REQUEST_BIDS").values()) <= {"failed", "cancelled"}
-    assert fates(report, "SCORE_BIDS") == {}
+    assert set(statuses(report, "REQUEST_BIDS").values()) <= {"failed", "cancelled"}
+    assert statuses(report, "SCORE_BIDS") == {}
 
 
 def test_bidders_that_all_hang_are_an_error(auction: Auction, tmp_path: Path) -> None:
     report = auction("--break", "bidders=hang")
     assert report["state"] == "COMPLETE"
     assert states(report) == [*TO_THE_BIDS, "ERROR_TRACKING", "NO_FILL"]
-    assert fates(report, "REQUEST_BIDS") == dict.fromkeys(
+    assert statuses(report, "REQUEST_BIDS") == dict.fromkeys(
         ["swift", "brisk", "steady", "tardy", "glacial"], "cancelled"
     )
     assert report["response"]["nbr"] == TECHNICAL_ERROR
@@ -228,7 +248,10 @@ def test_a_service_that_everybody_needs_ends_the_auction_in_time(
     report = auction("--break", broken)
     assert report["state"] == "COMPLETE"
     assert states(report) == [*way, "ERROR_TRACKING", "NO_FILL"]
-    assert fates(report, "ERROR_TRACKING") == {"log": "done", "counters": "done"}
+    assert statuses(report, "ERROR_TRACKING") == {
+        "log": "succeeded",
+        "counters": "succeeded",
+    }
     assert report["response"] == {"id": AUCTION, "seatbid": [], "nbr": TECHNICAL_ERROR}
     assert report["winner"] is None
     assert report["counters"]["failed"] == report["counters"][f"failed in {way[-1]}"] == 1
@@ -248,9 +271,9 @@ def test_a_database_that_is_locked_ends_the_auction_in_time(
         other.execute("BEGIN IMMEDIATE")
         report = auction()
         assert states(report)[-3:] == ["TRACK_RESULTS", "ERROR_TRACKING", "NO_FILL"]
-        tracked = fates(report, "TRACK_RESULTS")
+        tracked = statuses(report, "TRACK_RESULTS")
         assert tracked.pop("sqlite") in ("failed", "cancelled")
-        assert set(tracked.values()) == {"done"}
+        assert set(tracked.values()) == {"succeeded"}
         other.rollback()
     assert rows_of(tmp_path) == []
 

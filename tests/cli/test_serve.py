@@ -8,12 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from cano_sync import WorkflowCancelledError
-from cano_sync.cli.leave import GRACE, SHORT_GRACE, Leave
-from cano_sync.cli.timetable import news
-from cano_sync.scheduler import FlowState
+from cano_sync.cli.process_exit import GRACE, SHORT_GRACE, ProcessExit
 
-from .conftest import COMMAND, NOW, PATIENCE, flow, later
+from .conftest import COMMAND, PATIENCE
 
 NIGHT = """
 import os
@@ -102,7 +99,7 @@ def test_a_signal_lets_the_running_flows_finish(process, night) -> None:
     (night / "enough").touch()
     out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (0, "")
-    assert "cano-sync: count: COUNTED after " in err
+    assert "flow count: succeeded in 'COUNTED' after " in err
 
 
 def test_a_second_signal_cancels_them(process) -> None:
@@ -113,14 +110,12 @@ def test_a_second_signal_cancels_them(process) -> None:
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "Traceback" not in err
-    assert "count: cancelled after " in err
-    assert "count: failed" not in err
+    assert "flow count: cancelled after " in err
+    assert "flow count: failed" not in err
     assert err.endswith("cano-sync: cancelled: count\n")
 
 
-def test_who_does_not_listen_is_told_and_holds_the_process_for_the_grace_only(
-    terminal, night
-) -> None:
+def test_a_deaf_flow_is_named_and_holds_the_process_for_the_grace_only(terminal, night) -> None:
     run = terminal("schedule", "night:deaf", "--grace", "1h")
     run.until("READY")
     run.press("\x03")
@@ -136,21 +131,21 @@ def test_who_does_not_listen_is_told_and_holds_the_process_for_the_grace_only(
     [(False, None, GRACE), (True, None, SHORT_GRACE), (True, 5.0, 5.0)],
 )
 def test_the_grace_is_short_after_a_signal(by_signal, grace, seconds) -> None:
-    leave = Leave()
-    leave.done(by_signal=by_signal, grace=grace)
-    assert (leave.grace, leave.is_over) == (seconds, True)
+    process_exit = ProcessExit()
+    process_exit.done(by_signal=by_signal, grace=grace)
+    assert (process_exit.grace, process_exit.is_over) == (seconds, True)
 
 
-def test_lines_tell_what_becomes_of_the_flows(process) -> None:
+def test_lines_say_what_the_flows_do(process) -> None:
     wanted = [
-        "sweep: SWEPT after ",
-        "fail: failed after ",
-        "count: skipped, for it is still running",
+        "flow sweep: succeeded in 'SWEPT' after ",
+        "flow fail: failed after ",
+        "flow count: skipped, ",
     ]
     while wanted:
         line = process.stderr.readline()
         assert line
-        wanted = [text for text in wanted if f"cano-sync: {text}" not in line]
+        wanted = [text for text in wanted if text not in line]
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGTERM)
 
@@ -172,7 +167,7 @@ def test_there_is_a_limit_to_the_patience(terminal, night) -> None:
     assert run.ended()[0] == 1
 
 
-def test_what_is_no_scheduler_is_told(cli, night) -> None:
+def test_what_is_no_scheduler_is_reported(cli, night) -> None:
     wrong = cli("schedule", "night:workflow")
     assert wrong.exit_code == 2
     assert wrong.stderr == (
@@ -181,39 +176,8 @@ def test_what_is_no_scheduler_is_told(cli, night) -> None:
     )
 
 
-def test_one_that_was_started_before_is_told_in_one_line(cli, night) -> None:
+def test_one_that_was_started_before_is_reported_in_one_line(cli, night) -> None:
     wrong = cli("schedule", "night:started")
     assert wrong.exit_code == 1
     (line,) = wrong.stderr.splitlines()
     assert line.startswith("cano-sync: ")
-
-
-# Lines that tell what has changed.
-
-
-def test_who_backs_off_is_said_for_how_long_each_time_it_fails() -> None:
-    once = flow("ftp", FlowState.BACKING_OFF, failures=1, next_due=later(30))
-    again = flow("ftp", FlowState.BACKING_OFF, failures=2, next_due=later(60))
-    assert list(news([flow("ftp")], [once], NOW)) == [
-        "ftp: backing off, the next run comes in 30 s"
-    ]
-    assert list(news([once], [again], NOW)) == ["ftp: backing off, the next run comes in 1m 00s"]
-    assert list(news([again], [again], NOW)) == []
-
-
-def test_what_the_scheduler_cancelled_did_not_fail_and_what_a_task_did_has() -> None:
-    error = WorkflowCancelledError("the run was cancelled", reason="the scheduler was stopped")
-    ended = flow("a", last_duration=1.5, last_error=error)
-    assert list(news([flow("a")], [ended], NOW)) == [
-        "a: cancelled after 1.500 s: the scheduler was stopped"
-    ]
-    error = WorkflowCancelledError("enough", run_id="r")
-    ended = flow("a", last_duration=1.5, last_error=error)
-    (line,) = news([flow("a")], [ended], NOW)
-    assert line.startswith("a: failed after 1.500 s: ")
-
-
-@pytest.mark.parametrize(("skipped", "times"), [(1, "1 time"), (2, "2 times")])
-def test_times_are_counted_in_good_english(skipped: int, times: str) -> None:
-    (line,) = news([flow("a")], [flow("a", skipped=skipped)], NOW)
-    assert line == f"a: skipped, for it is still running ({times} in all)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("GRACE", "SHORT_GRACE", "Leave")
+__all__ = ("GRACE", "SHORT_GRACE", "ProcessExit")
 
 import os
 import signal
@@ -12,22 +12,22 @@ import time
 from types import FrameType
 from typing import NoReturn, TextIO
 
-from .. import abandoned_tasks
-from .errors import BROKEN_PIPE
+from .. import wait_for_abandoned
+from .errors import BROKEN_PIPE, FAILED
 from .signals import end
 
 GRACE = 2.0
-"""Seconds that what was left behind may hold the process after the work."""
+"""Seconds for which abandoned tasks may hold the process after the work."""
 
 SHORT_GRACE = 0.1
-"""And after a signal: who listens tidies up, who is deaf must not keep anybody waiting."""
+"""And after a signal: a task that listens cleans up, a deaf one must not keep anybody waiting."""
 
 
-class Leave:
-    """How a command leaves, once it has done its work.
+class ProcessExit:
+    """Ends the process, once the command has done its work. To be used on the main thread.
 
     Attributes:
-        grace: for how many seconds what was left behind may hold the process.
+        grace: for how many seconds abandoned tasks may hold the process.
         is_over: whether the work is done, and a signal has nothing left to stop.
         was_interrupted: whether Ctrl-C came where nothing ran yet, or any more.
     """
@@ -38,7 +38,7 @@ class Leave:
         self.was_interrupted = False
 
     def listen(self) -> None:
-        """Hear Ctrl-C while nothing else does: before the work, and after it."""
+        """Handle Ctrl-C while nothing else does: before the work, and after it."""
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, self._interrupt)
 
@@ -47,7 +47,7 @@ class Leave:
 
         Args:
             by_signal: whether a signal has ended it.
-            grace: seconds, if somebody has said how many.
+            grace: seconds, if the user has given any.
         """
         self.grace = SHORT_GRACE if by_signal else GRACE
         if grace is not None:
@@ -71,20 +71,16 @@ class Leave:
         the other, the process leaves by `os._exit`, which waits for nobody and tears nothing down
         under the feet of threads that still run. All output was flushed before.
         """
-        until = time.monotonic() + self.grace
         self.is_over = True
         code = _flushed(code)
         guard = threading.Thread(
             target=_cut_off,
             args=(code, self.grace + SHORT_GRACE),  # a moment for good order there always is
-            name="cano-leave",
+            name="cano-exit",
             daemon=True,  # nobody joins it: it ends with the process, or the process with it
         )
         guard.start()
-        # Nothing tells when the last one comes back (it may be a task of a nested run).
-        while abandoned_tasks() and time.monotonic() < until:
-            time.sleep(0.005)
-        if abandoned_tasks():
+        if not wait_for_abandoned(self.grace):
             os._exit(_flushed(code))
         sys.exit(code)
 
@@ -95,21 +91,24 @@ def _cut_off(code: int, grace: float) -> None:
 
 
 def _flushed(code: int) -> int:
-    """The code to leave with, once all is written that anybody reads."""
+    """The exit code, once all is written that anybody reads."""
     _flush(sys.stderr)
-    return code if _flush(sys.stdout) else code or BROKEN_PIPE
+    error = _flush(sys.stdout)
+    if isinstance(error, BrokenPipeError):
+        return code or BROKEN_PIPE
+    return code if error is None else code or FAILED
 
 
-def _flush(stream: TextIO) -> bool:
-    """Write what waits to be written; False if nobody reads it any more."""
+def _flush(stream: TextIO) -> OSError | None:
+    """Write what waits to be written; the error, if nobody reads it or it finds no room."""
     try:
         stream.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # What is still written there, by the interpreter's end at last, shall go nowhere.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
-        return False
-    except (OSError, ValueError):  # a full disk, which the interpreter tells; or it is closed
+        return error
+    except ValueError:  # it is closed
         pass
-    return True
+    return None

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cano_sync.cli.result import plain
+from cano_sync.cli.report import plain
 
 
 class Colour(Enum):

@@ -1,8 +1,8 @@
-"""What came of a run, as text or as JSON, and the exit code that says it."""
+"""`RunReport`: how a run has ended, as text and as JSON."""
 
 from __future__ import annotations
 
-__all__ = ("Ending", "as_json", "as_text", "plain", "problems_as_json")
+__all__ = ("RunReport", "plain", "problems_as_json")
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,97 +15,104 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-from .._base.text import error_text, full_name
+from .._base.text import error_text, full_name, one_line, state_name
 from ..errors import CanoError, JoinError
-from .errors import one_line
-from .states import name_of
+from ..observe import Status
+
+NAMED = 8
+"""How many tasks a line names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class RunReport:
     """How a run has ended.
 
     Attributes:
-        outcome: "completed", "failed", "timed out" or "cancelled".
-        code: the exit code.
+        outcome: SUCCEEDED, FAILED, TIMED_OUT or CANCELLED.
         state: the exit state, or the one where it stopped.
         seconds: how long it took.
         run_id: the run's id, if it has begun.
         error: what it raised.
         reason: who cancelled it, or why.
-        cancelled: the tasks that were cancelled in that state.
-        running: those of them whose threads have not come back.
+        cancelled: the tasks of that state that were cancelled and have returned.
+        abandoned: those whose threads still run.
         shown: keys and values of the store that were asked for.
         missing: keys that were asked for and are not there.
     """
 
-    outcome: str
-    code: int
+    outcome: Status
     state: Any
     seconds: float
     run_id: str | None = None
     error: CanoError | None = None
     reason: str | None = None
     cancelled: tuple[str, ...] = ()
-    running: tuple[str, ...] = ()
+    abandoned: tuple[str, ...] = ()
     shown: Mapping[str, Any] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
         """One line for people, of a run that did not come to an exit state."""
-        why = "" if self.error is None or self.reason else one_line(self.error)
-        line = (
-            self.outcome
-            if full_name(self.state) in why
-            else f"{self.outcome} in {full_name(self.state)}"
-        )
+        line, where = self.outcome.label, full_name(self.state)
+        why = "" if self.error is None or self.reason else str(self.error)
+        if where not in why:
+            line += f" in {where}"
         line += f" after {self.seconds:.3f} s"
         line += f", by {self.reason}" if self.reason else f": {why}" if why else ""
         if isinstance(self.error, JoinError) and self.error.result is not None:
             line += f" ({self.error.result.summary})"
         if self.cancelled:
-            line += f"; cancelled: {', '.join(self.cancelled)}"
-        if self.running:
-            line += f"; still running: {', '.join(self.running)}"
+            line += f"; cancelled: {_listed(self.cancelled)}"
+        if self.abandoned:
+            line += f"; abandoned, still running: {_listed(self.abandoned)}"
         return line
 
+    def text(self) -> str:
+        """The lines for stdout: the exit state, and the keys that were asked for."""
+        lines = [state_name(self.state)] if self.outcome is Status.SUCCEEDED else []
+        for key, value in self.shown.items():
+            said = value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
+            lines.append(f"{key}: {said}")
+        return "".join(f"{one_line(line)}\n" for line in lines)
 
-def as_text(ending: Ending) -> str:
-    """The lines for stdout: the exit state, and the keys that were asked for."""
-    lines = [name_of(ending.state)] if ending.outcome == "completed" else []
-    for key, value in ending.shown.items():
-        text = value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
-        lines.append(f"{key}: {text}")
-    return "".join(f"{line}\n" for line in lines)
-
-
-def as_json(ending: Ending) -> str:
-    """The whole, as one JSON object."""
-    error = ending.error
-    data: dict[str, Any] = {
-        "outcome": ending.outcome,
-        "state": name_of(ending.state),
-        "seconds": round(ending.seconds, 6),
-        "run_id": ending.run_id,
-        "store": {key: plain(value) for key, value in ending.shown.items()},
-    }
-    if error is not None:
-        cause = None if error.__cause__ is None else error_text(error.__cause__)
-        data["error"] = {
-            "type": type(error).__name__,
-            "message": str(error),
-            "task": error.task,
-            "cause": cause,
+    def json(self) -> str:
+        """All of it, as one JSON object."""
+        error = self.error
+        data: dict[str, Any] = {
+            "outcome": self.outcome.value,
+            "state": state_name(self.state),
+            "seconds": round(self.seconds, 6),
+            "run_id": self.run_id,
+            "store": {key: plain(value) for key, value in self.shown.items()},
         }
-        data["reason"] = ending.reason
-        data["cancelled"] = list(ending.cancelled)
-        data["running"] = list(ending.running)
-    return json.dumps(data, indent=2) + "\n"
+        if error is not None:
+            cause = None if error.__cause__ is None else error_text(error.__cause__)
+            data["error"] = {
+                "type": type(error).__name__,
+                "message": str(error),
+                "task": error.task,
+                "cause": cause,
+            }
+            data["reason"] = self.reason
+            data["cancelled"] = list(self.cancelled)
+            data["abandoned"] = list(self.abandoned)
+        return json.dumps(data, indent=2) + "\n"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The names, as far as a line has room for them; JSON has them all.
+
+    >>> _listed(["swift", "steady"]), _listed([f"b{number}" for number in range(300)])
+    ('swift, steady', 'b0, b1, b2, b3, b4, b5 and 294 more')
+    """
+    shown = names if len(names) <= NAMED else names[: NAMED - 2]
+    more = f" and {len(names) - len(shown):,} more" if len(shown) < len(names) else ""
+    return ", ".join(shown) + more
 
 
 def problems_as_json(target: str | None, problems: Sequence[str]) -> str:
-    """The same for a run that could not begin.
+    """The JSON object of a run that could not begin.
 
     Args:
         target: what was to be run, if that is known.

@@ -6,34 +6,35 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from .conftest import COMMAND
 
-# What is left behind here sleeps for a minute: that a child ends within its 20 s says it all.
+# What is abandoned here sleeps for a minute: that a child ends within its 20 s says it all.
 
 
 def test_a_deaf_thread_holds_the_process_no_longer_than_the_grace(child) -> None:
     ended = child("run", "shop:is_deaf", "--timeout", "0.1", "--grace", "0.2", "--format", "json")
     assert ended.returncode == 124
-    told = json.loads(ended.stdout)
-    assert told["running"] == ["step"]
-    assert ended.stderr.endswith("cancelled: step; still running: step\n")
+    report = json.loads(ended.stdout)
+    assert (report["cancelled"], report["abandoned"]) == ([], ["step"])
+    assert ended.stderr.endswith("; abandoned, still running: step\n")
 
 
-def test_the_grace_is_what_the_process_waits_for_who_is_left_behind(child) -> None:
+def test_the_grace_is_how_long_the_process_waits_for_abandoned_tasks(child) -> None:
     began = time.monotonic()
     assert child("run", "shop:is_deaf", "--timeout", "0.1", "--grace", "1s").returncode == 124
     assert time.monotonic() - began >= 1
 
 
-def test_who_listens_can_tidy_up_in_the_grace(child, folder) -> None:
+def test_a_task_that_listens_can_clean_up_in_the_grace(child, folder) -> None:
     assert child("run", "shop:is_tidy", "--timeout", "0.1").returncode == 124
     assert (folder / "tidied").exists()
 
 
-def test_a_thread_of_the_users_own_does_not_hold_it_either(child) -> None:
+def test_a_thread_of_the_users_own_holds_it_no_longer_either(child) -> None:
     ended = child("run", "shop:threaded", "--grace", "0.2")
     assert (ended.returncode, ended.stdout) == (0, "DONE\n")
 
@@ -65,7 +66,7 @@ def test_a_task_that_ends_the_program_does_so_with_its_code(child) -> None:
         (("--help",), 1),  # click's own way
     ],
 )
-def test_who_reads_no_further_is_no_reason_to_complain(
+def test_a_reader_that_has_gone_is_no_reason_to_complain(
     folder, environment, arguments: tuple[str, ...], code: int
 ) -> None:
     process = subprocess.Popen(
@@ -80,7 +81,7 @@ def test_who_reads_no_further_is_no_reason_to_complain(
     assert process.returncode == code
 
 
-def test_whoever_reads_no_warnings_gets_the_result(folder, environment) -> None:
+def test_where_nobody_reads_the_warnings_there_is_the_result(folder, environment) -> None:
     with subprocess.Popen(
         [*COMMAND, "run", "shop:workflow", "--live", "--show", "nothing"],
         stdout=subprocess.PIPE,
@@ -90,6 +91,25 @@ def test_whoever_reads_no_warnings_gets_the_result(folder, environment) -> None:
         process.stderr.close()
         assert process.stdout.read() == b"DONE\n"
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("command", ["run", "graph"])
+def test_a_full_disk_is_one_line_and_the_code_1(folder, environment, command: str) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no disk here that is always full")
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [*COMMAND, command, "shop:workflow"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            timeout=20,
+            check=False,
+        )
+    (line,) = ended.stderr.splitlines()
+    assert ended.returncode == 1
+    assert line.startswith("cano-sync: OSError: ")
 
 
 def test_what_the_terminal_cannot_encode_is_escaped(folder, environment) -> None:
@@ -103,7 +123,7 @@ def test_what_the_terminal_cannot_encode_is_escaped(folder, environment) -> None
     assert (ended.returncode, ended.stdout) == (0, b"DONE\nname: Zo\\xeb\n")
 
 
-def test_the_module_can_be_run_and_tells_its_version(child) -> None:
+def test_the_module_can_be_run_and_shows_its_version(child) -> None:
     ended = child("--version")
     assert ended.returncode == 0
     assert ended.stdout.startswith("cano-sync ")
@@ -156,27 +176,6 @@ def test_ctrl_c_between_the_command_and_the_end_is_quiet(folder, environment, ta
     )
     ended = subprocess.run(
         [sys.executable, "-c", AFTER, "graph", target],
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=20,
-    )
-    assert (ended.returncode, ended.stderr) == (130, "")
-
-
-def test_ctrl_c_while_the_command_line_is_loading_is_never_swallowed(folder, environment) -> None:
-    """As it would be in a finalizer, or in a callback of the import system."""
-    (folder / "click.py").write_text(
-        "import os, signal\n"
-        "class Swallows:\n"
-        "    def __del__(self):\n"
-        "        os.kill(os.getpid(), signal.SIGINT)\n"
-        "Swallows()\n"
-        "raise SystemExit('it went on')\n"
-    )
-    load = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    ended = subprocess.run(
-        [sys.executable, "-c", f"{load}; import cano_sync.cli"],
         capture_output=True,
         text=True,
         env=environment,
