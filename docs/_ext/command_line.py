@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Iterator
+from contextlib import redirect_stdout, suppress
+from inspect import cleandoc
 from typing import Any
 
 import click
@@ -12,29 +16,53 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from cano_sync.cli.program import NAME, program
+from cano_sync.demo.options import read_options
+
+DEMO = f"{NAME} demo"
+os.environ["COLUMNS"] = "80"
 
 
 def _described(command: click.Command, name: str) -> Iterator[str]:
     context = click.Context(command, info_name=name)
-    yield from (name, "-" * len(name), "", f".. program:: {name}", "")
     usage = " ".join(command.collect_usage_pieces(context))
-    yield from (".. code-block:: text", "", f"   {name} {usage}", "")
-    yield from (*_escaped(command.help or "").splitlines(), "")
+    yield from (name, "-" * len(name), "", f".. program:: {name}", "")
+    yield from (*_text(command.help or ""), "")
+    if name == DEMO:  # it reads its options itself
+        yield from (*_literal(_help_of_the_demo()), "")
+        return
+    yield from (*_literal(f"{name} {usage}"), "")
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
         if record is None or not isinstance(parameter, click.Option) or "--help" in record[0]:
             continue
-        names, _, metavar = (
-            record[0].partition(" ") if "," not in record[0] else (record[0], "", "")
-        )
-        yield from (f".. option:: {names} {metavar}".rstrip(), "", f"   {_escaped(record[1])}", "")
-    yield from (_escaped(command.epilog or ""), "")
+        yield from (f".. option:: {record[0]}", "", f"   {_escaped(record[1])}", "")
+    yield from (*_text(command.epilog or ""), "")
+
+
+def _text(text: str) -> Iterator[str]:
+    """The paragraphs of a help text; one after a backspace is kept as it is, as click does."""
+    for paragraph in cleandoc(text).split("\n\n"):
+        if paragraph.startswith("\b"):
+            yield from _literal(paragraph.removeprefix("\b").strip("\n"))
+        else:
+            yield from (_escaped(paragraph), "")
+
+
+def _literal(text: str) -> Iterator[str]:
+    yield from (".. code-block:: text", "", *(f"   {line}" for line in text.splitlines()), "")
 
 
 def _escaped(text: str) -> str:
-    """Help is plain text; what looks like markup in it is none."""
-    text = text.replace("\b", "").replace("\\", "\\\\").replace("*", "\\*").replace("`", "\\`")
+    """Help is plain text; of what looks like markup in it, only `code` is meant."""
+    text = text.replace("\\", "\\\\").replace("*", "\\*").replace("`", "``")
     return " ".join(text.split())
+
+
+def _help_of_the_demo() -> str:
+    shown = io.StringIO()
+    with redirect_stdout(shown), suppress(SystemExit):
+        read_options(["--help"], program=DEMO)
+    return shown.getvalue()
 
 
 class CommandLine(SphinxDirective):
