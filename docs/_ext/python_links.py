@@ -24,6 +24,7 @@ PUBLIC = (
     "cano_sync.errors",
     "cano_sync.observe",
     "cano_sync.scheduler",
+    "cano_sync.scheduler.telemetry",
     "cano_sync.diagram",
 )
 # Names in signatures that are no public objects: type variables, and aliases that say more.

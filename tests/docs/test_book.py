@@ -21,6 +21,7 @@ PUBLIC = (
     "cano_sync.errors",
     "cano_sync.observe",
     "cano_sync.scheduler",
+    "cano_sync.scheduler.telemetry",
     "cano_sync.diagram",
 )
 
