@@ -31,6 +31,7 @@ from pathlib import Path
 
 import pytest
 
+from cano_sync import Workflow
 from tests.docs import pages
 from tests.docs.pages import Block
 
@@ -125,6 +126,9 @@ def test_a_page_does_what_it_says(path: Path, folder: Path) -> None:
             compiled(block)
         else:
             run(block, namespace)
+    for value in namespace.values():
+        if isinstance(value, Workflow):
+            _ = value.description  # used: a page may leave it to be run from a terminal
 
 
 @with_pages(is_other_side)
