@@ -91,6 +91,9 @@ def run(block: Block, namespace: dict[str, object]) -> None:
         exec(code, namespace)
         for name in re.findall(r"^def (test_\w+)\(\)", block.code, re.MULTILINE):
             namespace[name]()  # type: ignore[operator]
+    for value in namespace.values():
+        if isinstance(value, Workflow):
+            _ = value.description  # used: a page may describe one for a later block, or a terminal
     if block.prints is not None:
         compare(block, block.prints, printed.getvalue())
 
@@ -126,9 +129,6 @@ def test_a_page_does_what_it_says(path: Path, folder: Path) -> None:
             compiled(block)
         else:
             run(block, namespace)
-    for value in namespace.values():
-        if isinstance(value, Workflow):
-            _ = value.description  # used: a page may leave it to be run from a terminal
 
 
 @with_pages(is_other_side)
