@@ -29,7 +29,7 @@ myst_heading_anchors = 3
 # Docstrings are written for people who read the source: `name` is a link where there is one to
 # make, else it is code. What a page itself links to, by a role, must exist (-n).
 default_role = "name"
-smartquotes = False
+smartquotes_action = "D"  # dashes, and no curly quotes
 nitpicky = True
 nitpick_ignore_regex = [("py:obj", ".*")]
 

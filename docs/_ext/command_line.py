@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Iterator
 from contextlib import redirect_stdout, suppress
 from inspect import cleandoc
@@ -55,6 +56,7 @@ def _literal(text: str) -> Iterator[str]:
 def _escaped(text: str) -> str:
     """Help is plain text; of what looks like markup in it, only `code` is meant."""
     text = text.replace("\\", "\\\\").replace("*", "\\*").replace("`", "``")
+    text = re.sub(r"(?<![\w`-])--?\w[\w-]*", r"``\g<0>``", text)  # an option, and no dash
     return " ".join(text.split())
 
 
