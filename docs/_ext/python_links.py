@@ -142,9 +142,7 @@ def name_role(
 ) -> tuple[list[nodes.Node], list[nodes.system_message]]:
     """What stands between single backticks in a docstring: a link to a name of ours, else code."""
     if re.fullmatch(r"[A-Z]\w*(\.\w+)*|[a-z]\w*(\.\w+)+", text):
-        return PyXRefRole()(  # type: ignore[no-any-return]
-            "py:obj", rawtext, text, lineno, inliner
-        )
+        return PyXRefRole()("py:obj", rawtext, text, lineno, inliner)
     return [nodes.literal(rawtext, text)], []
 
 
