@@ -12,21 +12,28 @@ import pytest
 from hypothesis import settings
 
 from cano_sync import abandoned_tasks
+from tests.kit import SOON, Eventually
 
 # The same examples each time; a busy machine is no reason to fail.
 settings.register_profile("cano_sync", derandomize=True, deadline=None, database=None)
 settings.load_profile("cano_sync")
 
-# What makes coverage follow a child process. Most children are left alone: they fork beside busy
-# threads and die by signals, and coverage has locks of its own.
-MEASURED = {
-    name: os.environ.pop(name) for name in ("COVERAGE_PROCESS_CONFIG",) if name in os.environ
-}
+# What makes coverage follow a child process: a test adds it to the environment of a child that is
+# to be measured. Most children are left alone: they fork beside busy threads and die by signals,
+# and coverage has locks of its own.
+MEASURED: dict[str, str] = {}
 
 # Files that are only checked: pytest must not import them, not even for doctests.
 collect_ignore = ["typing/gaps.py", "typing/mistakes.py", "typing/workflow.py"]
 
-Eventually = Callable[[Callable[[], bool]], None]
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take coverage's variables from the environment of the processes that perform tests."""
+    hands_out_tests = config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput")
+    if not hands_out_tests:  # else its workers are children that are to be measured
+        for name in ("COVERAGE_PROCESS_CONFIG",):
+            if name in os.environ:
+                MEASURED[name] = os.environ.pop(name)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
@@ -36,12 +43,8 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     return None
 
 
-PATIENCE = 20.0
-"""Seconds after which a test gives up on what should take milliseconds."""
-
-
 def _eventually(condition: Callable[[], bool]) -> None:
-    limit = time.monotonic() + PATIENCE
+    limit = time.monotonic() + SOON
     while not condition():
         assert time.monotonic() < limit, "what should come true did not"
         time.sleep(0.001)  # the threads that make it true belong to the engine: nobody tells us

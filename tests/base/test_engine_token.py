@@ -5,17 +5,14 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from cano_sync import CancellationToken
 from cano_sync._base.engine_token import EngineToken
+from tests.kit import SOON, Eventually
 
-Eventually = Callable[[Callable[[], bool]], None]
-
-SOON = 20.0
 LONG = 3600.0
 
 

@@ -12,8 +12,7 @@ import pytest
 
 from cano_sync import Cancelled, KeyNotFoundError, MemoryStore, Store, TypeMismatchError
 from cano_sync._base.fence import Fence, Gate, fence
-
-SOON = 20.0
+from tests.kit import SOON
 
 
 class Foreign(MemoryStore):

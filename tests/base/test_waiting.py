@@ -15,8 +15,8 @@ import pytest
 
 from cano_sync import Cancelled
 from cano_sync._base.waiting import call_callbacks, interruptible_wait
+from tests.kit import SOON
 
-SOON = 20.0
 HERE = threading.get_ident
 
 

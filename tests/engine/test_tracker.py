@@ -23,10 +23,7 @@ from cano_sync._engine.attempts import Site
 from cano_sync._engine.pool import Job
 from cano_sync._engine.tracker import Tracker
 from cano_sync._model.task import bind
-
-
-def nothing() -> None:
-    """A branch that nobody performs here."""
+from tests.kit import nothing
 
 
 def ledger_of(

@@ -36,9 +36,8 @@ from cano_sync import (
     abandoned_tasks,
     task,
 )
+from tests.kit import SOON, Boom
 
-SOON = 20.0
-"""Seconds after which a test gives up on what should take milliseconds."""
 SEED = 20_260
 RUNS = 200
 CALLERS = 16
@@ -53,10 +52,6 @@ class Step(Enum):
     MEND = auto()
     DONE = auto()
     MENDED = auto()
-
-
-class Boom(Exception):
-    """What a task of these tests fails with."""
 
 
 @dataclass
