@@ -1,24 +1,31 @@
-"""The ad exchange, run as a program, with services up, down and crazy.
+"""The ad exchange, with services up, down and crazy.
 
 All its times are six times as long as usual here (`--pace 6`), so that the outcomes do not
 depend on how busy this machine is. What is checked is what became of the auction, never a time.
+Most auctions are held in this process, among services that stay up for all of them; that the
+exchange starts and stops its own, and is a program, is what the last tests are about, and those
+of `test_programs.py` and tests/demo.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+
+from cano_sync.demo import exchange, services
+from cano_sync.demo.services import BIDDERS, SERVICES
 
 AUCTION = "6f1c2f0e-2b7d-4f0a-9c53-8d1f6e0b7a44"  # the id of the request in the package
 
@@ -29,28 +36,101 @@ UNSOLD = [*TO_THE_SCORES, "RUN_AUCTION", "NO_FILL"]
 
 TECHNICAL_ERROR, INVALID_REQUEST, NO_BIDS, BELOW_FLOOR = 1, 2, 500, 501  # reasons: the `nbr`
 
+PACE = "6"
+
 Report = dict[str, Any]
+
+
+class StandingServices:
+    """Services that stay up, each started in a mode when the first auction needs it so."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._urls: dict[tuple[str, ...], str] = {}
+
+    @contextmanager
+    def running(self, broken: Mapping[str, str], pace: float) -> Iterator[dict[str, str]]:
+        """What `services.running` does, but for starting all and stopping them."""
+        assert pace == float(PACE)
+        keys = {name: (name, broken.get(name, "ok"), PACE) for name in SERVICES}
+        self._start([key for name, key in keys.items() if name not in BIDDERS])
+        notice_url = self._urls[keys["notice"]]
+        keys |= {name: (*keys[name], notice_url) for name in BIDDERS}
+        self._start([keys[name] for name in BIDDERS])
+        yield {name: self._urls[key] for name, key in keys.items()}
+
+    def _start(self, keys: list[tuple[str, ...]]) -> None:
+        started = {key: self._process(key) for key in keys if key not in self._urls}
+        for key, process in started.items():
+            assert process.stdout is not None
+            self._urls[key] = f"http://127.0.0.1:{process.stdout.readline().strip()}"
+
+    def _process(self, arguments: tuple[str, ...]) -> subprocess.Popen[str]:
+        command = [sys.executable, "-P", services.__file__, *arguments]
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        self._stack.enter_context(process)
+        self._stack.callback(process.kill)
+        return process
+
+
+@pytest.fixture(scope="session")
+def standing_services() -> Iterator[StandingServices]:
+    with ExitStack() as stack:
+        yield StandingServices(stack)
+
+
+class Ended(NamedTuple):
+    """How the exchange has ended, and what it has said."""
+
+    code: int
+    out: str
+    err: str
+
+
+Exchange = Callable[..., Ended]
 Auction = Callable[..., Report]
 
 
-def held(program, folder: Path, *options: str) -> Report:
+def ended(standing_services: StandingServices, *options: str) -> Ended:
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        patch.setattr(exchange, "running", standing_services.running)
+        code = exchange.main(["--pace", PACE, *options], program="ad_exchange.py")
+    return Ended(code, out.getvalue(), err.getvalue())
+
+
+def held(standing_services: StandingServices, folder: Path, *options: str) -> Report:
     """The report of an auction, which must end well."""
-    ended = program("ad_exchange", "--json", "--pace", "6", "--records", str(folder), *options)
-    assert ended.stderr == ""
-    assert ended.returncode == 0
-    return json.loads(ended.stdout)
+    code, out, err = ended(standing_services, "--json", "--records", str(folder), *options)
+    assert (code, err) == (0, "")
+    report: Report = json.loads(out)
+    return report
 
 
 @pytest.fixture
-def auction(program, tmp_path: Path) -> Auction:
-    """`auction(*options)` runs the program and returns its report."""
-    return partial(held, program, tmp_path)
+def ad_exchange(standing_services: StandingServices) -> Exchange:
+    """`ad_exchange(*options)` holds an auction; its exit code and what it printed."""
+    return partial(ended, standing_services)
+
+
+@pytest.fixture
+def auction(standing_services: StandingServices, tmp_path: Path) -> Auction:
+    """`auction(*options)` holds an auction and returns its report."""
+    return partial(held, standing_services, tmp_path)
 
 
 @pytest.fixture(scope="module")
-def sale(program, tmp_path_factory: pytest.TempPathFactory) -> Report:
+def sale(standing_services: StandingServices, tmp_path_factory: pytest.TempPathFactory) -> Report:
     """The report of an auction without options, for the tests that only look at it."""
-    return held(program, tmp_path_factory.mktemp("sale"))
+    return held(standing_services, tmp_path_factory.mktemp("sale"))
+
+
+of_one_sale = pytest.mark.xdist_group("one sale")
 
 
 def states(report: Report) -> list[str]:
@@ -78,6 +158,7 @@ def rows_of(folder: Path) -> list[tuple[Any, ...]]:
 # It is sold.
 
 
+@of_one_sale
 def test_the_winner_is_who_scores_highest_of_those_in_time(sale: Report) -> None:
     assert sale["state"] == "COMPLETE"
     assert states(sale) == SOLD
@@ -95,6 +176,7 @@ def test_the_winner_is_who_scores_highest_of_those_in_time(sale: Report) -> None
     }
 
 
+@of_one_sale
 def test_every_branch_of_a_sale_is_reported(sale: Report) -> None:
     assert fates(sale, "GATHER_CONTEXT") == {"user": "done", "geo": "done", "device": "done"}
     assert fates(sale, "SCORE_BIDS") == dict.fromkeys(["swift", "brisk", "steady"], "scored")
@@ -103,6 +185,7 @@ def test_every_branch_of_a_sale_is_reported(sale: Report) -> None:
     )
 
 
+@of_one_sale
 def test_the_run_waits_for_its_services_and_no_longer(sale: Report) -> None:
     """50 ms for context, 200 for bids, 10 for scores, 40 to track: all times six."""
     assert sale["total_ms"] >= 6 * 300
@@ -118,6 +201,7 @@ def test_a_sale_is_booked_logged_and_counted(auction: Auction, tmp_path: Path) -
     assert rows_of(tmp_path) == [(AUCTION, "steady", 3.7, 3.515)] * 2
 
 
+@of_one_sale
 def test_the_publisher_gets_the_winners_advertisement(sale: Report) -> None:
     response = sale["response"]
     (seat,) = response["seatbid"]
@@ -143,10 +227,10 @@ def test_without_the_best_bidder_the_next_one_wins(auction: Auction, mode: str, 
     assert (winner["bidder"], winner["price"], winner["score"]) == ("brisk", 3.3, 3.3)
 
 
-def test_the_text_says_why_a_bidder_has_lost(program) -> None:
+def test_the_text_says_why_a_bidder_has_lost(ad_exchange: Exchange) -> None:
     broken = ("swift=500", "brisk=garbage", "steady=down")
     options = [option for each in broken for option in ("--break", each)]
-    text = program("ad_exchange", "--pace", "6", *options).stdout
+    text = ad_exchange(*options).out
     for why in (
         "failed     status 500 Internal Server Error\n",
         "failed     no JSON but b'<html>",
@@ -156,19 +240,21 @@ def test_the_text_says_why_a_bidder_has_lost(program) -> None:
         assert f" {why}" in text
 
 
-def test_the_report_can_be_had_as_a_page_too(program, tmp_path: Path) -> None:
+def test_the_report_can_be_had_as_a_page_too(ad_exchange: Exchange, tmp_path: Path) -> None:
     page = tmp_path / "auction.html"
-    ended = program("ad_exchange", "--floor", "5", "--html", str(page))
-    assert (ended.stderr, ended.returncode) == ("", 0)
-    assert "nothing sold: the best bid is 3.70, the floor 5.00 USD\n" in ended.stdout
+    code, out, err = ad_exchange("--floor", "5", "--html", str(page))
+    assert (code, err) == (0, "")
+    assert "nothing sold: the best bid is 3.70, the floor 5.00 USD\n" in out
     assert "<h1>nothing sold: the best bid is 3.70, " in page.read_text(encoding="utf-8")
 
 
-def test_a_page_that_cannot_be_written_does_not_cost_the_report(program, tmp_path: Path) -> None:
-    ended = program("ad_exchange", "--json", "--html", str(tmp_path / "no" / "page.html"))
-    assert json.loads(ended.stdout)["state"] == "COMPLETE"
-    assert ended.returncode == 1
-    (line,) = ended.stderr.splitlines()
+def test_a_page_that_cannot_be_written_does_not_cost_the_report(
+    ad_exchange: Exchange, tmp_path: Path
+) -> None:
+    code, out, err = ad_exchange("--json", "--html", str(tmp_path / "no" / "page.html"))
+    assert json.loads(out)["state"] == "COMPLETE"
+    assert code == 1
+    (line,) = err.splitlines()
     assert line.startswith("ad_exchange.py: the page could not be written: ")
 
 

@@ -31,6 +31,9 @@ from cano_sync._base import cancellation
 from cano_sync._engine import offload as offload_room
 from tests.kit import SOON, Boom, Eventually, Step, boom, single, split
 
+# What is late is measured: such tests run one after the other.
+pytestmark = pytest.mark.xdist_group("lateness")
+
 AT_ONCE = 0.5
 """Seconds of lateness that pass for none on a busy machine; alone on it, one millisecond."""
 LIMIT = 0.1

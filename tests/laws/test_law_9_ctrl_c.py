@@ -11,7 +11,10 @@ from textwrap import dedent, indent
 
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there SIGINT is another thing")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="there SIGINT is another thing"),
+    pytest.mark.xdist_group("lateness"),
+]
 
 StartScript = Callable[[str], "subprocess.Popen[str]"]
 

@@ -38,6 +38,9 @@ from cano_sync import (
 )
 from tests.kit import SOON, Boom
 
+# The runs are made once, for all tests.
+pytestmark = pytest.mark.xdist_group("many runs")
+
 SEED = 20_260
 RUNS = 200
 CALLERS = 16
