@@ -7,9 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FunctionType
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from cano_sync import abandoned_tasks
 from tests.kit import SOON, Eventually
@@ -25,6 +27,32 @@ MEASURED: dict[str, str] = {}
 
 # Files that are only checked: pytest must not import them, not even for doctests.
 collect_ignore = ["typing/gaps.py", "typing/mistakes.py", "typing/workflow.py"]
+
+# Files whose tests run in one process, one after the other, though pytest-xdist runs others beside
+# them. (Its own marks for that do nothing with pytest 9.2: issue 1386 of pytest-xdist.)
+GROUPS = {
+    # They measure how late something is, or are themselves what makes others late.
+    "tests/laws/test_law_1_promises.py": "load and lateness",
+    "tests/laws/test_law_9_ctrl_c.py": "load and lateness",
+    "tests/stress/": "load and lateness",
+    # What their tests share is dear to make.
+    "tests/cli/test_install.py": "two installations",
+    "tests/diagram/test_mermaid.py": "a browser with mermaid",
+    "tests/observe/recording/test_page.py": "a browser",
+    "tests/typing/": "two type checkers",
+}
+
+
+class Grouped(LoadScopeScheduling):
+    """Gives tests to processes one by one, but for those of a group."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((GROUPS[start] for start in GROUPS if nodeid.startswith(start)), nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Grouped | None:
+    """Ours is for `--numprocesses` alone; who names a way of distribution gets that."""
+    return Grouped(config, log) if config.getoption("dist") == "load" else None
 
 
 def pytest_configure(config: pytest.Config) -> None:

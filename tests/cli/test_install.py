@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 PACKED = ("cano_sync", "pyproject.toml", "setup.cfg", "README.md", "LICENSE")
 
 # It is built and installed by pip, which may have to fetch packages.
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("install")]
+pytestmark = pytest.mark.timeout(300)
 
 
 def pip(*arguments: object) -> None:

@@ -20,7 +20,6 @@ from tests.diagram.names import LOOPS, NASTY, branches_of, labels_of, names, wor
 SCRIPT = Path(__file__).parent / "node_modules/mermaid/dist/mermaid.min.js"
 pytestmark = [
     needs_browser,
-    pytest.mark.xdist_group("browser"),
     pytest.mark.skipif(
         not SCRIPT.exists(),
         reason="mermaid is not there: npm install --no-package-lock --no-save, in tests/diagram",

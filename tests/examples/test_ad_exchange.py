@@ -130,9 +130,6 @@ def sale(standing_services: StandingServices, tmp_path_factory: pytest.TempPathF
     return held(standing_services, tmp_path_factory.mktemp("sale"))
 
 
-of_one_sale = pytest.mark.xdist_group("one sale")
-
-
 def states(report: Report) -> list[str]:
     return [state["name"] for state in report["states"]]
 
@@ -158,7 +155,6 @@ def rows_of(folder: Path) -> list[tuple[Any, ...]]:
 # It is sold.
 
 
-@of_one_sale
 def test_the_winner_is_who_scores_highest_of_those_in_time(sale: Report) -> None:
     assert sale["state"] == "COMPLETE"
     assert states(sale) == SOLD
@@ -176,7 +172,6 @@ def test_the_winner_is_who_scores_highest_of_those_in_time(sale: Report) -> None
     }
 
 
-@of_one_sale
 def test_every_branch_of_a_sale_is_reported(sale: Report) -> None:
     assert fates(sale, "GATHER_CONTEXT") == {"user": "done", "geo": "done", "device": "done"}
     assert fates(sale, "SCORE_BIDS") == dict.fromkeys(["swift", "brisk", "steady"], "scored")
@@ -185,7 +180,6 @@ def test_every_branch_of_a_sale_is_reported(sale: Report) -> None:
     )
 
 
-@of_one_sale
 def test_the_run_waits_for_its_services_and_no_longer(sale: Report) -> None:
     """50 ms for context, 200 for bids, 10 for scores, 40 to track: all times six."""
     assert sale["total_ms"] >= 6 * 300
@@ -201,7 +195,6 @@ def test_a_sale_is_booked_logged_and_counted(auction: Auction, tmp_path: Path) -
     assert rows_of(tmp_path) == [(AUCTION, "steady", 3.7, 3.515)] * 2
 
 
-@of_one_sale
 def test_the_publisher_gets_the_winners_advertisement(sale: Report) -> None:
     response = sale["response"]
     (seat,) = response["seatbid"]

@@ -11,10 +11,7 @@ from textwrap import dedent, indent
 
 import pytest
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform == "win32", reason="there SIGINT is another thing"),
-    pytest.mark.xdist_group("lateness"),
-]
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there SIGINT is another thing")
 
 StartScript = Callable[[str], "subprocess.Popen[str]"]
 

@@ -38,9 +38,6 @@ from cano_sync import (
 )
 from tests.kit import SOON, Boom
 
-# The runs are made once, for all tests.
-pytestmark = pytest.mark.xdist_group("many runs")
-
 SEED = 20_260
 RUNS = 200
 CALLERS = 16
@@ -340,7 +337,9 @@ def test_no_attempt_that_was_abandoned_wrote_later(batches: list[Batch]) -> None
 def test_no_object_of_a_run_outlives_it(batches: list[Batch]) -> None:
     """A pool may still grow by some threads, with what each of them holds."""
     first, second = batches
-    grown = {kind: count for kind, count in (second.living - first.living).items() if count > 50}
+    spare = 50 + 2 * len(second.threads - first.threads)
+    assert spare < RUNS
+    grown = {kind: count for kind, count in (second.living - first.living).items() if count > spare}
     assert grown == {}
 
 

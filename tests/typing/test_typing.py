@@ -15,9 +15,6 @@ import pytest
 
 import cano_sync
 
-# The checkers run once, for all tests.
-pytestmark = pytest.mark.xdist_group("typing")
-
 HERE = Path(__file__).parent
 ROOT = Path(cano_sync.__file__).parent.parent
 FILES = ("workflow.py", "mistakes.py", "gaps.py")

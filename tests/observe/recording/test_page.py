@@ -17,9 +17,6 @@ from cano_sync.observe.recording.page import page
 from tests.browser import Browser, needs_browser
 from tests.records import exit_visit, record, span, split_visit, visit
 
-# The browser is started once.
-pytestmark = pytest.mark.xdist_group("browser")
-
 NASTY = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"' onfocus=alert(3) x='"
 TRIALS = (
     Attempt(number=1, began=0.0, duration=0.1, fate=Fate.FAILED, error=ValueError("no"), delay=0.2),
