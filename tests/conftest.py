@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from tempfile import TemporaryDirectory
 from types import FunctionType
 from typing import Any
 
@@ -56,9 +58,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Grouped | No
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Take coverage's variables from the environment of the processes that perform tests."""
-    hands_out_tests = config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput")
-    if not hands_out_tests:  # else its workers are children that are to be measured
+    """Set up the environment that processes of tests find."""
+    is_worker = hasattr(config, "workerinput")
+    if not is_worker and sys.dont_write_bytecode:
+        # Hundreds of children would each compile the library: they may keep that for one another.
+        folder = TemporaryDirectory(prefix="bytecode-")
+        config.add_cleanup(folder.cleanup)
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = folder.name
+    if is_worker or config.getoption("dist") == "no":  # it performs tests, and hands out none
         for name in ("COVERAGE_PROCESS_CONFIG",):
             if name in os.environ:
                 MEASURED[name] = os.environ.pop(name)
