@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -70,6 +71,12 @@ def pytest_configure(config: pytest.Config) -> None:
         for name in ("COVERAGE_PROCESS_CONFIG",):
             if name in os.environ:
                 MEASURED[name] = os.environ.pop(name)
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests are there to stay: to look at them costs a collection 0.3 seconds."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -373,8 +373,9 @@ def test_a_closed_gate_refuses_a_write_while_another_is_under_way() -> None:
 
 @pytest.mark.parametrize("what", ["to close", "to begin a foreign write"])
 def test_to_close_and_to_begin_a_write_exclude_each_other(what: str) -> None:
-    """Both hold the gate's lock: a write begins before the closing, or is refused."""
-    view, gate = fence(Foreign())
+    """Both hold the lock of all gates above: a write begins before the closing, or is refused."""
+    outer = Gate()
+    view, gate = fence(Foreign(), outer)
     done = threading.Event()
 
     def act() -> None:
@@ -382,7 +383,7 @@ def test_to_close_and_to_begin_a_write_exclude_each_other(what: str) -> None:
         done.set()
 
     thread = threading.Thread(target=act, daemon=True)
-    with gate._lock:
+    with outer._lock:
         thread.start()
         assert not done.wait(0.05)
     assert done.wait(SOON)
