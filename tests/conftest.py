@@ -2,31 +2,81 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from tempfile import TemporaryDirectory
 from types import FunctionType
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from cano_sync import abandoned_tasks
+from tests.kit import SOON, Eventually
 
 # The same examples each time; a busy machine is no reason to fail.
 settings.register_profile("cano_sync", derandomize=True, deadline=None, database=None)
 settings.load_profile("cano_sync")
 
-# What makes coverage follow a child process. Most children are left alone: they fork beside busy
-# threads and die by signals, and coverage has locks of its own.
-MEASURED = {
-    name: os.environ.pop(name) for name in ("COVERAGE_PROCESS_CONFIG",) if name in os.environ
-}
+# What makes coverage follow a child process: a test adds it to the environment of a child that is
+# to be measured. Most children are left alone: they fork beside busy threads and die by signals,
+# and coverage has locks of its own.
+MEASURED: dict[str, str] = {}
 
 # Files that are only checked: pytest must not import them, not even for doctests.
 collect_ignore = ["typing/gaps.py", "typing/mistakes.py", "typing/workflow.py"]
 
-Eventually = Callable[[Callable[[], bool]], None]
+# Files whose tests run in one process, one after the other, though pytest-xdist runs others beside
+# them. (Its own marks for that do nothing with pytest 9.2: issue 1386 of pytest-xdist.)
+GROUPS = {
+    # They measure how late something is, or are themselves what makes others late.
+    "tests/laws/test_law_1_promises.py": "load and lateness",
+    "tests/laws/test_law_9_ctrl_c.py": "load and lateness",
+    "tests/stress/": "load and lateness",
+    # What their tests share is dear to make.
+    "tests/cli/test_install.py": "two installations",
+    "tests/diagram/test_mermaid.py": "a browser with mermaid",
+    "tests/observe/recording/test_page.py": "a browser",
+    "tests/typing/": "two type checkers",
+}
+
+
+class Grouped(LoadScopeScheduling):
+    """Gives tests to processes one by one, but for those of a group."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((GROUPS[start] for start in GROUPS if nodeid.startswith(start)), nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Grouped | None:
+    """Ours is for `--numprocesses` alone; who names a way of distribution gets that."""
+    return Grouped(config, log) if config.getoption("dist") == "load" else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set up the environment that processes of tests find."""
+    is_worker = hasattr(config, "workerinput")
+    if not is_worker and sys.dont_write_bytecode:
+        # Hundreds of children would each compile the library: they may keep that for one another.
+        folder = TemporaryDirectory(prefix="bytecode-")
+        config.add_cleanup(folder.cleanup)
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = folder.name
+    if is_worker or config.getoption("dist") == "no":  # it performs tests, and hands out none
+        for name in ("COVERAGE_PROCESS_CONFIG",):
+            if name in os.environ:
+                MEASURED[name] = os.environ.pop(name)
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests are there to stay: to look at them costs a collection 0.3 seconds."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
@@ -36,12 +86,8 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     return None
 
 
-PATIENCE = 20.0
-"""Seconds after which a test gives up on what should take milliseconds."""
-
-
 def _eventually(condition: Callable[[], bool]) -> None:
-    limit = time.monotonic() + PATIENCE
+    limit = time.monotonic() + SOON
     while not condition():
         assert time.monotonic() < limit, "what should come true did not"
         time.sleep(0.001)  # the threads that make it true belong to the engine: nobody tells us

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from enum import Enum, auto
 from typing import Any, Literal
 
 import pytest
@@ -29,36 +28,9 @@ from cano_sync import (
     WorkflowError,
     task,
 )
+from tests.kit import Boom, Step, done, nothing, single, split
 
 NAN, INFINITY = math.nan, math.inf
-
-
-class Step(Enum):
-    START = auto()
-    WORK = auto()
-    LOST = auto()
-    DONE = auto()
-
-
-class Boom(Exception):
-    """What a task of these tests fails with."""
-
-
-def done() -> Step:
-    return Step.DONE
-
-
-def nothing() -> None:
-    """A branch."""
-
-
-def single(function: Any) -> Workflow[Any]:
-    return Workflow().register(Step.START, function).add_exit_state(Step.DONE)
-
-
-def split(tasks: Any, **join: Any) -> Workflow[Any]:
-    config = JoinConfig(join.pop("strategy", JoinStrategy.ALL), Step.DONE, **join)
-    return Workflow().register_split(Step.START, tasks, config).add_exit_state(Step.DONE)
 
 
 def refused(

@@ -48,7 +48,7 @@ PARENTS: list[tuple[type[Exception], set[type[Exception]]]] = [
 ERRORS = [kind for kind, _ in PARENTS if issubclass(kind, CanoError)]
 
 
-@pytest.mark.parametrize(("kind", "parents"), PARENTS, ids=lambda value: repr(value))
+@pytest.mark.parametrize(("kind", "parents"), PARENTS)
 def test_every_error_has_its_place_in_the_tree(
     kind: type[Exception], parents: set[type[Exception]]
 ) -> None:

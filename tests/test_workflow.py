@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
-from enum import Enum, StrEnum, auto
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,40 +38,7 @@ from cano_sync import (
     WorkflowTimeoutError,
     task,
 )
-
-SOON = 20.0
-"""Seconds after which a test gives up on what should take milliseconds."""
-
-
-class Step(Enum):
-    START = auto()
-    WORK = auto()
-    MENDED = auto()
-    DONE = auto()
-
-
-class Boom(Exception):
-    """What a task of these tests fails with."""
-
-
-def boom() -> Any:
-    raise Boom("it broke")
-
-
-def done() -> Step:
-    return Step.DONE
-
-
-def single(function: Any, config: TaskConfig | None = None) -> Workflow[Any]:
-    """A workflow of one state, START, and the exit DONE."""
-    return Workflow().register(Step.START, function, config).add_exit_state(Step.DONE)
-
-
-def of_branches(*tasks: Any, **join: Any) -> Workflow[Any]:
-    """A workflow of one split, START, and the exit DONE."""
-    config = JoinConfig(join.pop("strategy", JoinStrategy.ALL), Step.DONE, **join)
-    return Workflow().register_split(Step.START, tasks, config).add_exit_state(Step.DONE)
-
+from tests.kit import SOON, Boom, Step, boom, done, single, split
 
 # The builder.
 
@@ -487,7 +454,7 @@ def test_a_single_states_task_may_be(form: Any, got: Any) -> None:
 @pytest.mark.parametrize("form", [pair[0] for pair in FORMS.values()], ids=FORMS)
 def test_a_branch_may_be(form: Any) -> None:
     store = MemoryStore({"in": 2})
-    of_branches(form, collect="values").orchestrate(Step.START, store=store)
+    split([form], collect="values").orchestrate(Step.START, store=store)
     assert store.get("values") == [Step.DONE]
     assert "got" in store
 
@@ -749,7 +716,7 @@ def test_every_task_runs_in_a_copy_of_the_callers_context(how: str) -> None:
         if how == "submit":
             single(look).submit(Step.START).result(SOON)
         else:
-            workflow = of_branches(look) if how == "branch" else single(look)
+            workflow = split([look]) if how == "branch" else single(look)
             limit = 60 if how == "timeout" else None
             workflow.with_timeout(limit).orchestrate(Step.START)
         assert seen == ["mine"]
@@ -781,7 +748,7 @@ def test_a_run_over_its_time_raises_though_its_task_is_deaf(
 @pytest.mark.parametrize("inside", ["task", "branch"])
 def test_a_workflow_timeout_of_zero_is_a_timeout(inside: str, gate: threading.Event) -> None:
     deaf = lambda: gate.wait(SOON)  # noqa: E731
-    workflow = of_branches(deaf) if inside == "branch" else single(deaf)
+    workflow = split([deaf]) if inside == "branch" else single(deaf)
     with pytest.raises(WorkflowTimeoutError):
         workflow.with_timeout(0).orchestrate(Step.START)
 

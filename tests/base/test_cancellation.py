@@ -26,11 +26,9 @@ from cano_sync import (
     WorkflowCancelledError,
 )
 from cano_sync._base import cancellation, timer
-
-Eventually = Callable[[Callable[[], bool]], None]
+from tests.kit import SOON, Eventually
 
 PACKAGE = str(Path(cano_sync.__file__).parent)
-SOON = 20.0
 LONG = 3600.0
 TIME_LIMIT = "the token's time limit passed"
 

@@ -15,10 +15,8 @@ from cano_sync import CancellationToken
 from cano_sync._base import timer
 from cano_sync._base.engine_token import EngineToken
 from cano_sync._base.waiting import Wakeup
+from tests.kit import SOON, Eventually
 
-Eventually = Callable[[Callable[[], bool]], None]
-
-SOON = 20.0
 LONG = 3600.0
 
 

@@ -12,8 +12,7 @@ import pytest
 
 from cano_sync import Cancelled, KeyNotFoundError, MemoryStore, Store, TypeMismatchError
 from cano_sync._base.fence import Fence, Gate, fence
-
-SOON = 20.0
+from tests.kit import SOON
 
 
 class Foreign(MemoryStore):
@@ -370,6 +369,36 @@ def test_a_closed_gate_refuses_a_write_while_another_is_under_way() -> None:
     with pytest.raises(Cancelled):
         view.remove("n")
     write.end()
+
+
+@pytest.mark.parametrize("what", ["to close", "to begin a foreign write"])
+def test_to_close_and_to_begin_a_write_exclude_each_other(what: str) -> None:
+    """Both hold the lock of all gates above: a write begins before the closing, or is refused."""
+    outer = Gate()
+    view, gate = fence(Foreign(), outer)
+    done = threading.Event()
+
+    def act() -> None:
+        gate.close() if what == "to close" else view.put("n", 1)
+        done.set()
+
+    thread = threading.Thread(target=act, daemon=True)
+    with outer._lock:
+        thread.start()
+        assert not done.wait(0.05)
+    assert done.wait(SOON)
+    thread.join(SOON)
+
+
+def test_to_close_and_to_end_a_foreign_write_exclude_each_other() -> None:
+    """Else a closing could look, and wait for the end of a write that has just ended."""
+    write = Write()
+    with write.gate._lock:
+        write.store.answer.set()
+        write.thread.join(0.05)
+        assert write.thread.is_alive()
+    write.thread.join(SOON)
+    assert not write.thread.is_alive()
 
 
 @KINDS

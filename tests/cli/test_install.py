@@ -27,8 +27,8 @@ PACKED = (
 pytestmark = pytest.mark.timeout(300)
 
 
-def pip(*arguments: object, python: object = sys.executable) -> None:
-    command = [python, "-m", "pip", "--disable-pip-version-check", "-q", *arguments]
+def pip(*arguments: object) -> None:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", *arguments]
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -55,9 +55,9 @@ class Installed:
     """An environment with the wheel in it."""
 
     def __init__(self, folder: Path, wheel: Path, extra: str) -> None:
-        venv.create(folder, with_pip=True)
+        venv.create(folder, with_pip=False)  # ours will do, and takes no time to install
         self._folder = folder
-        pip("install", f"{wheel}{extra}", python=folder / "bin" / "python")
+        pip("--python", folder / "bin" / "python", "install", f"{wheel}{extra}")
 
     def run(
         self, program: str, *arguments: str, **settings: str

@@ -36,7 +36,7 @@ from cano_sync._engine.machine import Machine
 from cano_sync._engine.pool import Job
 from cano_sync._engine.tracker import Tracker
 from cano_sync._model.hooks import HOOKS, Observer, listeners_of
-from tests.conftest import Eventually
+from tests.kit import Eventually
 from tests.observing import Notes
 
 ENDS = ("task_succeeded", "task_failed", "task_cancelled")

@@ -3,42 +3,17 @@
 from __future__ import annotations
 
 import functools
-from enum import Enum, auto
 from typing import Any, Literal
 
 import pytest
 
 from cano_sync import (
-    JoinConfig,
-    JoinStrategy,
     MemoryStore,
     TaskResult,
     Workflow,
     WorkflowError,
 )
-
-
-class Step(Enum):
-    START = auto()
-    WORK = auto()
-    MENDED = auto()
-    DONE = auto()
-
-
-def done() -> Step:
-    return Step.DONE
-
-
-def single(function: Any) -> Workflow[Any]:
-    """A workflow of one state, START, and the exit DONE."""
-    return Workflow().register(Step.START, function).add_exit_state(Step.DONE)
-
-
-def of_branches(*tasks: Any, **join: Any) -> Workflow[Any]:
-    """A workflow of one split, START, and the exit DONE."""
-    config = JoinConfig(join.pop("strategy", JoinStrategy.ALL), Step.DONE, **join)
-    return Workflow().register_split(Step.START, tasks, config).add_exit_state(Step.DONE)
-
+from tests.kit import Step, done, single, split
 
 # States.
 
@@ -141,5 +116,5 @@ def test_what_a_branch_returns_is_not_looked_at() -> None:
     store = MemoryStore()
     things: list[Any] = [None, 7, TaskResult.split(["A"]), Step.MENDED]
     branches = [functools.partial(lambda it: it, thing) for thing in things]
-    of_branches(*branches, collect="things").orchestrate(Step.START, store=store)
+    split(branches, collect="things").orchestrate(Step.START, store=store)
     assert store.get("things") == things

@@ -27,14 +27,9 @@ from cano_sync._engine.jobs import Job
 from cano_sync._engine.nesting import Nesting
 from cano_sync._engine.offload import Abandoned, run_on_pool
 from cano_sync._engine.pool import Pool
+from tests.kit import SOON, Boom
 
-SOON = 20.0
-"""Seconds after which a test gives up on what should take milliseconds."""
 COLOUR: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="none")
-
-
-class Boom(Exception):
-    """What the work of these tests fails with."""
 
 
 def do(

@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -37,32 +36,7 @@ from cano_sync._engine import pool as pool_room
 from cano_sync._engine.jobs import Job
 from cano_sync._engine.nesting import Nesting
 from cano_sync._engine.pool import Pool, occupancy, process_pool
-from tests.conftest import Eventually
-
-SOON = 20.0
-"""Seconds after which a test gives up on what should take milliseconds."""
-
-
-class Step(Enum):
-    START = auto()
-    WORK = auto()
-    MENDED = auto()
-    DONE = auto()
-
-
-class Boom(Exception):
-    """What a task of these tests fails with."""
-
-
-def done() -> Step:
-    return Step.DONE
-
-
-def of_branches(*tasks: Any, **join: Any) -> Workflow[Any]:
-    """A workflow of one split, START, and the exit DONE."""
-    config = JoinConfig(join.pop("strategy", JoinStrategy.ALL), Step.DONE, **join)
-    return Workflow().register_split(Step.START, tasks, config).add_exit_state(Step.DONE)
-
+from tests.kit import SOON, Boom, Eventually, Step, done, single, split
 
 # with_executor().
 
@@ -128,7 +102,7 @@ def test_branches_run_on_the_users_executor_and_single_tasks_do_not() -> None:
 
 def test_an_executor_of_ones_own_making_will_do() -> None:
     mine, store = OneThreadEach(), MemoryStore()
-    of_branches(*[thread_name] * 3, collect="names").with_executor(mine).orchestrate(
+    split([thread_name] * 3, collect="names").with_executor(mine).orchestrate(
         Step.START, store=store
     )
     for thread in mine.threads:
@@ -138,7 +112,7 @@ def test_an_executor_of_ones_own_making_will_do() -> None:
 
 def test_an_executor_that_runs_the_task_in_submit_will_do() -> None:
     mine, store = Inline(), MemoryStore()
-    workflow = of_branches(*[thread_name] * 3, collect="names").with_executor(mine)
+    workflow = split([thread_name] * 3, collect="names").with_executor(mine)
     assert workflow.orchestrate(Step.START, store=store) is Step.DONE
     assert store.get("names") == [thread_name()] * 3
     assert mine.calls >= 1
@@ -147,7 +121,7 @@ def test_an_executor_that_runs_the_task_in_submit_will_do() -> None:
 def test_a_synchronous_executor_stops_at_the_verdict() -> None:
     called: list[int] = []
     branches = [functools.partial(lambda n: called.append(n), n) for n in range(3)]
-    workflow = of_branches(*branches, strategy=JoinStrategy.ANY).with_executor(Inline())
+    workflow = split(branches, strategy=JoinStrategy.ANY).with_executor(Inline())
     assert workflow.orchestrate(Step.START) is Step.DONE
     assert called == [0]
 
@@ -156,9 +130,7 @@ def test_a_pool_of_one_thread_performs_all_branches() -> None:
     store = MemoryStore()
     branches = [functools.partial(lambda n: n, n) for n in range(20)]
     with ThreadPoolExecutor(1) as pool:
-        of_branches(*branches, collect="all").with_executor(pool).orchestrate(
-            Step.START, store=store
-        )
+        split(branches, collect="all").with_executor(pool).orchestrate(Step.START, store=store)
     assert store.get("all") == list(range(20))
 
 
@@ -169,7 +141,7 @@ def test_a_split_inside_a_branch_does_not_wait_for_its_own_executor() -> None:
         if not depth:
             return thread_name()
         store = MemoryStore()
-        with_pool = of_branches(lambda: nested(depth - 1), collect="v").with_executor(pool)
+        with_pool = split([lambda: nested(depth - 1)], collect="v").with_executor(pool)
         with_pool.orchestrate(Step.START, store=store)
         return store.get("v")[0]
 
@@ -182,16 +154,16 @@ def test_a_branch_may_submit_a_run_on_its_own_executor_and_wait_for_it() -> None
     """A pool of one thread again: the run in the background must not need that thread."""
 
     def outer() -> Any:
-        return of_branches(done).with_executor(pool).submit(Step.START).result(2)
+        return split([done]).with_executor(pool).submit(Step.START).result(2)
 
     with ThreadPoolExecutor(1) as pool:
-        workflow = of_branches(outer).with_executor(pool)
+        workflow = split([outer]).with_executor(pool)
         assert workflow.orchestrate(Step.START) is Step.DONE
 
 
 def test_no_executor_brings_the_processs_pool_back() -> None:
     mine, store = Inline(), MemoryStore()
-    workflow = of_branches(thread_name, collect="names").with_executor(mine)
+    workflow = split([thread_name], collect="names").with_executor(mine)
     workflow.with_executor(None).orchestrate(Step.START, store=store)
     assert store.get("names")[0].startswith("cano-")
     assert mine.calls == 0
@@ -200,7 +172,7 @@ def test_no_executor_brings_the_processs_pool_back() -> None:
 
 def test_the_users_executor_stays_open_and_his_own() -> None:
     with ThreadPoolExecutor(2) as pool:
-        workflow = of_branches(done).with_executor(pool)
+        workflow = split([done]).with_executor(pool)
         for _ in range(3):
             workflow.orchestrate(Step.START)
         assert pool.submit(lambda: "open").result(SOON) == "open"
@@ -208,7 +180,7 @@ def test_the_users_executor_stays_open_and_his_own() -> None:
 
 def test_an_executor_shut_down_before_the_split_is_a_mistake_that_says_so() -> None:
     pool = ThreadPoolExecutor(1)
-    workflow = of_branches(done).register(Step.WORK, lambda: pool.shutdown() or Step.START)
+    workflow = split([done]).register(Step.WORK, lambda: pool.shutdown() or Step.START)
     with pytest.raises(WorkflowError) as caught:
         workflow.with_executor(pool).orchestrate(Step.WORK)
     for word in ("Step.START", "with_executor()", "keep it open"):
@@ -239,7 +211,7 @@ def test_an_executor_shut_down_with_branches_in_its_queue_ends_the_run(
     """Nobody would ever perform them: the run must not wait for them."""
     pool = Signalling(1, expected=3)
     pool.submit(gate.wait, SOON)  # the only thread is busy
-    future = of_branches(done, done).with_executor(pool).submit(Step.START)
+    future = split([done, done]).with_executor(pool).submit(Step.START)
     assert pool.full.wait(SOON)
     pool.shutdown(wait=False, cancel_futures=True)
     with pytest.raises(WorkflowError, match="was shut down while branches waited"):
@@ -255,7 +227,7 @@ def test_an_executor_shut_down_while_a_branch_runs_lets_that_thread_do_the_rest(
         running.set()
         gate.wait(SOON)
 
-    future = of_branches(first, done, done).with_executor(pool).submit(Step.START)
+    future = split([first, done, done]).with_executor(pool).submit(Step.START)
     assert pool.full.wait(SOON)
     assert running.wait(SOON)
     pool.shutdown(wait=False, cancel_futures=True)
@@ -272,7 +244,7 @@ def test_a_seat_between_two_branches_still_counts() -> None:
             return JoinStrategy.ALL.decide(tally)
 
     pool = Signalling(1, expected=3)
-    workflow = of_branches(done, done, done, strategy=ShutDownAfterTheFirst()).with_executor(pool)
+    workflow = split([done, done, done], strategy=ShutDownAfterTheFirst()).with_executor(pool)
     assert workflow.orchestrate(Step.START) is Step.DONE
 
 
@@ -290,7 +262,7 @@ def test_an_executor_that_takes_no_more_seats_keeps_those_that_it_took() -> None
             raise RuntimeError("cannot schedule new futures after shutdown")
 
     one = TakesOne()
-    assert of_branches(done, done, done).with_executor(one).orchestrate(Step.START) is Step.DONE
+    assert split([done, done, done]).with_executor(one).orchestrate(Step.START) is Step.DONE
     assert one.thread is not None
     one.thread.join(SOON)
 
@@ -302,7 +274,7 @@ def test_whatever_an_executor_raises_names_the_state_and_the_executor(odd: Excep
             raise odd
 
     with pytest.raises(CanoError) as caught:
-        of_branches(done).with_executor(Odd()).orchestrate(Step.START)
+        split([done]).with_executor(Odd()).orchestrate(Step.START)
     assert caught.value.__cause__ is odd
     assert caught.value.state is Step.START
     assert "no more workers" in str(caught.value)
@@ -320,7 +292,7 @@ def broken_pool(caplog: pytest.LogCaptureFixture) -> Iterator[ThreadPoolExecutor
 
 
 def test_a_pool_whose_threads_cannot_start_ends_the_run(broken_pool: ThreadPoolExecutor) -> None:
-    workflow = of_branches(done, done).with_executor(broken_pool).with_timeout(2)
+    workflow = split([done, done]).with_executor(broken_pool).with_timeout(2)
     with pytest.raises(WorkflowError, match="executor") as caught:
         workflow.orchestrate(Step.START)
     assert not isinstance(caught.value, WorkflowTimeoutError)
@@ -390,9 +362,9 @@ def test_each_depth_of_nested_splits_has_a_pool_of_its_own() -> None:
     def nested(depth: int) -> None:
         names.append(thread_name())
         if depth:
-            of_branches(functools.partial(nested, depth - 1)).orchestrate(Step.START)
+            split([functools.partial(nested, depth - 1)]).orchestrate(Step.START)
 
-    of_branches(functools.partial(nested, 2)).orchestrate(Step.START)
+    split([functools.partial(nested, 2)]).orchestrate(Step.START)
     depths = [int(name.split("-")[1].split("_")[0]) for name in names]
     assert depths == [depths[0], depths[0] + 1, depths[0] + 2]
 
@@ -568,7 +540,7 @@ def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "run",
     [
-        lambda: of_branches(done).orchestrate(Step.START),
+        lambda: split([done]).orchestrate(Step.START),
         lambda: single(done).with_timeout(9).orchestrate(Step.START),
         lambda: single(done, TaskConfig(attempt_timeout=9)).orchestrate(Step.START),
         lambda: single(done).submit(Step.START),
@@ -581,10 +553,6 @@ def test_without_a_thread_a_run_says_so(run: Any) -> None:
     assert caught.value.state is Step.START
     assert isinstance(caught.value.__cause__, RuntimeError)
     assert "with_executor" not in str(caught.value)
-
-
-def single(task: Any, config: TaskConfig | None = None) -> Workflow[Any]:
-    return Workflow().register(Step.START, task, config).add_exit_state(Step.DONE)
 
 
 def test_without_another_thread_those_that_there_are_do_the_work(
@@ -637,11 +605,11 @@ def test_two_executors_that_wait_for_each_other_crosswise_never_do_so_for_ever()
 
     def crossing(inner: Executor) -> Any:
         both.wait(SOON)
-        return of_branches(done).with_executor(inner).orchestrate(Step.START)
+        return split([done]).with_executor(inner).orchestrate(Step.START)
 
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
         runs = [
-            of_branches(functools.partial(crossing, inner)).with_executor(outer).submit(Step.START)
+            split([functools.partial(crossing, inner)]).with_executor(outer).submit(Step.START)
             for outer, inner in ((one, other), (other, one))
         ]
         assert [run.result(SOON) for run in runs] == [Step.DONE, Step.DONE]
@@ -659,7 +627,7 @@ def test_a_split_that_has_outlived_the_run_around_it_ends_with_that_runs_time() 
 
     def outliving() -> None:
         try:
-            of_branches(lambda *, cancel: late(cancel)).orchestrate(Step.START)
+            split([lambda *, cancel: late(cancel)]).orchestrate(Step.START)
         except BaseException as error:
             ended.append(error)
 
@@ -695,7 +663,7 @@ def test_without_a_thread_but_abandoned_ones_a_run_says_so(
     assert abandoned_tasks() == 1
     monkeypatch.setattr(threading.Thread, "start", start)
     with pytest.raises(WorkflowError, match="there is no thread"):
-        of_branches(done).orchestrate(Step.START)
+        split([done]).orchestrate(Step.START)
 
 
 def test_the_threads_of_all_pools_are_told_until_they_are_shut_down(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import Any
 
 import pytest
@@ -34,40 +33,7 @@ from cano_sync import (
     WorkflowTimeoutError,
     current_token,
 )
-
-SOON = 20.0
-"""Seconds after which a test gives up on what should take milliseconds."""
-
-
-class Step(Enum):
-    START = auto()
-    WORK = auto()
-    MENDED = auto()
-    DONE = auto()
-
-
-class Boom(Exception):
-    """What a task of these tests fails with."""
-
-
-def boom() -> Any:
-    raise Boom("it broke")
-
-
-def done() -> Step:
-    return Step.DONE
-
-
-def single(function: Any, config: TaskConfig | None = None) -> Workflow[Any]:
-    """A workflow of one state, START, and the exit DONE."""
-    return Workflow().register(Step.START, function, config).add_exit_state(Step.DONE)
-
-
-def of_branches(*tasks: Any, **join: Any) -> Workflow[Any]:
-    """A workflow of one split, START, and the exit DONE."""
-    config = JoinConfig(join.pop("strategy", JoinStrategy.ALL), Step.DONE, **join)
-    return Workflow().register_split(Step.START, tasks, config).add_exit_state(Step.DONE)
-
+from tests.kit import SOON, Boom, Step, boom, done, single, split
 
 # Runs.
 
@@ -398,7 +364,7 @@ def nested_failures(gate: threading.Event) -> dict[str, tuple[Callable[[], Any],
             WorkflowCancelledError,
         ),
         "failed": (lambda: single(boom).orchestrate(Step.START), TaskExecutionError),
-        "join": (lambda: of_branches(boom).orchestrate(Step.START), JoinError),
+        "join": (lambda: split([boom]).orchestrate(Step.START), JoinError),
         "configuration": (lambda: Workflow().orchestrate(Step.START), ConfigurationError),
     }
 

@@ -38,10 +38,9 @@ from cano_sync import (
     abandoned_tasks,
     task,
 )
+from tests.kit import SOON, Boom, Watched, boom, nothing
 from tests.observing import Notes
 
-SOON = 20.0
-"""Seconds after which a test gives up on what should take milliseconds."""
 BRIEF = 0.3
 """A split's timeout: long enough for a task that does nothing to land on a busy machine."""
 
@@ -51,18 +50,6 @@ class Step(Enum):
     JOINED = auto()
     MENDED = auto()
     WRONG = auto()
-
-
-class Boom(Exception):
-    """What a branch of these tests fails with."""
-
-
-def boom() -> Any:
-    raise Boom("it broke")
-
-
-def nothing() -> None:
-    """A branch that succeeds."""
 
 
 def returning(value: Any) -> Callable[[], Any]:
@@ -96,28 +83,6 @@ def indices(outcomes: Any) -> list[int]:
 
 # The table of DESIGN section 2, row by row. The landings come one after the other, in the order
 # of the script: "s2" is "branch 2 succeeds", "e0" is "branch 0 fails".
-
-
-class Watched(JoinStrategy):
-    """A built-in strategy that tells the test when it was asked, and what it answered."""
-
-    def __init__(self, inner: JoinStrategy, answers: queue.Queue[Verdict] | None = None) -> None:
-        self.inner = inner
-        self.answers = queue.Queue() if answers is None else answers
-
-    def decide(self, tally: Tally) -> Verdict:
-        verdict = self.inner.decide(tally)
-        self.answers.put(verdict)
-        return verdict
-
-    def at_deadline(self, tally: Tally) -> Verdict:
-        return self.inner.at_deadline(tally)
-
-    def failing_fast(self) -> JoinStrategy:
-        return Watched(self.inner.failing_fast(), self.answers)
-
-    def problem_with(self, *, total: int | None, timeout: float | None) -> str | None:
-        return self.inner.problem_with(total=total, timeout=timeout)
 
 
 class Play:

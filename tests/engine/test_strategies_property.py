@@ -22,32 +22,10 @@ from cano_sync import (
     Outcome,
     SplitResult,
     Store,
-    Tally,
     Verdict,
     Workflow,
 )
-
-SOON = 20.0
-
-
-class Boom(Exception):
-    """What a branch of these tests fails with."""
-
-
-class Watched(JoinStrategy):
-    """A strategy that tells the test each time that it has answered."""
-
-    def __init__(self, inner: JoinStrategy, answers: queue.Queue[Verdict]) -> None:
-        self.inner = inner
-        self.answers = answers
-
-    def decide(self, tally: Tally) -> Verdict:
-        verdict = self.inner.decide(tally)
-        self.answers.put(verdict)
-        return verdict
-
-    def failing_fast(self) -> JoinStrategy:
-        return Watched(self.inner.failing_fast(), self.answers)
+from tests.kit import SOON, Boom, Watched
 
 
 class Row:

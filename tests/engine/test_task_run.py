@@ -7,7 +7,6 @@ import queue
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from enum import Enum, auto
 from typing import Any
 
 import pytest
@@ -35,19 +34,7 @@ from cano_sync import (
     current_token,
     task,
 )
-
-SOON = 20.0
-"""Seconds after which a test gives up on what should take milliseconds."""
-
-
-class Step(Enum):
-    TRY = auto()
-    DONE = auto()
-    MENDED = auto()
-
-
-class Boom(Exception):
-    """What a task of these tests fails with."""
+from tests.kit import SOON, Boom, Step
 
 
 class Other(Exception):
@@ -82,11 +69,11 @@ def retrying(attempts: int = 3, **settings: Any) -> TaskConfig:
 
 
 def workflow(function: Any, config: TaskConfig | None = None) -> Workflow[Any]:
-    return Workflow().register(Step.TRY, function, config).add_exit_states(Step.DONE, Step.MENDED)
+    return Workflow().register(Step.START, function, config).add_exit_states(Step.DONE, Step.MENDED)
 
 
 def run(function: Any, config: TaskConfig | None = None, **given: Any) -> Any:
-    return workflow(function, config).orchestrate(Step.TRY, **given)
+    return workflow(function, config).orchestrate(Step.START, **given)
 
 
 # How often.
@@ -116,9 +103,9 @@ def test_after_the_last_attempt_the_retries_are_exhausted(config: TaskConfig) ->
     assert flaky.attempts == [1, 2, 3]
     assert error.attempts == 3
     assert error.__cause__ is flaky.results[2]
-    assert (error.state, error.task) == (Step.TRY, "Flaky")
+    assert (error.state, error.task) == (Step.START, "Flaky")
     assert error.run_id
-    for word in ("Step.TRY", "'Flaky'", "all of its 3 attempts", "Boom: third"):
+    for word in ("Step.START", "'Flaky'", "all of its 3 attempts", "Boom: third"):
         assert word in str(error)
 
 
@@ -173,7 +160,7 @@ def test_one_config_serves_many_runs_at_once() -> None:
         return Step.DONE
 
     shared = workflow(start, config)
-    futures = [shared.submit(Step.TRY) for _ in range(4)]
+    futures = [shared.submit(Step.START) for _ in range(4)]
     assert [future.result(SOON) for future in futures] == [Step.DONE] * 4
 
 
@@ -196,7 +183,7 @@ def test_an_error_of_the_tree_that_is_not_retried_passes_as_it_is() -> None:
 
     with pytest.raises(KeyNotFoundError) as caught:
         run(start, retrying(5, retry=tenacity.retry_if_exception_type(Boom)))
-    assert caught.value.state is Step.TRY
+    assert caught.value.state is Step.START
 
 
 class Steps(Node):
@@ -245,7 +232,7 @@ def test_predicates_see_the_users_exception_of_a_node(step: str, kind: type[Cano
     with pytest.raises(kind) as caught:
         run(passed, retrying(retry=only))
     assert caught.value.__cause__ is passed.error
-    assert (caught.value.state, caught.value.task) == (Step.TRY, "Steps")
+    assert (caught.value.state, caught.value.task) == (Step.START, "Steps")
     assert passed.log.count("prep") == 1
 
 
@@ -501,7 +488,7 @@ def test_the_sleep_between_attempts_is_a_cancellation_point() -> None:
     config = TaskConfig(
         tenacity.Retrying(wait=tenacity.wait_fixed(3600), before_sleep=lambda state: asleep.set())
     )
-    future = workflow(flaky, config).submit(Step.TRY, cancel=token)
+    future = workflow(flaky, config).submit(Step.START, cancel=token)
     assert asleep.wait(SOON)
     token.cancel("no more tries")
     error = future.exception(SOON)
@@ -513,7 +500,7 @@ def test_the_sleep_between_attempts_is_a_cancellation_point() -> None:
 def test_the_workflows_deadline_ends_a_sleep_between_attempts() -> None:
     config = TaskConfig(tenacity.Retrying(wait=tenacity.wait_fixed(3600)))
     with pytest.raises(WorkflowTimeoutError):
-        workflow(Flaky(Boom), config).with_timeout(0.25).orchestrate(Step.TRY)
+        workflow(Flaky(Boom), config).with_timeout(0.25).orchestrate(Step.START)
 
 
 def test_a_sleep_of_ones_own_is_called_as_it_is_and_followed_by_a_look_at_the_token() -> None:
@@ -599,9 +586,9 @@ def test_an_attempt_over_its_time_is_an_error_of_its_own(
         run(slow, limited(limit))
     error = caught.value
     assert isinstance(error, TimeoutError)
-    assert (error.state, error.task) == (Step.TRY, "slow")
+    assert (error.state, error.task) == (Step.START, "slow")
     assert error.run_id
-    for word in ("Step.TRY", "attempt 1 of task 'slow'", "0.05 s", "abandoned"):
+    for word in ("Step.START", "attempt 1 of task 'slow'", "0.05 s", "abandoned"):
         assert word in str(error)
 
 
@@ -735,11 +722,11 @@ def test_the_next_state_can_write_while_an_attempt_is_abandoned(gate: threading.
     store = MemoryStore()
     chain = (
         Workflow()
-        .register(Step.TRY, lambda store: gate.wait(SOON), limited(), error_state=Step.MENDED)
+        .register(Step.START, lambda store: gate.wait(SOON), limited(), error_state=Step.MENDED)
         .register(Step.MENDED, lambda store: store.put("mended", True) or Step.DONE)
         .add_exit_state(Step.DONE)
     )
-    assert chain.orchestrate(Step.TRY, store=store) is Step.DONE
+    assert chain.orchestrate(Step.START, store=store) is Step.DONE
     assert store.get("mended") is True
 
 
@@ -751,7 +738,7 @@ def test_a_cancellation_ends_the_wait_for_a_deaf_attempt(gate: threading.Event) 
         gate.wait(SOON)
 
     config = limited(3600, attempts=5)
-    future = workflow(deaf, config).submit(Step.TRY, cancel=token)
+    future = workflow(deaf, config).submit(Step.START, cancel=token)
     assert started.wait(SOON)
     token.cancel("enough")
     error = future.exception(SOON)

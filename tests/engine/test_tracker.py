@@ -22,10 +22,7 @@ from cano_sync._engine import tracker as tracker_room
 from cano_sync._engine.jobs import Job
 from cano_sync._engine.tracker import Tracker
 from cano_sync._model.task import bind
-
-
-def nothing() -> None:
-    """A branch that nobody performs here."""
+from tests.kit import nothing
 
 
 def tracker_of(

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
-from enum import Enum, auto
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from cano_sync import (
     AttemptTimeoutError,
     CancellationToken,
     CanoError,
-    JoinConfig,
     JoinStrategy,
     MemoryStore,
     Node,
@@ -31,29 +29,11 @@ from cano_sync import (
 )
 from cano_sync._base import cancellation
 from cano_sync._engine import offload as offload_room
+from tests.kit import SOON, Boom, Eventually, Step, boom, single, split
 
-SOON = 20.0
-"""Seconds after which a test gives up on what should take milliseconds."""
 AT_ONCE = 0.5
 """Seconds of lateness that pass for none on a busy machine; alone on it, one millisecond."""
 LIMIT = 0.1
-
-Eventually = Callable[[Callable[[], bool]], None]
-
-
-class Step(Enum):
-    START = auto()
-    NEXT = auto()
-    DONE = auto()
-
-
-class Boom(Exception):
-    """What a task of these tests fails with."""
-
-
-def boom() -> Step:
-    raise Boom
-
 
 # Tasks that do not listen until the gate opens.
 
@@ -140,17 +120,9 @@ def elsewhere(gate: threading.Event) -> Iterator[ThreadPoolExecutor]:
 # Workflows, and where in them a task may be deaf.
 
 
-def one(task: Any, config: TaskConfig | None = None) -> Workflow[Any]:
-    return Workflow().register(Step.START, task, config).add_exit_state(Step.DONE)
-
-
-def split(tasks: Any, strategy: JoinStrategy = JoinStrategy.ALL, **join: Any) -> Workflow[Any]:
-    config = JoinConfig(strategy, Step.DONE, **join)
-    return Workflow().register_split(Step.START, tasks, config).add_exit_state(Step.DONE)
-
-
 def nested(workflow: Workflow[Any]) -> Callable[[], Any]:
     """A task that runs it."""
+    workflow.validate()  # that is a use: a run whose time is up may not get as far as here
     return lambda: workflow.orchestrate(Step.START)
 
 
@@ -167,20 +139,20 @@ RETRIES = TaskConfig.with_fixed_retry(5, delay=0)
 LIMITED = TaskConfig.minimal().with_attempt_timeout(60)
 BOTH = RETRIES.with_attempt_timeout(60)
 PLACES: dict[str, Callable[[Deaf], Workflow[Any]]] = {
-    "a state": one,
-    "a node": lambda deaf: one(DeafNode(deaf)),
-    "an attempt": lambda deaf: one(deaf, LIMITED),
-    "a later attempt": lambda deaf: one(SecondTime(deaf, RETRIES)),
-    "a later attempt with a limit": lambda deaf: one(SecondTime(deaf, BOTH)),
+    "a state": single,
+    "a node": lambda deaf: single(DeafNode(deaf)),
+    "an attempt": lambda deaf: single(deaf, LIMITED),
+    "a later attempt": lambda deaf: single(SecondTime(deaf, RETRIES)),
+    "a later attempt with a limit": lambda deaf: single(SecondTime(deaf, BOTH)),
     "an error state": after_an_error,
     "a branch": lambda deaf: split([deaf, boom]),
     "a branch's later attempt": lambda deaf: split([SecondTime(deaf, BOTH)]),
     "the listing of a split": listing,
-    "a nested run": lambda deaf: one(nested(one(deaf))),
-    "a nested run with a limit": lambda deaf: one(nested(one(deaf).with_timeout(60))),
+    "a nested run": lambda deaf: single(nested(single(deaf))),
+    "a nested run with a limit": lambda deaf: single(nested(single(deaf).with_timeout(60))),
     "a branch of a branch": lambda deaf: split([nested(split([nested(split([deaf]))]))]),
     "limits in limits": lambda deaf: split(
-        [nested(one(nested(split([deaf]).with_timeout(60)), LIMITED).with_timeout(60))]
+        [nested(single(nested(split([deaf]).with_timeout(60)), LIMITED).with_timeout(60))]
     ),
 }
 everywhere = pytest.mark.parametrize("nesting", PLACES)
@@ -237,7 +209,7 @@ def test_a_splits_deadline_is_kept(
 
 @in_any_manner
 def test_an_attempts_deadline_is_kept(manner: str, gate: threading.Event) -> None:
-    workflow = one(Deaf(gate, manner), TaskConfig.minimal().with_attempt_timeout(LIMIT))
+    workflow = single(Deaf(gate, manner), TaskConfig.minimal().with_attempt_timeout(LIMIT))
     started = time.monotonic()
     with pytest.raises(AttemptTimeoutError):
         workflow.orchestrate(Step.START)
@@ -296,7 +268,7 @@ def test_a_cancellation_far_above_is_kept(deaf: Deaf, elsewhere: ThreadPoolExecu
     """Through tokens that the caller made himself."""
     token = CancellationToken()
     given = token.child().child(timeout=60).child()
-    run = elsewhere.submit(one(deaf).orchestrate, Step.START, cancel=given)
+    run = elsewhere.submit(single(deaf).orchestrate, Step.START, cancel=given)
     assert deaf.begun.wait(SOON)
     cancelled = time.monotonic()
     token.cancel("from far above")
@@ -309,7 +281,7 @@ def test_one_cancellation_ends_all_the_runs_on_its_token(
     gate: threading.Event, elsewhere: ThreadPoolExecutor
 ) -> None:
     token, tasks = CancellationToken(), [Deaf(gate) for _ in range(4)]
-    runs = [elsewhere.submit(ended, _on(token, one(task))) for task in tasks]
+    runs = [elsewhere.submit(ended, _on(token, single(task))) for task in tasks]
     assert all(task.begun.wait(SOON) for task in tasks)
     cancelled = time.monotonic()
     token.cancel()
@@ -353,7 +325,7 @@ def slow(gate: threading.Event) -> Callable[[CancellationToken], Any]:
 def test_a_slow_callback_does_not_hold_up_a_deadline(gate: threading.Event, slow: Any) -> None:
     started = time.monotonic()
     with pytest.raises(WorkflowTimeoutError):
-        one(Callback(gate, slow)).with_timeout(LIMIT).orchestrate(Step.START)
+        single(Callback(gate, slow)).with_timeout(LIMIT).orchestrate(Step.START)
     assert time.monotonic() - started < LIMIT + AT_ONCE
 
 
@@ -368,7 +340,7 @@ def test_a_slow_callback_does_not_hold_up_its_own_run(
     gate: threading.Event, slow: Any, elsewhere: ThreadPoolExecutor
 ) -> None:
     token, task = CancellationToken(), Callback(gate, slow)
-    run = elsewhere.submit(ended, _on(token, one(task)))
+    run = elsewhere.submit(ended, _on(token, single(task)))
     assert task.begun.wait(SOON)
     cancelled = time.monotonic()
     elsewhere.submit(token.cancel)
@@ -383,9 +355,9 @@ def test_a_slow_callback_of_others_does_not_hold_up_a_run(
     if whose == "the caller's":
         token.on_cancel(slow(token))
     else:
-        elsewhere.submit(ended, _on(token, one(first)))
+        elsewhere.submit(ended, _on(token, single(first)))
         assert first.begun.wait(SOON)
-    run = elsewhere.submit(ended, _on(token, one(task)))
+    run = elsewhere.submit(ended, _on(token, single(task)))
     assert task.begun.wait(SOON)
     cancelled = time.monotonic()
     elsewhere.submit(token.cancel)
@@ -408,7 +380,7 @@ def test_a_slow_callback_does_not_keep_the_news_from_other_tasks(
         return Step.DONE
 
     for task, ready in ((first, first.begun), (listens, begun)):
-        elsewhere.submit(ended, _on(token, one(task)))
+        elsewhere.submit(ended, _on(token, single(task)))
         assert ready.wait(SOON)
     elsewhere.submit(token.cancel)
     limit = time.monotonic() + AT_ONCE
@@ -428,9 +400,9 @@ def test_a_callback_that_raises_does_not_keep_the_news_from_another_run(
     make: Any, gate: threading.Event, elsewhere: ThreadPoolExecutor
 ) -> None:
     token, first, task = CancellationToken(), Callback(gate, make), Deaf(gate)
-    elsewhere.submit(ended, _on(token, one(first)))
+    elsewhere.submit(ended, _on(token, single(first)))
     assert first.begun.wait(SOON)
-    run = elsewhere.submit(ended, _on(token, one(task)))
+    run = elsewhere.submit(ended, _on(token, single(task)))
     assert task.begun.wait(SOON)
     cancelled = time.monotonic()
     token.cancel()
@@ -511,7 +483,7 @@ def test_a_value_that_blocks_when_it_is_dropped_does_not_hold_up_a_deadline(
 
     begun, started = threading.Event(), time.monotonic()
     with pytest.raises(WorkflowTimeoutError):
-        one(task).with_timeout(LIMIT).orchestrate(Step.START, store=MemoryStore())
+        single(task).with_timeout(LIMIT).orchestrate(Step.START, store=MemoryStore())
     assert begun.wait(SOON)
     assert time.monotonic() - started < LIMIT + AT_ONCE
 
@@ -524,7 +496,7 @@ def test_a_deadline_is_kept_though_no_thread_can_be_started(
     def no_more(*job: object) -> int:
         raise RuntimeError("can't start new thread")
 
-    workflow = one(Callback(deaf.gate, failing)).with_timeout(LIMIT)
+    workflow = single(Callback(deaf.gate, failing)).with_timeout(LIMIT)
     monkeypatch.setattr("_thread.start_new_thread", no_more)
     with pytest.raises(WorkflowTimeoutError):
         workflow.orchestrate(Step.START)
@@ -577,7 +549,7 @@ def test_an_error_after_the_cancellation_is_its_cause(config: TaskConfig | None)
 def test_an_error_after_the_attempts_deadline_is_its_cause() -> None:
     config = TaskConfig.minimal().with_attempt_timeout(LIMIT)
     with pytest.raises(AttemptTimeoutError) as caught:
-        one(closed, config).orchestrate(Step.START)
+        single(closed, config).orchestrate(Step.START)
     assert isinstance(caught.value.__cause__, Closed)
 
 
@@ -605,9 +577,9 @@ def test_abandoned_tasks_counts_up_and_down(eventually: Eventually) -> None:
         ).orchestrate(Step.START)
         assert abandoned_tasks() == 2
         limit = TaskConfig.minimal().with_attempt_timeout(LIMIT)
-        ended(lambda: one(Deaf(gates[2]), limit).orchestrate(Step.START))
+        ended(lambda: single(Deaf(gates[2]), limit).orchestrate(Step.START))
         assert abandoned_tasks() == 3
-        ended(lambda: one(Deaf(gates[3])).with_timeout(LIMIT).orchestrate(Step.START))
+        ended(lambda: single(Deaf(gates[3])).with_timeout(LIMIT).orchestrate(Step.START))
         for left, gate in ((4, None), (3, gates[2]), (2, gates[0]), (1, gates[3]), (0, gates[1])):
             if gate is not None:
                 gate.set()

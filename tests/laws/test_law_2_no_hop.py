@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
-from enum import Enum, auto
 from typing import Any
 
 import pytest
@@ -21,22 +20,9 @@ from cano_sync import (
     Workflow,
 )
 from cano_sync._engine import offload as offload_room
+from tests.kit import SOON, Boom, Step, single
 
-SOON = 20.0
-"""Seconds after which a test gives up on what should take milliseconds."""
 ME = threading.get_ident
-
-
-class Step(Enum):
-    LOAD = auto()
-    SPLIT = auto()
-    AFTER = auto()
-    MEND = auto()
-    DONE = auto()
-
-
-class Boom(Exception):
-    """What a task of these tests fails with."""
 
 
 class Where:
@@ -102,13 +88,13 @@ def whole(where: Where) -> Workflow[Any]:
             raise Boom
         raise ValueError("and now for good")
 
-    join = JoinConfig(JoinStrategy.ALL, Step.AFTER)
+    join = JoinConfig(JoinStrategy.ALL, Step.NEXT)
     return (
         Workflow()
-        .register(Step.LOAD, where.task("load", Step.SPLIT))
-        .register_split(Step.SPLIT, [where.task("branch")] * 3, join)
-        .register(Step.AFTER, once, TaskConfig.with_fixed_retry(1, 0), error_state=Step.MEND)
-        .register(Step.MEND, Noting(where, Step.DONE))
+        .register(Step.START, where.task("load", Step.WORK))
+        .register_split(Step.WORK, [where.task("branch")] * 3, join)
+        .register(Step.NEXT, once, TaskConfig.with_fixed_retry(1, 0), error_state=Step.MENDED)
+        .register(Step.MENDED, Noting(where, Step.DONE))
         .add_exit_state(Step.DONE)
     )
 
@@ -119,7 +105,7 @@ SINGLE = ("load", "retried", "node")
 def test_when_nothing_can_stop_the_wait_single_states_run_on_the_callers_thread(
     where: Where, hops: list[int]
 ) -> None:
-    assert whole(where).orchestrate(Step.LOAD) is Step.DONE
+    assert whole(where).orchestrate(Step.START) is Step.DONE
     assert where.of(*SINGLE) == {ME()}
     assert ME() not in where.of("branch")
     assert hops == []
@@ -134,7 +120,7 @@ def test_when_something_can_the_whole_run_moves_once(
         workflow = workflow.with_timeout(60)
     if how != "a timeout":
         cancel = CancellationToken(timeout=60 if "limit" in how else None)
-    assert workflow.orchestrate(Step.LOAD, cancel=cancel) is Step.DONE
+    assert workflow.orchestrate(Step.START, cancel=cancel) is Step.DONE
     single = where.of(*SINGLE)
     assert len(single) == 1
     assert ME() not in single
@@ -146,19 +132,15 @@ def test_an_attempt_timeout_moves_its_own_attempt_only(where: Where, hops: list[
     limited = TaskConfig.minimal().with_attempt_timeout(60)
     workflow = (
         Workflow()
-        .register(Step.LOAD, where.task("before", Step.AFTER))
-        .register(Step.AFTER, where.task("limited", Step.MEND), limited)
-        .register(Step.MEND, where.task("after", Step.DONE))
+        .register(Step.START, where.task("before", Step.NEXT))
+        .register(Step.NEXT, where.task("limited", Step.MENDED), limited)
+        .register(Step.MENDED, where.task("after", Step.DONE))
         .add_exit_state(Step.DONE)
     )
-    workflow.orchestrate(Step.LOAD)
+    workflow.orchestrate(Step.START)
     assert where.of("before", "after") == {ME()}
     assert ME() not in where.of("limited")
     assert hops == [1]
-
-
-def one(task: Any) -> Workflow[Any]:
-    return Workflow().register(Step.LOAD, task).add_exit_state(Step.DONE)
 
 
 @pytest.mark.parametrize("timeout", [None, 60])
@@ -166,9 +148,11 @@ def test_a_nested_run_stays_on_its_tasks_thread(
     timeout: float | None, where: Where, hops: list[int]
 ) -> None:
     """What ends the outer run ends it as well, so it needs no thread of its own."""
-    inner = one(where.task("inner", Step.DONE))
-    outer = one(lambda: where.note("outer") or inner.orchestrate(Step.LOAD)).with_timeout(timeout)
-    outer.orchestrate(Step.LOAD)
+    inner = single(where.task("inner", Step.DONE))
+    outer = single(lambda: where.note("outer") or inner.orchestrate(Step.START)).with_timeout(
+        timeout
+    )
+    outer.orchestrate(Step.START)
     assert where.of("inner") == where.of("outer")
     assert hops == [1] * (timeout is not None)
 
@@ -183,13 +167,13 @@ def test_thread_locals_of_the_caller_are_there(where: Where) -> None:
         mine.transaction = "used"
         return Step.DONE
 
-    one(task).orchestrate(Step.LOAD)
+    single(task).orchestrate(Step.START)
     assert seen == ["open"]
     assert mine.transaction == "used"
 
 
 def test_a_submitted_run_has_a_thread_and_keeps_to_it(where: Where, hops: list[int]) -> None:
-    whole(where).submit(Step.LOAD).result(SOON)
+    whole(where).submit(Step.START).result(SOON)
     single = where.of(*SINGLE)
     assert len(single) == 1
     assert ME() not in single

@@ -6,15 +6,12 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from enum import Enum, auto
 from typing import Any
 
 import pytest
 
 from cano_sync import (
     CanoError,
-    JoinConfig,
-    JoinStrategy,
     TaskConfig,
     Workflow,
     WorkflowError,
@@ -22,30 +19,10 @@ from cano_sync import (
     abandoned_tasks,
 )
 from cano_sync._engine import pool as pool_room
-
-SOON = 20.0
-"""Seconds after which a test gives up on what should take milliseconds."""
+from tests.kit import SOON, Boom, Step, single, split
 
 RunScript = Callable[[str], str]
 can_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-
-
-class Step(Enum):
-    START = auto()
-    DONE = auto()
-
-
-class Boom(Exception):
-    """What a task of these tests fails with."""
-
-
-def one(task: Any, config: TaskConfig | None = None) -> Workflow[Any]:
-    return Workflow().register(Step.START, task, config).add_exit_state(Step.DONE)
-
-
-def split(tasks: Any, strategy: JoinStrategy = JoinStrategy.ALL, **join: Any) -> Workflow[Any]:
-    config = JoinConfig(strategy, Step.DONE, **join)
-    return Workflow().register_split(Step.START, tasks, config).add_exit_state(Step.DONE)
 
 
 def nest(depth: int, leaf: Callable[[], object], how: Callable[[Any], Workflow[Any]]) -> Any:
@@ -121,7 +98,7 @@ def test_attempts_with_a_limit_inside_of_each_other_on_pools_of_one_thread(leave
     limited = TaskConfig.minimal().with_attempt_timeout(60)
     task: Any = leaves
     for _ in range(4):
-        task = _running(one(_then_done(split([task])), limited).with_timeout(60))
+        task = _running(single(_then_done(split([task])), limited).with_timeout(60))
     task()
     assert leaves.count == 1
 
@@ -193,9 +170,9 @@ def test_more_runs_than_threads_take_turns_and_keep_their_deadlines(gate: thread
         gate.wait(SOON)
 
     with ThreadPoolExecutor(4) as callers:
-        runs = [callers.submit(one(deaf).with_timeout(limit).orchestrate, Step.START)]
+        runs = [callers.submit(single(deaf).with_timeout(limit).orchestrate, Step.START)]
         assert begun.wait(SOON)
-        brisk = one(lambda: Step.DONE).with_timeout(60)
+        brisk = single(lambda: Step.DONE).with_timeout(60)
         runs += [callers.submit(brisk.orchestrate, Step.START) for _ in range(3)]
         assert isinstance(runs[0].exception(SOON), WorkflowTimeoutError)
         assert [run.result(SOON) for run in runs[1:]] == [Step.DONE] * 3
@@ -292,17 +269,17 @@ FORKING = """
     def split(*tasks):
         return Workflow().register_split("A", tasks, join).add_exit_state("DONE")
 
-    def one(task):
+    def single(task):
         return Workflow().register("A", task).add_exit_state("DONE")
 
     def everything():
         "A split, a run that moves, a nested run and an abandoned one."
-        nested = split(lambda: one(lambda: "DONE").with_timeout(60).orchestrate("A"))
+        nested = split(lambda: single(lambda: "DONE").with_timeout(60).orchestrate("A"))
         assert split(lambda: None, lambda: nested.orchestrate("A")).orchestrate("A") == "DONE"
-        assert one(lambda: "DONE").orchestrate("A", cancel=CancellationToken()) == "DONE"
+        assert single(lambda: "DONE").orchestrate("A", cancel=CancellationToken()) == "DONE"
         gate = threading.Event()
         try:
-            one(lambda: gate.wait(20) and "DONE").with_timeout(0.1).orchestrate("A")
+            single(lambda: gate.wait(20) and "DONE").with_timeout(0.1).orchestrate("A")
         except WorkflowTimeoutError:
             pass
         assert abandoned_tasks() == 1, abandoned_tasks()
@@ -386,7 +363,7 @@ def test_a_child_forked_in_the_middle_of_other_runs_runs_workflows(run_script: R
     def hammer():
         while not stop.cancelled:
             split(*[lambda: None] * 4).orchestrate("A")
-            one(lambda: "DONE").with_timeout(60).orchestrate("A", cancel=stop.child())
+            single(lambda: "DONE").with_timeout(60).orchestrate("A", cancel=stop.child())
 
     def hammering():
         try:
@@ -431,7 +408,7 @@ def test_a_token_made_before_the_fork_still_cancels_in_the_child(run_script: Run
         FORKING
         + """
     token = CancellationToken()
-    one(lambda: "DONE").orchestrate("A", cancel=token)
+    single(lambda: "DONE").orchestrate("A", cancel=token)
 
     def cancelled_there():
         begun = threading.Event()

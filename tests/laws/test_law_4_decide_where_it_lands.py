@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from enum import Enum, auto
 from functools import partial
 from typing import Any
 
@@ -13,22 +12,13 @@ import pytest
 
 from cano_sync import (
     CancellationToken,
-    JoinConfig,
     JoinStrategy,
     Tally,
     Verdict,
-    Workflow,
     WorkflowCancelledError,
 )
 from cano_sync._base import waiting as waiting_room
-
-SOON = 20.0
-"""Seconds after which a test gives up on what should take milliseconds."""
-
-
-class Step(Enum):
-    SPLIT = auto()
-    DONE = auto()
+from tests.kit import SOON, Step, split
 
 
 class Spy:
@@ -66,11 +56,6 @@ class Asked(JoinStrategy):
         return self.real.decide(tally)
 
 
-def split(tasks: Any, strategy: JoinStrategy = JoinStrategy.ALL, **join: Any) -> Workflow[Any]:
-    config = JoinConfig(strategy, Step.DONE, **join)
-    return Workflow().register_split(Step.SPLIT, tasks, config).add_exit_state(Step.DONE)
-
-
 def one_after_another(count: int, first: threading.Event) -> list[Callable[[], None]]:
     """Tasks that end one by one, beginning when `first` is set."""
     gates = [first, *(threading.Event() for _ in range(count))]
@@ -86,7 +71,7 @@ def one_after_another(count: int, first: threading.Event) -> list[Callable[[], N
 def test_the_caller_waits_for_two_things_and_wakes_once(count: int, wait: Spy) -> None:
     """However many branches there are, and though each of them ends at a time of its own."""
     tasks = one_after_another(count, wait.asleep)
-    assert split(tasks).orchestrate(Step.SPLIT) is Step.DONE
+    assert split(tasks).orchestrate(Step.START) is Step.DONE
     assert wait.sizes == [2]
 
 
@@ -107,7 +92,7 @@ def test_under_a_bulkhead_the_landing_branch_brings_the_next(bulkhead: int, wait
 
     with Counting(8) as pool:
         workflow = split([task] * 40, bulkhead=bulkhead).with_executor(pool)
-        assert workflow.orchestrate(Step.SPLIT) is Step.DONE
+        assert workflow.orchestrate(Step.START) is Step.DONE
     assert len(threads) == 40
     assert len(set(threads)) <= len(submitted) == bulkhead
     assert wait.sizes == [2]
@@ -132,7 +117,7 @@ def test_the_strategy_is_asked_on_the_landing_branchs_thread_at_once() -> None:
 
     strategy = InTurn(JoinStrategy.ALL)
     tasks = [partial(task, index) for index in range(4)]
-    split(tasks, strategy).orchestrate(Step.SPLIT)
+    split(tasks, strategy).orchestrate(Step.START)
     assert strategy.tallies == [Tally(4, landed, 0) for landed in range(5)]
     assert strategy.threads == [threading.get_ident(), *threads]
 
@@ -148,12 +133,12 @@ def test_a_cancellation_wakes_the_caller(wait: Spy, gate: threading.Event) -> No
     with ThreadPoolExecutor(1) as pool:
         pool.submit(cancels)
         with pytest.raises(WorkflowCancelledError):
-            split([lambda: gate.wait(SOON)] * 20).orchestrate(Step.SPLIT, cancel=token)
+            split([lambda: gate.wait(SOON)] * 20).orchestrate(Step.START, cancel=token)
     assert max(wait.sizes) == 2
 
 
 def test_the_deadline_wakes_the_caller(wait: Spy, gate: threading.Event) -> None:
     tasks = [lambda: gate.wait(SOON), lambda: None]
     workflow = split(tasks, JoinStrategy.PARTIAL_TIMEOUT, timeout=0.3)
-    assert workflow.orchestrate(Step.SPLIT) is Step.DONE
+    assert workflow.orchestrate(Step.START) is Step.DONE
     assert set(wait.sizes) == {2}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from enum import Enum, auto
 from typing import Any
 
 import pytest
@@ -25,29 +24,9 @@ from cano_sync import task as task_with
 from cano_sync._engine import offload as offload_room
 from cano_sync._engine import split as split_room
 from tests.backends import Plain
+from tests.kit import SOON, Boom, Step, single, split
 
-SOON = 20.0
-"""Seconds after which a test gives up on what should take milliseconds."""
 LIMIT = 0.15
-
-
-class Step(Enum):
-    START = auto()
-    NEXT = auto()
-    DONE = auto()
-
-
-class Boom(Exception):
-    """What a task of these tests fails with."""
-
-
-def one(task: Any, config: TaskConfig | None = None) -> Workflow[Any]:
-    return Workflow().register(Step.START, task, config).add_exit_state(Step.DONE)
-
-
-def split(tasks: Any, strategy: JoinStrategy = JoinStrategy.ALL, **join: Any) -> Workflow[Any]:
-    config = JoinConfig(strategy, Step.DONE, **join)
-    return Workflow().register_split(Step.START, tasks, config).add_exit_state(Step.DONE)
 
 
 # Stores: the library's, and three that users may write.
@@ -200,7 +179,7 @@ def timed_out(late: Late, store: Any) -> None:
 
 def attempt(late: Late, store: Any) -> None:
     limited = TaskConfig.minimal().with_attempt_timeout(LIMIT)
-    workflow = one(late, limited)
+    workflow = single(late, limited)
     late.until_begun(lambda: workflow.orchestrate(Step.START, store=store))
 
 
@@ -216,7 +195,7 @@ def branchs_attempt(late: Late, store: Any) -> None:
 
 
 def workflow_timeout(late: Late, store: Any) -> None:
-    workflow = one(late).with_timeout(LIMIT)
+    workflow = single(late).with_timeout(LIMIT)
     late.until_begun(lambda: workflow.orchestrate(Step.START, store=store))
 
 
@@ -268,7 +247,7 @@ def submitted(late: Late, store: Any) -> None:
     """In a run that a branch has submitted with its own store, and not waited for."""
 
     def branch(store: Any) -> None:
-        one(late).submit(Step.START, store=store)
+        single(late).submit(Step.START, store=store)
         late.wait()
 
     split([branch]).orchestrate(Step.START, store=store)
@@ -297,14 +276,14 @@ WAYS: dict[str, Leave] = {
     "the timeout of a branch's attempt": branchs_attempt,
     "the workflow's timeout": workflow_timeout,
     "the workflow's timeout during a split": workflow_timeout_in_a_split,
-    "a cancellation": cancelled(one),
+    "a cancellation": cancelled(single),
     "a cancellation during a split": cancelled(lambda late: split([late])),
-    "a nested run": nested(one),
-    "a nested run that moved": nested(lambda late: one(late).with_timeout(60)),
+    "a nested run": nested(single),
+    "a nested run that moved": nested(lambda late: single(late).with_timeout(60)),
     "a nested split": nested(lambda late: split([late])),
-    "a nested run on a store of its own": nested_beside(one),
+    "a nested run on a store of its own": nested_beside(single),
     "a nested run that moved, on a store of its own": nested_beside(
-        lambda late: one(late).with_timeout(60)
+        lambda late: single(late).with_timeout(60)
     ),
     "a nested split on a store of its own": nested_beside(lambda late: split([late])),
     "a run that a branch submitted": submitted,
@@ -379,7 +358,7 @@ def test_the_next_attempt_writes_and_the_abandoned_one_does_not(kind: str, late:
 
     retries = TaskConfig.with_fixed_retry(20, delay=0).with_attempt_timeout(0.2)
     store = filled(kind)
-    one(task, retries).orchestrate(Step.START, store=store)
+    single(task, retries).orchestrate(Step.START, store=store)
     assert set(late.went_on().values()) == {"Cancelled"}
     assert contents(store) == {"one": 1, "list": [1, "the second attempt's"]}
 
@@ -459,7 +438,7 @@ def test_the_join_waits_a_moment_for_a_write_that_a_backend_is_busy_with(
     store, seen = Slow(), []
     branch = put_slowly
     if how != "a branch":
-        inner = one(put_slowly).with_timeout(60 if "moved" in how else None)
+        inner = single(put_slowly).with_timeout(60 if "moved" in how else None)
 
         def branch() -> object:
             return inner.orchestrate(Step.START, store=store)

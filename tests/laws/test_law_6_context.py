@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from enum import Enum, auto
 from typing import Any
 
 import pytest
@@ -15,8 +14,6 @@ import pytest
 from cano_sync import (
     CancellationToken,
     Cancelled,
-    JoinConfig,
-    JoinStrategy,
     MemoryStore,
     Node,
     Store,
@@ -25,21 +22,9 @@ from cano_sync import (
     WorkflowCancelledError,
     current_token,
 )
-
-SOON = 20.0
-"""Seconds after which a test gives up on what should take milliseconds."""
+from tests.kit import SOON, Boom, Step, boom, single, split
 
 request: ContextVar[str] = ContextVar("request", default="nobody's")
-
-
-class Step(Enum):
-    START = auto()
-    NEXT = auto()
-    DONE = auto()
-
-
-class Boom(Exception):
-    """What a task of these tests fails with."""
 
 
 @contextmanager
@@ -50,15 +35,6 @@ def handling(name: str) -> Iterator[None]:
         yield
     finally:
         request.reset(token)
-
-
-def one(task: Any, config: TaskConfig | None = None) -> Workflow[Any]:
-    return Workflow().register(Step.START, task, config).add_exit_state(Step.DONE)
-
-
-def split(tasks: Any, **join: Any) -> Workflow[Any]:
-    config = JoinConfig(JoinStrategy.ALL, Step.DONE, **join)
-    return Workflow().register_split(Step.START, tasks, config).add_exit_state(Step.DONE)
 
 
 def nested(inner: Workflow[Any]) -> Callable[[], Any]:
@@ -107,10 +83,6 @@ def done(work: Callable[[], object]) -> Callable[[], Step]:
     return task
 
 
-def boom() -> Step:
-    raise Boom
-
-
 def error_state(work: Callable[[], object]) -> Workflow[Any]:
     failing = Workflow().register(Step.START, boom, error_state=Step.NEXT)
     return failing.register(Step.NEXT, done(work)).add_exit_state(Step.DONE)
@@ -128,24 +100,24 @@ LIMITED = TaskConfig.minimal().with_attempt_timeout(60)
 RETRIES = TaskConfig.with_fixed_retry(2, delay=0)
 Work = Callable[[], object]
 PLACES: dict[str, Callable[[Work], Workflow[Any]]] = {
-    "a state": lambda work: one(done(work)),
-    "a node's prep": lambda work: one(Steps("prep", work)),
-    "a node's exec": lambda work: one(Steps("exec", work)),
-    "a node's post": lambda work: one(Steps("post", work)),
-    "an attempt with a limit": lambda work: one(done(work), LIMITED),
-    "a second attempt": lambda work: one(second_attempt(work), RETRIES),
-    "a second attempt with a limit": lambda work: one(
+    "a state": lambda work: single(done(work)),
+    "a node's prep": lambda work: single(Steps("prep", work)),
+    "a node's exec": lambda work: single(Steps("exec", work)),
+    "a node's post": lambda work: single(Steps("post", work)),
+    "an attempt with a limit": lambda work: single(done(work), LIMITED),
+    "a second attempt": lambda work: single(second_attempt(work), RETRIES),
+    "a second attempt with a limit": lambda work: single(
         second_attempt(work), RETRIES.with_attempt_timeout(60)
     ),
     "an error state": error_state,
     "the listing of a split": listing,
     "a branch": lambda work: split([lambda: None, work]),
     "a branch under a bulkhead": lambda work: split([lambda: None, work], bulkhead=1),
-    "a nested run": lambda work: one(nested(one(done(work)))),
-    "a nested run that moved": lambda work: one(nested(one(done(work)).with_timeout(60))),
+    "a nested run": lambda work: single(nested(single(done(work)))),
+    "a nested run that moved": lambda work: single(nested(single(done(work)).with_timeout(60))),
     "a run in a branch": lambda work: split([nested(split([work]))]),
     "a run in an attempt in a branch": lambda work: split(
-        [nested(one(nested(split([work]).with_timeout(60)), LIMITED))]
+        [nested(single(nested(split([work]).with_timeout(60)), LIMITED))]
     ),
 }
 everywhere = pytest.mark.parametrize("nesting", PLACES)
@@ -251,7 +223,7 @@ def test_a_submitted_run_has_the_context_of_the_moment_of_its_submission(
         return Step.DONE
 
     with handling("mine"):
-        run = one(task).submit(Step.START)
+        run = single(task).submit(Step.START)
     gate.set()
     run.result(SOON)
     assert seen == ["mine"]
@@ -275,7 +247,7 @@ def test_the_current_token_far_below_is_the_one_that_the_task_takes(
         same.append(far_below() is cancel)
         return Step.DONE
 
-    for workflow in (one(branch), one(branch, LIMITED), split([branch, branch])):
+    for workflow in (single(branch), single(branch, LIMITED), split([branch, branch])):
         run(workflow)
     assert same == [True] * 4
 
@@ -305,20 +277,20 @@ def test_after_a_run_the_callers_current_token_is_what_it_was(
     run: Callable[[Workflow[Any]], None],
 ) -> None:
     kept: list[tuple[CancellationToken, CancellationToken]] = []
-    inner = one(done(lambda: None))
+    inner = single(done(lambda: None))
 
     def task(store: Store, cancel: CancellationToken) -> Step:
         run(inner)
         kept.append((cancel, current_token()))
         return Step.DONE
 
-    one(task).orchestrate(Step.START)
+    single(task).orchestrate(Step.START)
     assert kept[0][0] is kept[0][1]
     assert not current_token().cancelled
 
 
 def test_outside_a_run_nobody_cancels_the_current_token() -> None:
     token = CancellationToken()
-    one(done(lambda: None)).orchestrate(Step.START, cancel=token)
+    single(done(lambda: None)).orchestrate(Step.START, cancel=token)
     token.cancel()
     assert not far_below().cancelled

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import Any, ClassVar
 
 import pytest
@@ -21,15 +20,7 @@ from cano_sync import (
     Workflow,
     task,
 )
-
-
-class Step(Enum):
-    START = auto()
-    DONE = auto()
-
-
-class Boom(Exception):
-    """What a task of these tests fails with."""
+from tests.kit import Boom, Step
 
 
 class Counted(tenacity.Retrying):

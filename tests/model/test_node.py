@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import Enum, auto
 from typing import Any, Literal
 
 import pytest
@@ -23,12 +22,7 @@ from cano_sync import (
     TaskContext,
 )
 from cano_sync._model.task import bind
-
-
-class Step(Enum):
-    NEXT = auto()
-    DONE = auto()
-
+from tests.kit import Step
 
 STORE = MemoryStore()
 TOKEN = CancellationToken()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import pickle
-from enum import Enum, auto
 from typing import Any, Literal
 
 import pytest
@@ -23,12 +22,7 @@ from cano_sync import (
     task,
 )
 from cano_sync._model.task import BoundTask, bind
-
-
-class Step(Enum):
-    NEXT = auto()
-    DONE = auto()
-
+from tests.kit import Step
 
 ONE = TaskConfig(attempt_timeout=1)
 TWO = TaskConfig(attempt_timeout=2)
@@ -74,7 +68,7 @@ def test_a_single_result_is_one_state() -> None:
 
 
 def test_a_split_result_is_many_and_says_so_even_of_one() -> None:
-    result = TaskResult.split(step for step in Step)
+    result = TaskResult.split(step for step in (Step.NEXT, Step.DONE))
     assert result.states == (Step.NEXT, Step.DONE)
     assert result.is_split
     assert TaskResult.split([Step.DONE]) != TaskResult.single(Step.DONE)

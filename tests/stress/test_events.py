@@ -23,7 +23,7 @@ from cano_sync import (
     task,
 )
 from cano_sync._model.hooks import Observer
-from tests.conftest import Eventually
+from tests.kit import Eventually
 from tests.observing import Notes
 
 SECONDS = 3.0

@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from enum import Enum, auto
 from typing import Any
 
 import pytest
@@ -34,20 +33,11 @@ from cano_sync._base import fence as fence_room
 from cano_sync._engine import offload as offload_room
 from cano_sync._engine import split as split_room
 from tests.backends import Plain
+from tests.kit import SOON, Step
 
-SOON = 20.0
-"""Seconds after which a test gives up on what should take milliseconds."""
 SEED = 20_260
 MOST = 10_000_000
 """The most writes of one writer: it never gets there, unless nobody stops it."""
-
-Eventually = Callable[[Callable[[], bool]], None]
-
-
-class Step(Enum):
-    WORK = auto()
-    AFTER = auto()
-    DONE = auto()
 
 
 def copy_of(store: Any) -> dict[str, Any]:
@@ -80,7 +70,7 @@ class Hunt:
         except Cancelled:
             self.refused += 1
             raise
-        return Step.AFTER
+        return Step.NEXT
 
     def winner(self) -> None:
         """Ends at any moment after the first write."""
@@ -135,11 +125,11 @@ MANNERS = (put, append, update, put_and_remove, read_and_write)
 
 
 def workflow_of(hunt: Hunt, first: Any) -> Workflow[Any]:
-    return first.register(Step.AFTER, hunt.enter).add_exit_state(Step.DONE)
+    return first.register(Step.NEXT, hunt.enter).add_exit_state(Step.DONE)
 
 
 def join(hunt: Hunt) -> None:
-    config = JoinConfig(JoinStrategy.ANY, Step.AFTER)
+    config = JoinConfig(JoinStrategy.ANY, Step.NEXT)
     tasks = [hunt.winner, *[hunt.writer] * hunt.random.choice((1, 1, 1, 2))]
     hunt.random.shuffle(tasks)
     workflow = workflow_of(hunt, Workflow().register_split(Step.WORK, tasks, config))
@@ -155,14 +145,14 @@ def nested_join(hunt: Hunt) -> None:
     def branch(store: Any) -> None:
         inner.orchestrate(Step.WORK, store=store)
 
-    config = JoinConfig(JoinStrategy.ANY, Step.AFTER)
+    config = JoinConfig(JoinStrategy.ANY, Step.NEXT)
     first = Workflow().register_split(Step.WORK, [branch, hunt.winner], config)
     workflow_of(hunt, first).orchestrate(Step.WORK, store=hunt.store)
 
 
 def split_timeout(hunt: Hunt) -> None:
     config = JoinConfig(
-        JoinStrategy.ALL, Step.DONE, timeout=hunt.random.uniform(0, 0.001), error_state=Step.AFTER
+        JoinStrategy.ALL, Step.DONE, timeout=hunt.random.uniform(0, 0.001), error_state=Step.NEXT
     )
     first = Workflow().register_split(Step.WORK, [hunt.writer] * 2, config)
     with suppress(CanoError):  # how a run ends is another test's matter, here and below
@@ -171,7 +161,7 @@ def split_timeout(hunt: Hunt) -> None:
 
 def attempt_timeout(hunt: Hunt) -> None:
     config = TaskConfig.minimal().with_attempt_timeout(hunt.random.uniform(0, 0.001))
-    first = Workflow().register(Step.WORK, hunt.writer, config, error_state=Step.AFTER)
+    first = Workflow().register(Step.WORK, hunt.writer, config, error_state=Step.NEXT)
     with suppress(CanoError):
         workflow_of(hunt, first).orchestrate(Step.WORK, store=hunt.store)
 
