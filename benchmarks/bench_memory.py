@@ -105,7 +105,7 @@ def _kinds() -> list[Kind]:
     failing = Flow().register("A", _raising).add_exit_state("END")
     routed = Flow().register("A", _raising, error_state="END").add_exit_state("END")
     retried = (
-        Flow().register("A", _raising, TaskConfig.with_fixed_retry(1, 0)).add_exit_state("END")
+        Flow().register("A", _raising, TaskConfig().with_fixed_retry(1, 0)).add_exit_state("END")
     )
     sleeping = Flow().register("A", _sleeping).add_exit_state("END")
     limited = single.with_timeout(60)

@@ -19,7 +19,7 @@
         └── TypeMismatchError       another type than asked for (also TypeError)
 
 Every error says in its message what was wrong, with which value, and what mends it.
-`Cancelled`, the signal that stops a task, is not in this tree: see `cano_sync.cancellation`.
+`Cancelled`, the signal that stops a task, is not in this tree: see `cano_sync.Cancelled`.
 """
 
 from __future__ import annotations

@@ -54,12 +54,12 @@ def show(title: str, config: TaskConfig, *script: str) -> None:
 
 
 def main() -> None:
-    fixed = TaskConfig.with_fixed_retry(2, delay=0.01)
+    fixed = TaskConfig().with_fixed_retry(2, delay=0.01)
     show("fixed", fixed, "is refused", "is refused", "succeeds")
     show("fixed", fixed, "is refused", "is refused", "is refused")
 
     # 10, 20, 40 ms, and so on to 50 at most; each a tenth shorter or longer, at random.
-    growing = TaskConfig.with_exponential_retry(5, base_delay=0.01, max_delay=0.05)
+    growing = TaskConfig().with_exponential_retry(5, base_delay=0.01, max_delay=0.05)
     show("growing", growing, "is refused", "is refused", "is refused", "succeeds")
 
     # Any tenacity object, as it is: here only what may pass is tried again.
@@ -73,7 +73,7 @@ def main() -> None:
     show("tenacity", raw, "is refused", "succeeds")
     show("tenacity", raw, "is refused", "is denied")
 
-    limited = TaskConfig.with_fixed_retry(1, delay=0).with_attempt_timeout(0.25)
+    limited = TaskConfig().with_fixed_retry(1, delay=0).with_attempt_timeout(0.25)
     show("time limit", limited, "hangs", "succeeds")
 
 

@@ -327,13 +327,13 @@ DURATIONS: dict[str, tuple[Callable[[Any], object], str]] = {
         lambda value: TaskConfig().with_attempt_timeout(value),
         "attempt_timeout",
     ),
-    "a delay": (lambda value: TaskConfig.with_fixed_retry(1, value), "delay"),
+    "a delay": (lambda value: TaskConfig().with_fixed_retry(1, value), "delay"),
     "a base delay": (
-        lambda value: TaskConfig.with_exponential_retry(1, base_delay=value),
+        lambda value: TaskConfig().with_exponential_retry(1, base_delay=value),
         "base_delay",
     ),
     "a longest delay": (
-        lambda value: TaskConfig.with_exponential_retry(1, max_delay=value),
+        lambda value: TaskConfig().with_exponential_retry(1, max_delay=value),
         "max_delay",
     ),
     "a token": (lambda value: CancellationToken(value), "a token's timeout"),
@@ -358,7 +358,9 @@ def test_a_duration_that_is_no_number(make: Callable[[Any], object], name: str, 
 # Retries.
 
 
-@pytest.mark.parametrize("make", [TaskConfig.with_fixed_retry, TaskConfig.with_exponential_retry])
+@pytest.mark.parametrize(
+    "make", [TaskConfig().with_fixed_retry, TaskConfig().with_exponential_retry]
+)
 @pytest.mark.parametrize("retries", [-1, 1.5, "3", None, True], ids=repr)
 def test_an_impossible_number_of_retries(make: Callable[..., Any], retries: Any) -> None:
     refused(lambda: make(retries, 0.1), "retries", repr(retries), "whole number from 0")
@@ -382,7 +384,7 @@ def test_a_retry_that_is_no_retrying_object(retry: Any) -> None:
 )
 def test_an_impossible_back_off(setting: str, value: Any, words: str) -> None:
     refused(
-        lambda: TaskConfig.with_exponential_retry(1, **{setting: value}),
+        lambda: TaskConfig().with_exponential_retry(1, **{setting: value}),
         setting,
         repr(value),
         words,

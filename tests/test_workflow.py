@@ -510,7 +510,7 @@ def test_errors_call_an_object_by_its_class_or_by_its_name() -> None:
 def test_a_config_given_to_register_goes_before_the_tasks_own() -> None:
     attempts: list[int] = []
 
-    @task(config=TaskConfig.with_fixed_retry(5, delay=0))
+    @task(config=TaskConfig().with_fixed_retry(5, delay=0))
     def stubborn(context: TaskContext) -> Step:
         raise Boom
 
@@ -519,18 +519,20 @@ def test_a_config_given_to_register_goes_before_the_tasks_own() -> None:
         raise Boom
 
     with pytest.raises(RetryExhaustedError) as caught:
-        single(task(config=TaskConfig.with_fixed_retry(5, delay=0))(count)).orchestrate(Step.START)
+        single(task(config=TaskConfig().with_fixed_retry(5, delay=0))(count)).orchestrate(
+            Step.START
+        )
     assert caught.value.attempts == 6
     attempts.clear()
     with pytest.raises(TaskExecutionError):
-        single(count, TaskConfig.minimal()).orchestrate(Step.START)
+        single(count, TaskConfig()).orchestrate(Step.START)
     assert attempts == [1]
 
 
 def test_a_tasks_own_config_counts_where_none_is_given() -> None:
     class Stubborn(Task):
         def config(self) -> TaskConfig:
-            return TaskConfig.with_fixed_retry(2, delay=0)
+            return TaskConfig().with_fixed_retry(2, delay=0)
 
         def run(self) -> Any:
             raise Boom

@@ -96,7 +96,7 @@ class MemoryStore(Store):
     """A dict behind a lock: the store of a run, unless you bring your own.
 
     Every method is atomic and safe from any thread. `get` hands out the object itself, not a
-    copy: change a shared list through `append` or `update`, not in nesting. As a dict, it is false
+    copy: change a shared list through `append` or `update`, not in place. As a dict, it is false
     while it is empty: ask whether a store `is None`.
 
     Args:

@@ -20,7 +20,10 @@ else:
 
 
 class TaskConfig(Value):
-    """How a task is tried. Immutable; one object may serve any number of tasks.
+    """How a task is tried: once, unless it says otherwise. Immutable.
+
+    One object may serve any number of tasks, on any thread. Its methods make new ones, which keep
+    all that was said before.
 
     Args:
         retry: a `tenacity.Retrying`, whose `stop`, `wait`, `retry` and callbacks are honoured;
@@ -31,7 +34,7 @@ class TaskConfig(Value):
     Raises:
         ConfigurationError: a setting is impossible.
 
-    >>> TaskConfig.with_fixed_retry(3, delay=0.5).with_attempt_timeout(2).attempt_timeout
+    >>> TaskConfig().with_fixed_retry(3, delay=0.5).with_attempt_timeout(2).attempt_timeout
     2.0
     """
 
@@ -56,26 +59,27 @@ class TaskConfig(Value):
         """Whether the task simply runs, once and without a limit."""
         return self.retry is None and self.attempt_timeout is None
 
-    @classmethod
-    def minimal(cls) -> TaskConfig:
-        """Runs once, without a time limit: what a task without a config gets."""
-        return cls()
+    def with_fixed_retry(self, retries: int, delay: Duration) -> TaskConfig:
+        """The same, trying again up to `retries` times after the first attempt.
 
-    @classmethod
-    def with_fixed_retry(cls, retries: int, delay: Duration) -> TaskConfig:
-        """Try again up to `retries` times after the first attempt, `delay` seconds apart."""
-        return cls(retries_room.fixed(retries, seconds(delay, "delay")))
+        Args:
+            retries: attempts after the first.
+            delay: seconds (or a `timedelta`) between two attempts.
 
-    @classmethod
+        >>> TaskConfig(attempt_timeout=2).with_fixed_retry(3, 0.5).attempt_timeout
+        2.0
+        """
+        return self.replace(retry=retries_room.fixed(retries, seconds(delay, "delay")))
+
     def with_exponential_retry(
-        cls,
+        self,
         retries: int,
         base_delay: Duration = 0.1,
         multiplier: float = 2.0,
         max_delay: Duration = 30.0,
         jitter: float = 0.1,
     ) -> TaskConfig:
-        """Try again up to `retries` times, waiting longer each time.
+        """The same, trying again up to `retries` times, and waiting longer each time.
 
         Args:
             retries: attempts after the first.
@@ -86,7 +90,8 @@ class TaskConfig(Value):
                 so that many clients do not come back all at once.
         """
         base, longest = seconds(base_delay, "base_delay"), seconds(max_delay, "max_delay")
-        return cls(retries_room.exponential(retries, base, multiplier, longest, jitter))
+        retry = retries_room.exponential(retries, base, multiplier, longest, jitter)
+        return self.replace(retry=retry)
 
     def with_attempt_timeout(self, timeout: Duration | None) -> TaskConfig:
         """The same with another limit for each attempt, in seconds; None for none."""

@@ -27,7 +27,7 @@ class Observer:
     - **A run is told in order.** `run_started` is first, `run_finished` last. In between come, for
       each state, `state_entered` and `state_left`; for each task that was started exactly one of
       `task_succeeded`, `task_failed` and `task_cancelled`. Only of a thread that was left behind,
-      one thing may still be listeners after `run_finished`: `task_abandoned`, `task_returned`, or a
+      one event may still come after `run_finished`: `task_abandoned`, `task_returned`, or a
       hook that was already on its way there.
     - **Threads.** The run's hooks come on the thread that called `orchestrate` (of `submit`: on a
       thread of the pool), those of states, splits and single tasks on the run's own thread, which

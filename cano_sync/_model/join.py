@@ -19,7 +19,7 @@ class JoinConfig(Value, Generic[S]):
 
     Args:
         strategy: when to go on: `JoinStrategy.ALL`, `.ANY`, `.quorum(n)`, `.percentage(p)`,
-            `.partial_results(n)`, `.PARTIAL_TIMEOUT`, or an object of your own.
+            `.partial_results(n)`, `.SETTLED`, `.PARTIAL_TIMEOUT`, or an object of your own.
         join_state: the state that follows.
         timeout: seconds (or a `timedelta`) for the whole split, from the moment it is entered;
             None for no limit. An error for every strategy but PARTIAL_TIMEOUT.

@@ -16,7 +16,7 @@ class Outcome(Value):
     """What became of one branch.
 
     Attributes:
-        index: its nesting in the list of tasks, from 0.
+        index: its place in the list of tasks, from 0.
         name: its task's name.
         value: what the task returned, where it succeeded; else None.
         error: the error, where it failed; else None. A user's exception is its `__cause__`.

@@ -24,7 +24,7 @@ def check_retry(retry: object) -> None:
     ):
         raise ConfigurationError(
             f"retry must be a tenacity.Retrying(...) object, not {retry!r}; for a number of "
-            "retries use TaskConfig.with_fixed_retry(retries, delay)"
+            "retries use TaskConfig().with_fixed_retry(retries, delay)"
         )
 
 

@@ -67,6 +67,8 @@ class JoinStrategy(ABC):
     """Every branch must succeed; fails when one has failed, after all have ended."""
     ANY: ClassVar["JoinStrategy"]
     """The first success is enough; fails when all have failed."""
+    SETTLED: ClassVar["JoinStrategy"]
+    """Proceeds when all have ended, well or not; needs no time limit, and fails only by one."""
     PARTIAL_TIMEOUT: ClassVar["JoinStrategy"]
     """Takes what has ended at the deadline, or all; fails when nothing has. Needs a timeout."""
 
@@ -220,6 +222,17 @@ class _Share(JoinStrategy):
         return hash(self._p)
 
 
+class _Settled(JoinStrategy):
+    def decide(self, tally: Tally) -> Verdict:
+        return Verdict.PROCEED if tally.successes + tally.errors == tally.total else Verdict.WAIT
+
+    def __repr__(self) -> str:
+        return "JoinStrategy.SETTLED"
+
+    def __reduce__(self) -> str:
+        return repr(self)  # a copy, or one that was pickled, is the same object
+
+
 class _PartialTimeout(JoinStrategy):
     def decide(self, tally: Tally) -> Verdict:
         return Verdict.PROCEED if tally.successes + tally.errors == tally.total else Verdict.WAIT
@@ -243,4 +256,5 @@ class _PartialTimeout(JoinStrategy):
 
 JoinStrategy.ALL = _All()
 JoinStrategy.ANY = _Any()
+JoinStrategy.SETTLED = _Settled()
 JoinStrategy.PARTIAL_TIMEOUT = _PartialTimeout()

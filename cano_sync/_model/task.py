@@ -27,7 +27,7 @@ class TaskContext(Value):
     Attributes:
         run_id: the run's id, the same in all its tasks and errors.
         state: the state that the task belongs to.
-        index: the branch's nesting in its split, from 0; None in a single state.
+        index: the branch's place in its split, from 0; None in a single state.
         attempt: which attempt this is, from 1.
         error: the error that led to this error state, or None.
     """
@@ -119,7 +119,7 @@ class Task:
 
     def config(self) -> TaskConfig:
         """How the task is tried; a config given to `register` goes before it."""
-        return TaskConfig.minimal()
+        return TaskConfig()
 
     def to_call(self, name: str) -> Call:
         """What the engine calls (for the engine)."""
@@ -147,7 +147,7 @@ def task(
 ) -> Callable[[F], F]:
     """Attach a config or a name to a function; it stays the function that it was.
 
-    >>> @task(config=TaskConfig.with_fixed_retry(2, delay=0.1), name="load the order")
+    >>> @task(config=TaskConfig().with_fixed_retry(2, delay=0.1), name="load the order")
     ... def load(store: Store) -> str:
     ...     return "NEXT"
     >>> bind(load).name
@@ -281,7 +281,7 @@ def bind(
     shape = read_signature(task, offer=("store",), name=name, generator=generator)
     return BoundTask(
         name,
-        config or mark.config or TaskConfig.minimal(),
+        config or mark.config or TaskConfig(),
         Call(task, shape, None if branch else declared_states(task)),
     )
 
@@ -289,8 +289,8 @@ def bind(
 def _check_config(config: Any, what: str) -> TaskConfig:
     if not isinstance(config, TaskConfig):
         raise ConfigurationError(
-            f"{what} must be a TaskConfig, not {config!r}; such as TaskConfig.minimal() or "
-            "TaskConfig.with_fixed_retry(3, delay=0.5)"
+            f"{what} must be a TaskConfig, not {config!r}; such as TaskConfig() or "
+            "TaskConfig().with_fixed_retry(3, delay=0.5)"
         )
     return config
 

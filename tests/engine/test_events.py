@@ -184,7 +184,7 @@ def test_a_task_is_told_by_its_name(notes: Notes) -> None:
 
 
 def test_a_task_without_retries_tells_of_no_attempts(notes: Notes) -> None:
-    config = TaskConfig.minimal().with_attempt_timeout(20)
+    config = TaskConfig().with_attempt_timeout(20)
     single(lambda: "END", config).with_observer(notes).orchestrate("GO")
     assert notes.of("attempt_started") == []
 
@@ -198,7 +198,7 @@ def test_each_attempt_is_told_with_its_delay_until_one_is_good(notes: Notes) -> 
             raise error
         return "END"
 
-    single(flaky, TaskConfig.with_fixed_retry(5, 0.001)).with_observer(notes).orchestrate("GO")
+    single(flaky, TaskConfig().with_fixed_retry(5, 0.001)).with_observer(notes).orchestrate("GO")
     assert [facts["attempt"] for facts in notes.of("attempt_started")] == [1, 2, 3]
     failed = notes.of("attempt_failed")
     assert [(f["attempt"], f["delay"], str(f["error"])) for f in failed] == [
@@ -209,7 +209,7 @@ def test_each_attempt_is_told_with_its_delay_until_one_is_good(notes: Notes) -> 
 
 
 def test_the_last_attempt_is_not_followed_by_another(notes: Notes) -> None:
-    config = TaskConfig.with_fixed_retry(1, 0)
+    config = TaskConfig().with_fixed_retry(1, 0)
     with pytest.raises(RetryExhaustedError) as caught:
         single(fail, config).with_observer(notes).orchestrate("GO")
     assert [f["delay"] for f in notes.of("attempt_failed")] == [0, None]
@@ -243,7 +243,7 @@ def test_an_attempt_out_of_time_leaves_a_thread_that_may_come_back(
         next(calls)()
         return "END"
 
-    config = TaskConfig.with_fixed_retry(1, 0).with_attempt_timeout(0.2)
+    config = TaskConfig().with_fixed_retry(1, 0).with_attempt_timeout(0.2)
     single(deaf_once, config).with_observer(notes).orchestrate("GO")
     assert notes.one("task_abandoned")["attempt"] == 1
     assert isinstance(notes.one("attempt_failed")["error"], AttemptTimeoutError)
@@ -297,7 +297,7 @@ def test_a_branch_that_fails_lands_with_the_error_of_its_task(notes: Notes) -> N
 
 
 def test_the_branches_retries_are_told(notes: Notes) -> None:
-    retried = task(config=TaskConfig.with_fixed_retry(1, 0))(fail)
+    retried = task(config=TaskConfig().with_fixed_retry(1, 0))(fail)
     with pytest.raises(JoinError):
         split(retried).with_observer(notes).orchestrate("GO")
     assert [(f["index"], f["attempt"]) for f in notes.of("attempt_failed")] == [(0, 1), (0, 2)]
@@ -382,7 +382,7 @@ def test_a_loser_out_on_an_attempt_of_its_own_thread_is_abandoned_once(
 ) -> None:
     begun = threading.Event()
 
-    @task(config=TaskConfig.minimal().with_attempt_timeout(20))
+    @task(config=TaskConfig().with_attempt_timeout(20))
     def deaf() -> None:
         begun.set()
         gate.wait(20)
@@ -639,7 +639,7 @@ def test_what_a_hook_sets_the_tasks_see_and_nobody_outside(
     hook: str, limit: float | None, attempt: float | None
 ) -> None:
     seen: list[str] = []
-    config = TaskConfig.with_fixed_retry(1, 0).with_attempt_timeout(attempt)
+    config = TaskConfig().with_fixed_retry(1, 0).with_attempt_timeout(attempt)
 
     def look() -> str:
         seen.append(mark.get())
@@ -729,7 +729,7 @@ STORY = (
     Workflow[str]()
     .register("GO", lambda: "BOTH")
     .register_split("BOTH", [lambda: 1, lambda: 2], JoinConfig(JoinStrategy.ALL, "TRY"))
-    .register("TRY", fails, TaskConfig.with_fixed_retry(1, 0), error_state="MEND")
+    .register("TRY", fails, TaskConfig().with_fixed_retry(1, 0), error_state="MEND")
     .register("MEND", lambda: "END")
     .add_exit_state("END")
 )

@@ -246,7 +246,7 @@ def test_an_error_state_may_be_entered_anew_with_each_error() -> None:
 
 
 def test_an_error_state_is_entered_after_the_retries() -> None:
-    workflow, errors = routed(boom, TaskConfig.with_fixed_retry(2, delay=0))
+    workflow, errors = routed(boom, TaskConfig().with_fixed_retry(2, delay=0))
     assert workflow.orchestrate(Step.START) is Step.DONE
     assert isinstance(errors[0], RetryExhaustedError)
     assert errors[0].attempts == 3

@@ -538,7 +538,7 @@ def test_branches_get_their_index_and_share_the_runs_store() -> None:
 def test_retries_and_attempt_timeouts_hold_for_branches(gate: threading.Event) -> None:
     calls: list[int] = []
 
-    @task(config=TaskConfig.with_fixed_retry(2, delay=0))
+    @task(config=TaskConfig().with_fixed_retry(2, delay=0))
     def third_time(store: Store, context: TaskContext) -> int:
         calls.append(context.attempt)
         if context.attempt < 3:
@@ -635,7 +635,7 @@ LISTINGS: dict[str, Any] = {
     "a partial": functools.partial(lambda store, extra: listing(store), extra=1),
     "a lambda that returns a generator": lambda store: (task for task in listing(store)),
     "a lambda that returns a map": lambda store: map(returning, store.get("items")),
-    "a task with retries": task(config=TaskConfig.with_fixed_retry(1, delay=0))(listing),
+    "a task with retries": task(config=TaskConfig().with_fixed_retry(1, delay=0))(listing),
 }
 
 
@@ -722,7 +722,7 @@ def test_a_list_is_made_anew_at_each_entry() -> None:
 def test_a_listed_task_may_be_a_task_object_with_its_own_config() -> None:
     class Fetch(Task):
         def config(self) -> TaskConfig:
-            return TaskConfig.with_fixed_retry(1, delay=0)
+            return TaskConfig().with_fixed_retry(1, delay=0)
 
         def run(self, store: Store, context: TaskContext) -> int:
             if context.attempt == 1:

@@ -82,15 +82,15 @@ def run(function: Any, config: TaskConfig | None = None, **given: Any) -> Any:
 @pytest.mark.parametrize("failures", [0, 1, 2])
 def test_a_task_is_tried_again_until_it_succeeds(failures: int) -> None:
     flaky = Flaky(*[Boom] * failures, Step.DONE)
-    assert run(flaky, TaskConfig.with_fixed_retry(2, delay=0)) is Step.DONE
+    assert run(flaky, TaskConfig().with_fixed_retry(2, delay=0)) is Step.DONE
     assert flaky.attempts == list(range(1, failures + 2))
 
 
 @pytest.mark.parametrize(
     "config",
     [
-        TaskConfig.with_fixed_retry(2, delay=0),
-        TaskConfig.with_exponential_retry(2, base_delay=0.0001),
+        TaskConfig().with_fixed_retry(2, delay=0),
+        TaskConfig().with_exponential_retry(2, base_delay=0.0001),
         retrying(3),
     ],
     ids=["fixed", "exponential", "tenacity"],
@@ -109,7 +109,7 @@ def test_after_the_last_attempt_the_retries_are_exhausted(config: TaskConfig) ->
         assert word in str(error)
 
 
-@pytest.mark.parametrize("config", [None, TaskConfig.minimal(), TaskConfig.with_fixed_retry(0, 1)])
+@pytest.mark.parametrize("config", [None, TaskConfig(), TaskConfig().with_fixed_retry(0, 1)])
 def test_without_retries_nothing_is_exhausted(config: TaskConfig | None) -> None:
     flaky = Flaky(Boom, Step.DONE)
     with pytest.raises(TaskExecutionError) as caught:
@@ -150,7 +150,7 @@ def test_the_time_of_the_first_attempt_counts_for_the_stop_condition() -> None:
 
 
 def test_one_config_serves_many_runs_at_once() -> None:
-    config = TaskConfig.with_fixed_retry(1, delay=0)
+    config = TaskConfig().with_fixed_retry(1, delay=0)
     together = threading.Barrier(4)
 
     def start(store: Store, context: TaskContext) -> Step:
@@ -215,7 +215,7 @@ class Steps(Node):
 @pytest.mark.parametrize("step", ["prep", "exec", "post"])
 def test_a_retry_restarts_all_steps_of_a_node(step: str) -> None:
     node = Steps(step, Boom(), 1)
-    run(node, TaskConfig.with_fixed_retry(1, delay=0))
+    run(node, TaskConfig().with_fixed_retry(1, delay=0))
     names = ["prep", "exec", "post"]
     assert node.log == [*names[: names.index(step) + 1], *names]
 
@@ -238,7 +238,7 @@ def test_predicates_see_the_users_exception_of_a_node(step: str, kind: type[Cano
 
 def test_the_cause_of_exhausted_retries_of_a_node_is_the_nodes_error() -> None:
     with pytest.raises(RetryExhaustedError) as caught:
-        run(Steps("exec", Boom("no"), 9), TaskConfig.with_fixed_retry(1, delay=0))
+        run(Steps("exec", Boom("no"), 9), TaskConfig().with_fixed_retry(1, delay=0))
     cause = caught.value.__cause__
     assert isinstance(cause, NodeExecutionError)
     assert isinstance(cause.__cause__, Boom)
@@ -340,7 +340,7 @@ def test_what_is_no_exception_is_never_retried(kind: type[BaseException]) -> Non
     flaky = Flaky(kind, Step.DONE)
     expected = TaskExecutionError if kind is Cancelled else kind
     with pytest.raises(expected):
-        run(flaky, TaskConfig.with_fixed_retry(5, delay=0))
+        run(flaky, TaskConfig().with_fixed_retry(5, delay=0))
     assert flaky.attempts == [1]
 
 
@@ -455,7 +455,7 @@ def test_a_first_attempt_that_succeeds_does_not_enter_tenacity() -> None:
 
 
 def test_exponential_delays_grow_to_their_limit_and_vary_by_a_share() -> None:
-    config = TaskConfig.with_exponential_retry(
+    config = TaskConfig().with_exponential_retry(
         9, base_delay=1, multiplier=3, max_delay=timedelta(seconds=20), jitter=0.5
     )
     slept: list[float] = []
@@ -471,7 +471,7 @@ def test_exponential_delays_grow_to_their_limit_and_vary_by_a_share() -> None:
 
 def test_fixed_delays_are_all_the_same() -> None:
     slept: list[float] = []
-    retry = TaskConfig.with_fixed_retry(3, delay=timedelta(milliseconds=250)).retry
+    retry = TaskConfig().with_fixed_retry(3, delay=timedelta(milliseconds=250)).retry
     assert retry is not None
     with pytest.raises(RetryExhaustedError):
         run(Flaky(Boom), TaskConfig(retry.copy(sleep=slept.append)))
@@ -518,7 +518,7 @@ def test_a_sleep_of_ones_own_is_called_as_it_is_and_followed_by_a_look_at_the_to
     assert flaky.attempts == [1]
 
 
-@pytest.mark.parametrize("config", [TaskConfig.with_fixed_retry(5, delay=0), retrying(5)])
+@pytest.mark.parametrize("config", [TaskConfig().with_fixed_retry(5, delay=0), retrying(5)])
 def test_an_error_after_the_cancellation_is_not_retried(config: TaskConfig) -> None:
     """It is a consequence, not events: the run reports the cancellation."""
     tries: list[int] = []
@@ -547,7 +547,7 @@ def test_a_broad_except_cannot_swallow_the_signal() -> None:
         return Step.DONE
 
     with pytest.raises(WorkflowCancelledError):
-        run(start, TaskConfig.with_fixed_retry(5, delay=0), cancel=token)
+        run(start, TaskConfig().with_fixed_retry(5, delay=0), cancel=token)
     assert reached == []
 
 

@@ -135,8 +135,8 @@ def listing(deaf: Deaf) -> Workflow[Any]:
     return split(lambda store, cancel: [deaf(store, cancel)])
 
 
-RETRIES = TaskConfig.with_fixed_retry(5, delay=0)
-LIMITED = TaskConfig.minimal().with_attempt_timeout(60)
+RETRIES = TaskConfig().with_fixed_retry(5, delay=0)
+LIMITED = TaskConfig().with_attempt_timeout(60)
 BOTH = RETRIES.with_attempt_timeout(60)
 PLACES: dict[str, Callable[[Deaf], Workflow[Any]]] = {
     "a state": single,
@@ -209,7 +209,7 @@ def test_a_splits_deadline_is_kept(
 
 @in_any_manner
 def test_an_attempts_deadline_is_kept(manner: str, gate: threading.Event) -> None:
-    workflow = single(Deaf(gate, manner), TaskConfig.minimal().with_attempt_timeout(LIMIT))
+    workflow = single(Deaf(gate, manner), TaskConfig().with_attempt_timeout(LIMIT))
     started = time.monotonic()
     with pytest.raises(AttemptTimeoutError):
         workflow.orchestrate(Step.START)
@@ -547,7 +547,7 @@ def test_an_error_after_the_cancellation_is_its_cause(config: TaskConfig | None)
 
 @pytest.mark.usefixtures("patient")
 def test_an_error_after_the_attempts_deadline_is_its_cause() -> None:
-    config = TaskConfig.minimal().with_attempt_timeout(LIMIT)
+    config = TaskConfig().with_attempt_timeout(LIMIT)
     with pytest.raises(AttemptTimeoutError) as caught:
         single(closed, config).orchestrate(Step.START)
     assert isinstance(caught.value.__cause__, Closed)
@@ -576,7 +576,7 @@ def test_abandoned_tasks_counts_up_and_down(eventually: Eventually) -> None:
             [*losers, lambda: all(loser.begun.wait(SOON) for loser in losers)], JoinStrategy.ANY
         ).orchestrate(Step.START)
         assert abandoned_tasks() == 2
-        limit = TaskConfig.minimal().with_attempt_timeout(LIMIT)
+        limit = TaskConfig().with_attempt_timeout(LIMIT)
         ended(lambda: single(Deaf(gates[2]), limit).orchestrate(Step.START))
         assert abandoned_tasks() == 3
         ended(lambda: single(Deaf(gates[3])).with_timeout(LIMIT).orchestrate(Step.START))

@@ -93,7 +93,7 @@ def whole(where: Where) -> Workflow[Any]:
         Workflow()
         .register(Step.START, where.task("load", Step.WORK))
         .register_split(Step.WORK, [where.task("branch")] * 3, join)
-        .register(Step.NEXT, once, TaskConfig.with_fixed_retry(1, 0), error_state=Step.MENDED)
+        .register(Step.NEXT, once, TaskConfig().with_fixed_retry(1, 0), error_state=Step.MENDED)
         .register(Step.MENDED, Noting(where, Step.DONE))
         .add_exit_state(Step.DONE)
     )
@@ -129,7 +129,7 @@ def test_when_something_can_the_whole_run_moves_once(
 
 
 def test_an_attempt_timeout_moves_its_own_attempt_only(where: Where, hops: list[int]) -> None:
-    limited = TaskConfig.minimal().with_attempt_timeout(60)
+    limited = TaskConfig().with_attempt_timeout(60)
     workflow = (
         Workflow()
         .register(Step.START, where.task("before", Step.NEXT))

@@ -95,7 +95,7 @@ def test_nested_runs_at_depth_4_on_pools_of_one_thread(how: str, leaves: Leaves)
 
 @pytest.mark.usefixtures("pools_of_one")
 def test_attempts_with_a_limit_inside_of_each_other_on_pools_of_one_thread(leaves: Leaves) -> None:
-    limited = TaskConfig.minimal().with_attempt_timeout(60)
+    limited = TaskConfig().with_attempt_timeout(60)
     task: Any = leaves
     for _ in range(4):
         task = _running(single(_then_done(split([task])), limited).with_timeout(60))

@@ -22,7 +22,7 @@ from tests.kit import SOON, Step, split
 
 
 class Spy:
-    """In nesting of `concurrent.futures.wait`: how many things were waited for, and how often."""
+    """In place of `concurrent.futures.wait`: how many things were waited for, and how often."""
 
     def __init__(self, real: Callable[..., Any]) -> None:
         self.real = real

@@ -178,13 +178,13 @@ def timed_out(late: Late, store: Any) -> None:
 
 
 def attempt(late: Late, store: Any) -> None:
-    limited = TaskConfig.minimal().with_attempt_timeout(LIMIT)
+    limited = TaskConfig().with_attempt_timeout(LIMIT)
     workflow = single(late, limited)
     late.until_begun(lambda: workflow.orchestrate(Step.START, store=store))
 
 
 def branchs_attempt(late: Late, store: Any) -> None:
-    limited = TaskConfig.minimal().with_attempt_timeout(LIMIT)
+    limited = TaskConfig().with_attempt_timeout(LIMIT)
 
     @task_with(config=limited)
     def task(store: Any) -> None:
@@ -356,7 +356,7 @@ def test_the_next_attempt_writes_and_the_abandoned_one_does_not(kind: str, late:
         store.append("list", "the second attempt's")
         return Step.DONE
 
-    retries = TaskConfig.with_fixed_retry(20, delay=0).with_attempt_timeout(0.2)
+    retries = TaskConfig().with_fixed_retry(20, delay=0).with_attempt_timeout(0.2)
     store = filled(kind)
     single(task, retries).orchestrate(Step.START, store=store)
     assert set(late.went_on().values()) == {"Cancelled"}

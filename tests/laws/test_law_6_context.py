@@ -96,8 +96,8 @@ def listing(work: Callable[[], object]) -> Workflow[Any]:
     return split(tasks)
 
 
-LIMITED = TaskConfig.minimal().with_attempt_timeout(60)
-RETRIES = TaskConfig.with_fixed_retry(2, delay=0)
+LIMITED = TaskConfig().with_attempt_timeout(60)
+RETRIES = TaskConfig().with_fixed_retry(2, delay=0)
 Work = Callable[[], object]
 PLACES: dict[str, Callable[[Work], Workflow[Any]]] = {
     "a state": lambda work: single(done(work)),

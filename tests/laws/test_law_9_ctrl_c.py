@@ -116,7 +116,7 @@ RUNS: dict[str, str] = {
     "a run with a token": "one(listening).orchestrate('A', cancel=CancellationToken())",
     "a split in a run that moved": "split(in_c).with_timeout(60).orchestrate('A')",
     "an attempt with a limit": """
-        one(in_c, TaskConfig.minimal().with_attempt_timeout(60)).orchestrate("A")
+        one(in_c, TaskConfig().with_attempt_timeout(60)).orchestrate("A")
         """,
     "a sleep between two attempts": """
         def failing(store, cancel):
@@ -124,7 +124,7 @@ RUNS: dict[str, str] = {
             ready()
             raise ValueError
 
-        one(failing, TaskConfig.with_fixed_retry(5, DEAF)).orchestrate("A")
+        one(failing, TaskConfig().with_fixed_retry(5, DEAF)).orchestrate("A")
         """,
     "a sleep of a task's token": """
         def sleeping(store, cancel):
@@ -200,7 +200,7 @@ def test_no_error_state_catches_it(start_script: StartScript) -> None:
 
 
 def test_no_retry_catches_it(start_script: StartScript) -> None:
-    body = "one(listening, TaskConfig.with_fixed_retry(5, 0)).orchestrate('A')"
+    body = "one(listening, TaskConfig().with_fixed_retry(5, 0)).orchestrate('A')"
     _, code, said, complaints = interrupted(start_script(program(body)))
     assert code == -signal.SIGINT, complaints
     assert said == ["cancelled"]
@@ -248,7 +248,7 @@ EXITS: dict[str, str] = {
         """,
     "a deaf attempt": """
         try:
-            one(swallowing, TaskConfig.minimal().with_attempt_timeout(0.2)).orchestrate("A")
+            one(swallowing, TaskConfig().with_attempt_timeout(0.2)).orchestrate("A")
         except AttemptTimeoutError:
             pass
         """,

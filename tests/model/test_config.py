@@ -12,14 +12,14 @@ from cano_sync import ConfigurationError, TaskConfig
 
 
 def test_the_minimal_config_runs_once_without_a_limit() -> None:
-    config = TaskConfig.minimal()
+    config = TaskConfig()
     assert (config.retry, config.attempt_timeout) == (None, None)
     assert config.is_minimal
     assert config == TaskConfig()
 
 
 @pytest.mark.parametrize(
-    "config", [TaskConfig(attempt_timeout=1), TaskConfig.with_fixed_retry(1, delay=0)]
+    "config", [TaskConfig(attempt_timeout=1), TaskConfig().with_fixed_retry(1, delay=0)]
 )
 def test_a_limit_or_a_retry_is_more_than_minimal(config: TaskConfig) -> None:
     assert not config.is_minimal
@@ -51,7 +51,7 @@ def test_an_attempt_timeout_is_seconds_from_then_on() -> None:
 
 
 def test_with_attempt_timeout_keeps_the_retry_and_changes_no_other_config() -> None:
-    before = TaskConfig.with_fixed_retry(3, delay=0.5)
+    before = TaskConfig().with_fixed_retry(3, delay=0.5)
     config = before.with_attempt_timeout(2)
     assert (config.retry, config.attempt_timeout) == (before.retry, 2.0)
     assert before.attempt_timeout is None
@@ -61,3 +61,17 @@ def test_with_attempt_timeout_keeps_the_retry_and_changes_no_other_config() -> N
 def test_it_does_not_change() -> None:
     with pytest.raises(AttributeError):
         TaskConfig().attempt_timeout = 1  # type: ignore[misc]
+
+
+def test_a_retry_keeps_the_time_limit_that_was_said_before() -> None:
+    for config in (
+        TaskConfig(attempt_timeout=0.05).with_fixed_retry(2, 0),
+        TaskConfig(attempt_timeout=0.05).with_exponential_retry(2),
+        TaskConfig().with_fixed_retry(2, 0).with_attempt_timeout(0.05),
+    ):
+        assert config.attempt_timeout == 0.05
+        assert config.retry is not None
+
+
+def test_the_last_retry_that_was_said_counts() -> None:
+    assert TaskConfig().with_fixed_retry(2, 0).with_fixed_retry(0, 0) == TaskConfig()

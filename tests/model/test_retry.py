@@ -39,8 +39,8 @@ def stops(config: TaskConfig, attempt: int) -> bool:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda retries: TaskConfig.with_fixed_retry(retries, delay=1),
-        lambda retries: TaskConfig.with_exponential_retry(retries),
+        lambda retries: TaskConfig().with_fixed_retry(retries, delay=1),
+        lambda retries: TaskConfig().with_exponential_retry(retries),
     ],
     ids=["fixed", "exponential"],
 )
@@ -52,18 +52,18 @@ def test_retries_are_attempts_after_the_first(make: Any, retries: int) -> None:
 
 
 def test_no_retries_are_no_retrying_object() -> None:
-    assert TaskConfig.with_fixed_retry(0, delay=1).is_minimal
-    assert TaskConfig.with_exponential_retry(0).is_minimal
+    assert TaskConfig().with_fixed_retry(0, delay=1).is_minimal
+    assert TaskConfig().with_exponential_retry(0).is_minimal
 
 
 @pytest.mark.parametrize("given_delay", [0.25, timedelta(milliseconds=250)])
 def test_a_fixed_delay_stays_the_same(given_delay: Any) -> None:
-    config = TaskConfig.with_fixed_retry(9, delay=given_delay)
+    config = TaskConfig().with_fixed_retry(9, delay=given_delay)
     assert [delay(config, attempt) for attempt in (1, 2, 9)] == [0.25] * 3
 
 
 def test_exponential_delays_begin_with_the_base_and_grow_by_the_multiplier() -> None:
-    config = TaskConfig.with_exponential_retry(
+    config = TaskConfig().with_exponential_retry(
         9, base_delay=0.5, multiplier=3, max_delay=100, jitter=0
     )
     assert [delay(config, attempt) for attempt in (1, 2, 3, 4)] == [0.5, 1.5, 4.5, 13.5]
@@ -71,7 +71,7 @@ def test_exponential_delays_begin_with_the_base_and_grow_by_the_multiplier() -> 
 
 def test_the_defaults_of_the_exponential_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     """0.1 s, doubled up to 30 s, a tenth up or down."""
-    config = TaskConfig.with_exponential_retry(20)
+    config = TaskConfig().with_exponential_retry(20)
     monkeypatch.setattr(random, "uniform", lambda low, high: 0.0)
     assert [delay(config, attempt) for attempt in (1, 2, 3)] == pytest.approx([0.1, 0.2, 0.4])
     assert delay(config, 20) == 30.0
@@ -82,7 +82,7 @@ def test_the_defaults_of_the_exponential_delays(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_exponential_delays_take_timedeltas() -> None:
-    config = TaskConfig.with_exponential_retry(
+    config = TaskConfig().with_exponential_retry(
         9, base_delay=timedelta(seconds=2), max_delay=timedelta(seconds=5), jitter=0
     )
     assert [delay(config, attempt) for attempt in (1, 2, 3)] == [2.0, 4.0, 5.0]
@@ -90,14 +90,14 @@ def test_exponential_delays_take_timedeltas() -> None:
 
 @pytest.mark.parametrize("multiplier", [2, 2.0, 1e308])
 def test_a_delay_too_large_for_a_float_is_the_longest(multiplier: float) -> None:
-    config = TaskConfig.with_exponential_retry(
+    config = TaskConfig().with_exponential_retry(
         10_000, base_delay=1, multiplier=multiplier, max_delay=60, jitter=0
     )
     assert delay(config, 10_000) == 60.0
 
 
 def test_no_delay_stays_no_delay_however_often_it_grows() -> None:
-    config = TaskConfig.with_exponential_retry(10_000, base_delay=0, jitter=0)
+    config = TaskConfig().with_exponential_retry(10_000, base_delay=0, jitter=0)
     assert delay(config, 1_000) == 0.0
     assert delay(config, 10_000) == 0.0
 
@@ -112,7 +112,7 @@ def test_no_delay_stays_no_delay_however_often_it_grows() -> None:
 def test_jitter_varies_a_delay_by_at_most_its_share(
     base: float, multiplier: float, longest: float, jitter: float, attempt: int
 ) -> None:
-    config = TaskConfig.with_exponential_retry(
+    config = TaskConfig().with_exponential_retry(
         99, base_delay=base, multiplier=multiplier, max_delay=longest, jitter=jitter
     )
     middle = min(base * multiplier ** (attempt - 1), longest)
@@ -123,13 +123,13 @@ def test_jitter_varies_a_delay_by_at_most_its_share(
 
 
 def test_jitter_varies_up_and_down() -> None:
-    config = TaskConfig.with_exponential_retry(99, base_delay=1, jitter=0.5)
+    config = TaskConfig().with_exponential_retry(99, base_delay=1, jitter=0.5)
     delays = [delay(config, 1) for _ in range(200)]
     assert min(delays) < 1 < max(delays)
 
 
 def test_a_built_retry_tries_again_after_any_exception_and_only_then() -> None:
-    config = TaskConfig.with_fixed_retry(1, delay=0)
+    config = TaskConfig().with_fixed_retry(1, delay=0)
     assert config.retry is not None
     failed = after(config, 1)
     assert config.retry.retry(failed)
@@ -157,5 +157,5 @@ def test_a_built_retry_tries_again_after_any_exception_and_only_then() -> None:
 )
 def test_an_impossible_back_off_is_refused_by_name_and_value(setting: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=setting) as caught:
-        TaskConfig.with_exponential_retry(**{"retries": 1, setting: value})
+        TaskConfig().with_exponential_retry(**{"retries": 1, setting: value})
     assert repr(value) in str(caught.value)

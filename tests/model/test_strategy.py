@@ -405,3 +405,19 @@ def test_a_copy_of_a_strategy_without_numbers_is_that_strategy(
 )
 def test_a_copy_of_a_strategy_with_a_number_is_equal(strategy: JoinStrategy) -> None:
     assert pickle.loads(pickle.dumps(strategy)) == strategy
+
+
+@pytest.mark.parametrize("errors", [0, 1, 2, 3])
+def test_settled_proceeds_when_all_have_ended_well_or_not(errors: int) -> None:
+    settled = JoinStrategy.SETTLED
+    for ended in range(3):
+        assert settled.decide(Tally(3, ended, 0)) is Verdict.WAIT
+        assert settled.decide(Tally(3, 0, ended)) is Verdict.WAIT
+    assert settled.decide(Tally(3, 3 - errors, errors)) is Verdict.PROCEED
+    assert settled.at_deadline(Tally(3, 1, 1)) is Verdict.FAIL
+
+
+def test_settled_over_an_empty_list_proceeds_at_once_and_needs_no_time_limit() -> None:
+    assert JoinStrategy.SETTLED.decide(Tally(0, 0, 0)) is Verdict.PROCEED
+    assert JoinStrategy.SETTLED.problem_with(total=5, timeout=None) is None
+    assert pickle.loads(pickle.dumps(JoinStrategy.SETTLED)) is JoinStrategy.SETTLED

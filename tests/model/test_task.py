@@ -200,8 +200,8 @@ def test_the_decorator_may_attach_one_or_the_other_or_nothing() -> None:
     def plain(store: Store) -> None: ...
 
     assert (bind(configured).name, bind(configured).config) == ("configured", ONE)
-    assert (bind(named).name, bind(named).config) == ("by name", TaskConfig.minimal())
-    assert (bind(plain).name, bind(plain).config) == ("plain", TaskConfig.minimal())
+    assert (bind(named).name, bind(named).config) == ("by name", TaskConfig())
+    assert (bind(plain).name, bind(plain).config) == ("plain", TaskConfig())
 
 
 def test_the_last_decorator_counts() -> None:
@@ -269,7 +269,7 @@ def test_two_functions_of_the_same_code_keep_their_own_configs() -> None:
     assert [bind(load).config for load in (first, second, third)] == [
         ONE,
         TWO,
-        TaskConfig.minimal(),
+        TaskConfig(),
     ]
 
 
@@ -371,7 +371,7 @@ def test_one_that_wants_the_context_says_so() -> None:
 
 def test_one_with_a_config_is_not_simple() -> None:
     assert not bind(store_only, ONE).is_simple
-    assert bind(store_only, TaskConfig.minimal()).is_simple
+    assert bind(store_only, TaskConfig()).is_simple
 
 
 @task(config=ONE)

@@ -106,7 +106,7 @@ def test_a_line_says_which_attempt_it_is_from(lines: Lines, limit: float | None)
             raise ConnectionError
         return Order.DONE
 
-    config = TaskConfig.with_fixed_retry(5, delay=0)
+    config = TaskConfig().with_fixed_retry(5, delay=0)
     config = config if limit is None else config.with_attempt_timeout(limit)
     one(work, config).orchestrate(Order.LOAD)
     assert [line.split()[4] for line in lines.all] == ["1", "2", "3"]

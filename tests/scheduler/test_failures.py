@@ -450,5 +450,5 @@ def test_where_there_is_no_thread_the_run_has_failed_and_the_others_go_on(
     assert journal.times == [20]
 
 
-def no_thread(pool: Pool) -> bool:
+def no_thread(pool: Pool, job: object) -> None:
     raise RuntimeError("can't start new thread")

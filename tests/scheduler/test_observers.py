@@ -150,7 +150,7 @@ def test_a_failure_is_emitted_whatever_follows_and_before_it(
 def test_so_is_that_of_a_run_for_which_there_is_no_thread(
     clock: HandClock, notes: FlowNotes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_thread(pool: Pool) -> bool:
+    def no_thread(pool: Pool, job: object) -> None:
         raise RuntimeError("can't start new thread")
 
     scheduler = Scheduler(clock=clock, observers=[notes])

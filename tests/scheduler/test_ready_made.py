@@ -6,7 +6,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from cano_sync.observe import OpenTelemetryObserver, Recorder
+from cano_sync.observe import OpenTelemetryTraces, Recorder
 from cano_sync.scheduler import HandClock, Scheduler
 from tests.scheduler.conftest import Fails, one
 
@@ -22,7 +22,7 @@ def test_each_run_of_a_flow_has_a_trace_of_its_own(clock: HandClock) -> None:
     exporter = InMemorySpanExporter()
     traces = TracerProvider(shutdown_on_exit=False)
     traces.add_span_processor(SimpleSpanProcessor(exporter))
-    observer = OpenTelemetryObserver(name="sync", tracer_provider=traces)
+    observer = OpenTelemetryTraces(name="sync", tracer_provider=traces)
     scheduler = Scheduler(clock=clock)
     scheduler.every("sync", one(Fails()).with_observer(observer), "GO", 10)
     run_for_a_while(scheduler)

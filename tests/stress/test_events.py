@@ -44,9 +44,9 @@ class Stumbling(Observer):
 def branch(number: int, random_: random.Random) -> Any:
     """A task that works, fails, listens or retries, for up to 3 ms."""
     how, length = random_.choice(("work", "fail", "listen", "deaf")), random_.random() * 0.003
-    config = TaskConfig.minimal()
+    config = TaskConfig()
     if random_.random() < 0.3:
-        config = TaskConfig.with_fixed_retry(1, 0.0005)
+        config = TaskConfig().with_fixed_retry(1, 0.0005)
     if random_.random() < 0.2:
         config = config.with_attempt_timeout(0.001)
 

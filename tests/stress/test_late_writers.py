@@ -160,7 +160,7 @@ def split_timeout(hunt: Hunt) -> None:
 
 
 def attempt_timeout(hunt: Hunt) -> None:
-    config = TaskConfig.minimal().with_attempt_timeout(hunt.random.uniform(0, 0.001))
+    config = TaskConfig().with_attempt_timeout(hunt.random.uniform(0, 0.001))
     first = Workflow().register(Step.WORK, hunt.writer, config, error_state=Step.NEXT)
     with suppress(CanoError):
         workflow_of(hunt, first).orchestrate(Step.WORK, store=hunt.store)

@@ -96,7 +96,7 @@ ENDS: dict[str, Any] = {
 gate = threading.Event()
 
 
-@task(config=TaskConfig.with_fixed_retry(2, delay=0))
+@task(config=TaskConfig().with_fixed_retry(2, delay=0))
 def flaky(store: Store, context: TaskContext) -> Step:
     plan = store.get("plan", Plan)
     if context.attempt <= plan.failures or plan.end == "exhausted":
@@ -186,7 +186,7 @@ SHARED: Workflow[Step] = (
     .register_split(
         Step.RACE, [listening, quick, listening], JoinConfig(JoinStrategy.ANY, Step.LIMITED)
     )
-    .register(Step.LIMITED, limited, TaskConfig.with_fixed_retry(9, 0).with_attempt_timeout(0.2))
+    .register(Step.LIMITED, limited, TaskConfig().with_fixed_retry(9, 0).with_attempt_timeout(0.2))
     .register(Step.LAST, last, error_state=Step.MEND)
     .register(Step.MEND, mend)
     .add_exit_states(Step.DONE, Step.MENDED)

@@ -94,8 +94,8 @@ JoinConfig(JoinStrategy.ALL)  # error: call-arg
 JoinStrategy.quorum("two")  # error: arg-type
 JoinStrategy.quorum(0.5)  # error: arg-type
 TaskConfig(retry=3)  # error: arg-type
-TaskConfig.with_fixed_retry("three", 1)  # error: arg-type
-TaskConfig.with_fixed_retry(3)  # error: call-arg
+TaskConfig().with_fixed_retry("three", 1)  # error: arg-type
+TaskConfig().with_fixed_retry(3)  # error: call-arg
 CancellationToken(timeout="5")  # error: arg-type
 CancellationToken().on_cancel("close")  # error: arg-type
 MemoryStore(["name"])  # error: arg-type

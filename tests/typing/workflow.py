@@ -181,7 +181,7 @@ def with_url(url: str, store: Store) -> Quote:
     return Quote.DONE
 
 
-@task(config=TaskConfig.with_fixed_retry(2, delay=timedelta(seconds=1)), name="ask politely")
+@task(config=TaskConfig().with_fixed_retry(2, delay=timedelta(seconds=1)), name="ask politely")
 def decorated(store: Store) -> Literal[Quote.DONE]:
     return Quote.DONE
 
@@ -208,7 +208,7 @@ class Greet(Task):
     name = "greet"
 
     def config(self) -> TaskConfig:
-        return TaskConfig.minimal().with_attempt_timeout(2)
+        return TaskConfig().with_attempt_timeout(2)
 
     def run(self, store: Store, cancel: CancellationToken) -> Quote:
         cancel.check()
@@ -235,10 +235,10 @@ def suppliers(store: Store) -> Iterable[AskSupplier]:
 
 # Configs.
 
-assert_type(TaskConfig.minimal(), TaskConfig)
-assert_type(TaskConfig.with_exponential_retry(5, base_delay=0.1, jitter=0), TaskConfig)
+assert_type(TaskConfig(), TaskConfig)
+assert_type(TaskConfig().with_exponential_retry(5, base_delay=0.1, jitter=0), TaskConfig)
 assert_type(TaskConfig(tenacity.Retrying(stop=tenacity.stop_after_attempt(3))), TaskConfig)
-config = TaskConfig.with_fixed_retry(3, 0.5).with_attempt_timeout(timedelta(seconds=2))
+config = TaskConfig().with_fixed_retry(3, 0.5).with_attempt_timeout(timedelta(seconds=2))
 
 join = JoinConfig(JoinStrategy.PARTIAL_TIMEOUT, Quote.CHOOSE, timeout=0.2, collect="offers")
 assert_type(join, JoinConfig[Quote])

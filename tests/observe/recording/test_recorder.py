@@ -103,7 +103,7 @@ def test_it_keeps_attempts() -> None:
         if result is not None:
             raise result
 
-    patient = task(config=TaskConfig.with_fixed_retry(5, delay=0))(flaky)
+    patient = task(config=TaskConfig().with_fixed_retry(5, delay=0))(flaky)
     (branch,) = recorded(split([patient]), Step.SPLIT).record.visits[0].branches
     assert branch.status is Status.SUCCEEDED
     assert [(trial.number, trial.status) for trial in branch.attempts] == [
@@ -170,7 +170,7 @@ def test_a_picture_of_a_run_that_is_over_waits_a_moment_for_tasks_that_listen(
 @pytest.mark.parametrize(
     "config",
     [
-        TaskConfig.with_fixed_retry(1, 0.01).with_attempt_timeout(0.05),
+        TaskConfig().with_fixed_retry(1, 0.01).with_attempt_timeout(0.05),
         TaskConfig(attempt_timeout=0.05),
     ],
     ids=["with retries", "without"],

@@ -162,7 +162,7 @@ def test_states_are_counted_by_how_they_were_left(figures: Figures) -> None:
 
 def test_retries_are_counted_and_the_last_failure_is_none(figures: Figures) -> None:
     with pytest.raises(CanoError):
-        figures.run(failing, TaskConfig.with_fixed_retry(3, delay=0)).orchestrate(Order.LOAD)
+        figures.run(failing, TaskConfig().with_fixed_retry(3, delay=0)).orchestrate(Order.LOAD)
     assert figures.values("cano.retries") == {at("LOAD"): 3}
 
 
@@ -273,7 +273,7 @@ def test_two_observers_of_one_provider_measure_the_process_once(figures: Figures
 def test_labels_have_no_ids_and_no_texts_and_do_not_grow(figures: Figures) -> None:
     for _ in range(5):
         with pytest.raises(CanoError):
-            figures.run(failing, TaskConfig.with_fixed_retry(1, delay=0)).orchestrate(Order.LOAD)
+            figures.run(failing, TaskConfig().with_fixed_retry(1, delay=0)).orchestrate(Order.LOAD)
     data = figures.reader.get_metrics_data()
     assert data is not None
     text = data.to_json()
@@ -310,7 +310,6 @@ def test_prometheus_scrapes_all_of_it(prometheus: tuple[MetricReader, str]) -> N
     figures = Figures()
     figures.observer = OpenTelemetryMetrics(meter_provider=provider)
     figures.split(done, failing, strategy=JoinStrategy.ANY).orchestrate(Order.ASK)
-    figures.observer.flow_started(flow="nightly", lag=0.02)
     with urlopen(address, timeout=20) as answer:
         text = answer.read().decode()
     provider.shutdown()

@@ -154,7 +154,7 @@ def test_an_attempt_with_a_time_limit_carries_its_span_to_its_thread(rig: Rig) -
         with rig.tracer.start_as_current_span("inner"):
             return Order.DONE
 
-    config = TaskConfig.with_fixed_retry(1, delay=0).with_attempt_timeout(20)
+    config = TaskConfig().with_fixed_retry(1, delay=0).with_attempt_timeout(20)
     one(rig, work, config).orchestrate(Order.LOAD)
     assert threads != [threading.get_ident()]
     assert rig.path(rig.one("inner")) == ["run Order", "state LOAD", "attempt LOAD", "inner"]
@@ -271,7 +271,7 @@ def test_what_wants_out_of_the_program_ends_all_spans(rig: Rig) -> None:
         sys.exit(3)
 
     with pytest.raises(SystemExit):
-        one(rig, leaving, TaskConfig.with_fixed_retry(1, delay=0)).orchestrate(Order.LOAD)
+        one(rig, leaving, TaskConfig().with_fixed_retry(1, delay=0)).orchestrate(Order.LOAD)
     assert outcomes(rig.spans) == ["failed", "cancelled", "cancelled"]
 
 
@@ -288,7 +288,7 @@ def test_each_attempt_has_a_link_to_the_one_before(rig: Rig) -> None:
                 raise ConnectionError(f"refused {len(seen)}")
         return Order.DONE
 
-    one(rig, flaky, TaskConfig.with_fixed_retry(3, delay=0)).orchestrate(Order.LOAD)
+    one(rig, flaky, TaskConfig().with_fixed_retry(3, delay=0)).orchestrate(Order.LOAD)
     first, second, third = attempts = rig.all("attempt LOAD")
     assert [len(span.links) for span in attempts] == [0, 1, 1]
     assert second.links[0].context.span_id == first.context.span_id
@@ -303,7 +303,7 @@ def test_each_attempt_has_a_link_to_the_one_before(rig: Rig) -> None:
 
 def test_exhausted_retries_are_recorded_once_with_the_attempts(rig: Rig) -> None:
     with pytest.raises(RetryExhaustedError):
-        one(rig, failing, TaskConfig.with_fixed_retry(1, delay=0)).orchestrate(Order.LOAD)
+        one(rig, failing, TaskConfig().with_fixed_retry(1, delay=0)).orchestrate(Order.LOAD)
     assert [events(span) for span in rig.all("attempt LOAD")] == [["exception"], ["exception"]]
     state = rig.one("state LOAD")
     assert events(state) == []
@@ -329,7 +329,7 @@ def test_attempts_of_branches_are_below_their_branch(rig: Rig) -> None:
     first = [True, True]
 
     def flaky(which: int):
-        @task(config=TaskConfig.with_fixed_retry(1, delay=0), name=f"flaky {which}")
+        @task(config=TaskConfig().with_fixed_retry(1, delay=0), name=f"flaky {which}")
         def work(store: object) -> str:
             if first[which]:
                 first[which] = False
@@ -378,7 +378,7 @@ def test_an_attempt_that_is_over_its_time_is_abandoned_and_its_return_is_noted(
         observer.returned.wait(20)
         return Order.DONE
 
-    config = TaskConfig.with_fixed_retry(9, delay=0).with_attempt_timeout(0.3)
+    config = TaskConfig().with_fixed_retry(9, delay=0).with_attempt_timeout(0.3)
     one(rig, deaf_at_first, config).register(Order.ASK, meet).orchestrate(Order.LOAD)
     first, *_, last = rig.all("attempt LOAD")
     assert facts(first)["cano.abandoned"] is True
@@ -533,9 +533,9 @@ def test_a_run_that_is_left_in_a_split_ends_its_branches(rig: Rig, gate: threadi
 
 def test_a_run_that_is_left_in_an_attempt_ends_it(rig: Rig) -> None:
     with pytest.raises(WorkflowTimeoutError):
-        one(rig, listening, TaskConfig.with_fixed_retry(1, delay=0)).with_timeout(0.2).orchestrate(
-            Order.LOAD
-        )
+        one(rig, listening, TaskConfig().with_fixed_retry(1, delay=0)).with_timeout(
+            0.2
+        ).orchestrate(Order.LOAD)
     assert outcomes([rig.one("attempt LOAD")]) == ["cancelled"]
 
 
@@ -593,7 +593,7 @@ def test_parallel_runs_of_several_workflows_do_not_mix(rig: Rig) -> None:
             return "ok"
 
     first = split(rig, branch, branch, failing, strategy=JoinStrategy.PARTIAL_TIMEOUT, timeout=20)
-    second = one(rig, done, TaskConfig.with_fixed_retry(1, delay=0))
+    second = one(rig, done, TaskConfig().with_fixed_retry(1, delay=0))
     futures = [first.submit(Order.ASK) for _ in range(40)]
     futures += [second.submit(Order.LOAD) for _ in range(40)]
     assert {future.result(20) for future in futures} == {Order.DONE}
