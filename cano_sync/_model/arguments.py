@@ -179,7 +179,7 @@ def check_executor(executor: Any) -> None:
 
 def check_open(executor: Executor | None) -> None:
     """An executor that is not shut down, as far as it can be known, or None."""
-    if executor is not None and getattr(executor, "_shutdown", False):
+    if executor is not None and getattr(executor, "_shutdown", False) is True:
         raise ConfigurationError(
             f"with_executor(): {executor!r} is shut down; give one that is open, and keep it open "
             "while runs last"

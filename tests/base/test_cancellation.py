@@ -943,3 +943,57 @@ def test_a_signal_handler_cancels_while_another_thread_leaves_a_token_below(
     other.join(SOON)
     assert not other.is_alive()
     assert parent.reason == "by a signal"
+
+
+# remove() and a callback that is just running.
+
+
+def test_remove_waits_for_a_callback_that_another_thread_is_just_calling() -> None:
+    token, running, goes_on = CancellationToken(), threading.Event(), threading.Event()
+    ended: list[str] = []
+
+    def callback() -> None:
+        running.set()
+        assert goes_on.wait(SOON)
+        ended.append("callback")
+
+    registration = token.on_cancel(callback)
+    canceller = threading.Thread(target=token.cancel)
+    canceller.start()
+    assert running.wait(SOON)
+    remover = threading.Thread(target=lambda: (registration.remove(), ended.append("removed")))
+    remover.start()
+    remover.join(0.05)
+    assert ended == []
+    goes_on.set()
+    remover.join(SOON)
+    canceller.join(SOON)
+    assert ended == ["callback", "removed"]
+
+
+def test_a_callback_whose_turn_has_not_come_is_taken_back_by_another() -> None:
+    token = CancellationToken()
+    calls: list[str] = []
+    token.on_cancel(lambda: second.remove())
+    second = token.on_cancel(lambda: calls.append("second"))
+    token.cancel()
+    assert calls == []
+
+
+def test_a_thousand_deadlines_with_callbacks_share_one_thread() -> None:
+    before = threading.active_count()
+    tokens = [CancellationToken(LONG) for _ in range(1_000)]
+    registrations = [token.on_cancel(lambda: None) for token in tokens]
+    assert threading.active_count() <= before
+    assert timers() == 1_000
+    for registration in registrations:
+        registration.remove()
+    assert timers() == 0
+
+
+def test_a_callback_that_blocks_at_its_deadline_holds_up_no_other() -> None:
+    gate, called = threading.Event(), threading.Event()
+    CancellationToken(0.02).on_cancel(lambda: gate.wait(SOON))
+    CancellationToken(0.03).on_cancel(called.set)
+    assert called.wait(SOON)
+    gate.set()

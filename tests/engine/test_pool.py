@@ -21,6 +21,7 @@ from cano_sync import (
     Cancelled,
     CanoError,
     JoinConfig,
+    JoinError,
     JoinStrategy,
     MemoryStore,
     Tally,
@@ -30,6 +31,7 @@ from cano_sync import (
     WorkflowError,
     WorkflowTimeoutError,
     abandoned_tasks,
+    wait_for_abandoned,
 )
 from cano_sync._engine import jobs as jobs_room
 from cano_sync._engine import pool as pool_room
@@ -682,3 +684,67 @@ def test_the_threads_of_all_pools_are_told_until_they_are_shut_down(
     assert occupancy()[1] >= 1
     pool.shutdown()
     assert occupancy() == before
+
+
+def test_shutting_down_cancels_the_futures_of_what_has_not_begun(gate: threading.Event) -> None:
+    """A job without a future is still run: who started it calls it off himself."""
+    ran: list[str] = []
+    pool = Pool(1)
+    first = pool.submit(gate.wait, SOON)
+    waiting = [pool.submit(ran.append, "future") for _ in range(3)]
+    pool.start(Job(pool, lambda job: ran.append("job")))
+    pool.shutdown(wait=False, cancel_futures=True)
+    assert all(future.cancelled() for future in waiting)
+    with pytest.raises(RuntimeError, match="takes new work"):
+        pool.submit(print)
+    gate.set()
+    pool.shutdown()
+    assert first.result(0)
+    assert ran == ["job"]
+
+
+def test_an_executor_may_have_a_method_of_any_name() -> None:
+    class Inline(Executor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            future.set_result(fn(*args, **kwargs))
+            return future
+
+        def _shutdown(self) -> None:
+            """A helper of its own."""
+
+    workflow = split([lambda: None]).with_executor(Inline())
+    assert workflow.orchestrate(Step.START) is Step.DONE
+
+
+def test_two_branches_that_raise_one_exception_have_each_their_own_name_in_it() -> None:
+    shared = CanoError("it broke")
+
+    def first() -> None:
+        raise shared
+
+    def second() -> None:
+        raise shared
+
+    for tasks in ([first, second], [second, first]):
+        with pytest.raises(JoinError) as caught:
+            split(tasks).orchestrate(Step.START)
+        assert caught.value.result is not None
+        outcomes = caught.value.result.errors
+        assert [outcome.error.task for outcome in outcomes if outcome.error] == [
+            outcome.name for outcome in outcomes
+        ]
+        shared = CanoError("it broke")
+
+
+def test_waiting_for_abandoned_tasks_ends_with_the_last_of_them_or_with_the_time(
+    gate: threading.Event,
+) -> None:
+    with pytest.raises(WorkflowTimeoutError):
+        single(lambda: gate.wait(SOON)).with_timeout(0.02).orchestrate(Step.START)
+    assert abandoned_tasks() == 1
+    assert not wait_for_abandoned(0.01)
+    assert not wait_for_abandoned(0)
+    threading.Timer(0.02, gate.set).start()
+    assert wait_for_abandoned()
+    assert abandoned_tasks() == 0
