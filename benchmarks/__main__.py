@@ -19,6 +19,7 @@ from .bench_observers import bench_observers
 from .bench_scheduler import bench_scheduler
 from .bench_split import bench_split
 from .bench_transitions import bench_transitions
+from .bench_wide import bench_wide
 from .harness import Bench, Row, table
 
 CASES: dict[str, Bench] = {
@@ -30,6 +31,7 @@ CASES: dict[str, Bench] = {
     "alone": bench_alone,
     "load": bench_load,
     "lateness": bench_lateness,
+    "wide": bench_wide,
     "import": bench_import,
     "memory": bench_memory,
     "scheduler": bench_scheduler,

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 __all__ = ("bench_split",)
 
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import asdict
 from typing import Any
 
 from cano_sync import JoinConfig, JoinStrategy, Workflow
 
 from .harness import Row, at_most, paired, time_text, warm_executor, warm_process_pool
 
+PROCESSES = 5
 CEILING = 512  # of the process's pool; the twin's is as large
 
 # Branches, splits in one measurement, and the goal.
@@ -25,7 +30,23 @@ def trivial(store: Any) -> int:
 
 
 def bench_split(quick: bool) -> Iterator[Row]:
-    """A split of trivial tasks, ALL, against `submit` each, `wait`, `result` each."""
+    """A split of trivial tasks, ALL, against `submit` each, `wait`, `result` each.
+
+    Which of several costs a crowd of threads has is settled once for a process: so it is measured
+    in five of them, and the worst is reported.
+    """
+    processes = 1 if quick else PROCESSES
+    command = [sys.executable, "-m", "benchmarks.bench_split", *(["--quick"] if quick else [])]
+    rows: dict[str, Row] = {}
+    for _ in range(processes):
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        for row in (Row(**json.loads(line)) for line in done.stdout.splitlines()):
+            if row.case not in rows or float(row.ratio) > float(rows[row.case].ratio):
+                rows[row.case] = row
+    yield from rows.values()
+
+
+def _in_this_process(quick: bool) -> Iterator[Row]:
     with ThreadPoolExecutor(CEILING) as pool:
         warm_executor(pool, CEILING)
         warm_process_pool(CEILING)
@@ -50,3 +71,8 @@ def _size(pool: ThreadPoolExecutor, branches: int, splits: int, limit: float, pa
 
     measured = paired(ours, twin, pairs=pairs, clock=time.perf_counter, per=splits)
     return measured.row(f"split of {branches:,}, ALL", time_text, *at_most(limit, measured.ratio))
+
+
+if __name__ == "__main__":
+    for measured_row in _in_this_process("--quick" in sys.argv):
+        print(json.dumps(asdict(measured_row)), flush=True)
