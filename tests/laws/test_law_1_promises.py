@@ -576,10 +576,11 @@ def test_abandoned_tasks_counts_up_and_down(eventually: Eventually) -> None:
             [*losers, lambda: all(loser.begun.wait(SOON) for loser in losers)], JoinStrategy.ANY
         ).orchestrate(Step.START)
         assert abandoned_tasks() == 2
-        limit = TaskConfig().with_attempt_timeout(LIMIT)
+        # Long enough for a thread to begin on a busy machine: else there is nothing to abandon.
+        limit = TaskConfig().with_attempt_timeout(5 * LIMIT)
         ended(lambda: single(Deaf(gates[2]), limit).orchestrate(Step.START))
         assert abandoned_tasks() == 3
-        ended(lambda: single(Deaf(gates[3])).with_timeout(LIMIT).orchestrate(Step.START))
+        ended(lambda: single(Deaf(gates[3])).with_timeout(5 * LIMIT).orchestrate(Step.START))
         for left, gate in ((4, None), (3, gates[2]), (2, gates[0]), (1, gates[3]), (0, gates[1])):
             if gate is not None:
                 gate.set()

@@ -50,6 +50,7 @@ from cano_sync import (
     abandoned_tasks,
     current_token,
     task,
+    wait_for_abandoned,
 )
 from cano_sync.observe import Observer
 from cano_sync.scheduler import (
@@ -351,6 +352,8 @@ assert_type(token.wait(), bool)
 assert_type(token.child(timeout=1), CancellationToken)
 assert_type(current_token(), CancellationToken)
 assert_type(abandoned_tasks(), int)
+assert_type(wait_for_abandoned(), bool)
+assert_type(wait_for_abandoned(timedelta(seconds=1)), bool)
 with token.on_cancel(lambda: print("closing the socket")) as registration:
     assert_type(registration, Registration)
 registration.remove()
