@@ -4,11 +4,11 @@ from __future__ import annotations
 
 __all__ = ("TaskConfig",)
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .._base.durations import Duration, limit, seconds
 from .._base.lazy import Lazy
-from .._base.value import Value
 
 if TYPE_CHECKING:
     import tenacity
@@ -19,7 +19,8 @@ else:
     retries_room = Lazy(".retry", __package__)
 
 
-class TaskConfig(Value):
+@dataclass(frozen=True, slots=True, init=False)
+class TaskConfig:
     """How a task is tried: once, unless it says otherwise. Immutable.
 
     One object may serve any number of tasks, on any thread. Its methods make new ones, which keep
@@ -38,8 +39,6 @@ class TaskConfig(Value):
     2.0
     """
 
-    __slots__ = ("retry", "attempt_timeout")  # noqa: RUF023
-
     retry: tenacity.BaseRetrying | None
     attempt_timeout: float | None
 
@@ -51,8 +50,8 @@ class TaskConfig(Value):
     ) -> None:
         if retry is not None:
             retries_room.check_retry(retry)
-        length = limit(attempt_timeout, "attempt_timeout")
-        self._fill(retry, length)
+        object.__setattr__(self, "retry", retry)
+        object.__setattr__(self, "attempt_timeout", limit(attempt_timeout, "attempt_timeout"))
 
     @property
     def is_minimal(self) -> bool:
@@ -69,7 +68,7 @@ class TaskConfig(Value):
         >>> TaskConfig(attempt_timeout=2).with_fixed_retry(3, 0.5).attempt_timeout
         2.0
         """
-        return self.replace(retry=retries_room.fixed(retries, seconds(delay, "delay")))
+        return replace(self, retry=retries_room.fixed(retries, seconds(delay, "delay")))
 
     def with_exponential_retry(
         self,
@@ -91,8 +90,8 @@ class TaskConfig(Value):
         """
         base, longest = seconds(base_delay, "base_delay"), seconds(max_delay, "max_delay")
         retry = retries_room.exponential(retries, base, multiplier, longest, jitter)
-        return self.replace(retry=retry)
+        return replace(self, retry=retry)
 
     def with_attempt_timeout(self, timeout: Duration | None) -> TaskConfig:
         """The same with another limit for each attempt, in seconds; None for none."""
-        return self.replace(attempt_timeout=timeout)
+        return replace(self, attempt_timeout=limit(timeout, "attempt_timeout"))

@@ -5,25 +5,21 @@ from __future__ import annotations
 __all__ = ("Description", "SingleState", "SplitState")
 
 from concurrent.futures import Executor
+from dataclasses import dataclass, field
 from typing import Any
 
 from .._base.store import Store
-from .._base.value import Value
 from .hooks import Observer
 from .join import JoinConfig
 from .task import BoundTask
 
 
-class SingleState(Value):
+@dataclass(frozen=True, slots=True)
+class SingleState:
     """A state with one task, which returns the next state."""
 
-    __slots__ = ("task", "error_state")  # noqa: RUF023
-
     task: BoundTask
-    error_state: Any
-
-    def __init__(self, task: BoundTask, error_state: Any = None) -> None:
-        self._fill(task, error_state)
+    error_state: Any = None
 
     @property
     def edges(self) -> frozenset[Any] | None:
@@ -31,22 +27,13 @@ class SingleState(Value):
         return self.task.edges
 
 
-class SplitState(Value):
+@dataclass(frozen=True, slots=True)
+class SplitState:
     """A state with many tasks: known ones, or a factory that lists them at run time."""
 
-    __slots__ = ("join", "tasks", "factory")  # noqa: RUF023
-
     join: JoinConfig[Any]
-    tasks: tuple[BoundTask, ...]
-    factory: BoundTask | None
-
-    def __init__(
-        self,
-        join: JoinConfig[Any],
-        tasks: tuple[BoundTask, ...] = (),
-        factory: BoundTask | None = None,
-    ) -> None:
-        self._fill(join, tasks, factory)
+    tasks: tuple[BoundTask, ...] = ()
+    factory: BoundTask | None = None
 
     @property
     def error_state(self) -> Any:
@@ -59,28 +46,16 @@ class SplitState(Value):
         return frozenset((self.join.join_state,))
 
 
-class Description(Value):
+@dataclass(frozen=True, slots=True)
+class Description:
     """A whole workflow. Never changed: a builder method makes a new one."""
 
-    __slots__ = ("states", "exits", "timeout", "executor", "store", "observers")  # noqa: RUF023
-
-    states: dict[Any, SingleState | SplitState]
-    exits: dict[Any, None]  # a set that keeps its order
-    timeout: float | None
-    executor: Executor | None
-    store: Store | None
-    observers: tuple[Observer, ...]
-
-    def __init__(
-        self,
-        states: dict[Any, SingleState | SplitState] | None = None,
-        exits: dict[Any, None] | None = None,
-        timeout: float | None = None,
-        executor: Executor | None = None,
-        store: Store | None = None,
-        observers: tuple[Observer, ...] = (),
-    ) -> None:
-        self._fill(states or {}, exits or {}, timeout, executor, store, observers)
+    states: dict[Any, SingleState | SplitState] = field(default_factory=dict)
+    exits: dict[Any, None] = field(default_factory=dict)  # a set that keeps its order
+    timeout: float | None = None
+    executor: Executor | None = None
+    store: Store | None = None
+    observers: tuple[Observer, ...] = ()
 
     def knows(self, state: Any) -> bool:
         """Whether this is one of its states, exits included."""

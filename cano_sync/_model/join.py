@@ -4,17 +4,19 @@ from __future__ import annotations
 
 __all__ = ("JoinConfig",)
 
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Generic, TypeVar
 
 from .._base.durations import Duration, limit
-from .._base.value import Value
 from ..errors import ConfigurationError
 from .strategy import JoinStrategy
 
 S = TypeVar("S")
 
 
-class JoinConfig(Value, Generic[S]):
+@dataclass(frozen=True, slots=True, init=False)
+class JoinConfig(Generic[S]):
     """How a split joins, and where the run goes then. Immutable.
 
     Args:
@@ -40,17 +42,6 @@ class JoinConfig(Value, Generic[S]):
     >>> join.with_bulkhead(4).bulkhead
     4
     """
-
-    __slots__ = (  # noqa: RUF023
-        "strategy",
-        "join_state",
-        "timeout",
-        "bulkhead",
-        "store_partial_results",
-        "collect",
-        "fail_fast",
-        "error_state",
-    )
 
     strategy: JoinStrategy
     join_state: S
@@ -79,18 +70,16 @@ class JoinConfig(Value, Generic[S]):
             raise ConfigurationError(
                 f"collect is the store key for the successes' values, a str, not {collect!r}"
             )
-        length = limit(timeout, "a join's timeout")
-        self._fill(
-            strategy,
-            join_state,
-            length,
-            bulkhead,
-            store_partial_results,
-            collect,
-            fail_fast,
-            error_state,
-        )
-        problem = self.effective.problem_with(total=None, timeout=length)
+        set_field = partial(object.__setattr__, self)
+        set_field("strategy", strategy)
+        set_field("join_state", join_state)
+        set_field("timeout", limit(timeout, "a join's timeout"))
+        set_field("bulkhead", bulkhead)
+        set_field("store_partial_results", store_partial_results)
+        set_field("collect", collect)
+        set_field("fail_fast", fail_fast)
+        set_field("error_state", error_state)
+        problem = self.effective.problem_with(total=None, timeout=self.timeout)
         if problem is not None:
             raise ConfigurationError(problem)
 
@@ -101,23 +90,23 @@ class JoinConfig(Value, Generic[S]):
 
     def with_timeout(self, timeout: Duration | None) -> JoinConfig[S]:
         """The same with another time limit for the split, in seconds; None for none."""
-        return self.replace(timeout=timeout)
+        return replace(self, timeout=limit(timeout, "a join's timeout"))
 
     def with_bulkhead(self, bulkhead: int | None) -> JoinConfig[S]:
         """The same with so many branches at once."""
-        return self.replace(bulkhead=bulkhead)
+        return replace(self, bulkhead=bulkhead)
 
     def with_store_partial_results(self, store: bool = True) -> JoinConfig[S]:
         """The same, putting its result into the store or not."""
-        return self.replace(store_partial_results=store)
+        return replace(self, store_partial_results=store)
 
     def with_join_state(self, state: S) -> JoinConfig[S]:
         """The same, going on to another state."""
-        return self.replace(join_state=state)
+        return replace(self, join_state=state)
 
     def with_error_state(self, state: S | None) -> JoinConfig[S]:
         """The same, going to `state` when the join fails or times out; None to raise."""
-        return self.replace(error_state=state)
+        return replace(self, error_state=state)
 
 
 def _check_strategy(given: object) -> None:

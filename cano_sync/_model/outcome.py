@@ -5,14 +5,15 @@ from __future__ import annotations
 __all__ = ("Outcome", "SplitResult")
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from .._base.text import error_text
-from .._base.value import Value
 from ..errors import CanoError, root_of
 
 
-class Outcome(Value):
+@dataclass(frozen=True, slots=True)
+class Outcome:
     """What became of one branch.
 
     Attributes:
@@ -24,29 +25,17 @@ class Outcome(Value):
         duration: how many seconds it took, up to the join's decision for a cancelled one.
     """
 
-    __slots__ = ("index", "name", "value", "error", "started_at", "duration")  # noqa: RUF023
-
     index: int
     name: str
-    value: Any
-    error: CanoError | None
-    started_at: float | None
-    duration: float
-
-    def __init__(
-        self,
-        index: int,
-        name: str,
-        *,
-        value: Any = None,
-        error: CanoError | None = None,
-        started_at: float | None = None,
-        duration: float = 0.0,
-    ) -> None:
-        self._fill(index, name, value, error, started_at, duration)
+    _: KW_ONLY
+    value: Any = None
+    error: CanoError | None = None
+    started_at: float | None = None
+    duration: float = 0.0
 
 
-class SplitResult(Value):
+@dataclass(frozen=True, slots=True)
+class SplitResult:
     """What came of a split, each list in the order of its tasks.
 
     Attributes:
@@ -62,19 +51,9 @@ class SplitResult(Value):
     1 of 2 succeeded, 0 failed, 1 cancelled
     """
 
-    __slots__ = ("successes", "errors", "cancelled")  # noqa: RUF023
-
     successes: Sequence[Outcome]
     errors: Sequence[Outcome]
     cancelled: Sequence[Outcome]
-
-    def __init__(
-        self,
-        successes: Sequence[Outcome],
-        errors: Sequence[Outcome],
-        cancelled: Sequence[Outcome],
-    ) -> None:
-        self._fill(successes, errors, cancelled)
 
     @property
     def total(self) -> int:

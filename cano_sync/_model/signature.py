@@ -9,11 +9,11 @@ import functools
 import types
 import typing
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import Lazy
-from .._base.value import Value
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -22,17 +22,13 @@ else:
     inspect = Lazy("inspect")  # a fifth of what importing this library would cost
 
 
-class Shape(Value):
+@dataclass(frozen=True, slots=True)
+class Shape:
     """What a callable wants: how many positional arguments, and which of ours by name."""
-
-    __slots__ = ("positional", "cancel", "context")  # noqa: RUF023
 
     positional: int
     cancel: bool
     context: bool
-
-    def __init__(self, positional: int, cancel: bool, context: bool) -> None:
-        self._fill(positional, cancel, context)
 
     @property
     def plain(self) -> bool:

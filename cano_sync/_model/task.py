@@ -5,11 +5,11 @@ from __future__ import annotations
 __all__ = ("BoundTask", "Task", "TaskContext", "TaskResult", "bind", "task")
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Generic, Never, TypeVar
 
 from .._base.cancellation import CancellationToken
 from .._base.store import Store
-from .._base.value import Value
 from ..errors import CanoError, ConfigurationError
 from .config import TaskConfig
 from .signature import Shape, declared_states, display_name, read_signature
@@ -21,7 +21,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 _MARK = "__cano_task__"
 
 
-class TaskContext(Value):
+@dataclass(frozen=True, slots=True)
+class TaskContext:
     """Where a task runs; a task gets it by a parameter named `context`.
 
     Attributes:
@@ -32,39 +33,23 @@ class TaskContext(Value):
         error: the error that led to this error state, or None.
     """
 
-    __slots__ = ("run_id", "state", "index", "attempt", "error")  # noqa: RUF023
-
     run_id: str
     state: Any
-    index: int | None
-    attempt: int
-    error: CanoError | None
-
-    def __init__(
-        self,
-        run_id: str,
-        state: Any,
-        index: int | None = None,
-        attempt: int = 1,
-        error: CanoError | None = None,
-    ) -> None:
-        self._fill(run_id, state, index, attempt, error)
+    index: int | None = None
+    attempt: int = 1
+    error: CanoError | None = None
 
 
-class TaskResult(Value, Generic[S]):
+@dataclass(frozen=True, slots=True)
+class TaskResult(Generic[S]):
     """What a task may return instead of a bare state.
 
     >>> TaskResult.single("NEXT").states
     ('NEXT',)
     """
 
-    __slots__ = ("states", "is_split")  # noqa: RUF023
-
     states: tuple[S, ...]
-    is_split: bool
-
-    def __init__(self, states: tuple[S, ...], is_split: bool = False) -> None:
-        self._fill(states, is_split)
+    is_split: bool = False
 
     @staticmethod
     def single(state: T) -> TaskResult[T]:

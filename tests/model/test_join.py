@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -64,7 +65,7 @@ def test_settings_are_given_by_name_only() -> None:
 def test_a_changed_copy_differs_in_that_setting_alone(
     changed: JoinConfig[str], field: str, value: Any
 ) -> None:
-    assert changed == FULL.replace(**{field: value})
+    assert changed == replace(FULL, **{field: value})
     assert getattr(changed, field) == value
     assert getattr(FULL, field) != value
 
@@ -81,8 +82,8 @@ def test_partial_results_are_stored_by_the_bare_call() -> None:
         lambda join: join.with_bulkhead(0),
         lambda join: join.with_bulkhead(True),
         lambda join: join.with_bulkhead(2.0),
-        lambda join: join.replace(collect=7),
-        lambda join: join.replace(strategy=JoinStrategy.ANY),  # it fails fast
+        lambda join: replace(join, collect=7),
+        lambda join: replace(join, strategy=JoinStrategy.ANY),  # it fails fast
     ],
 )
 def test_a_changed_copy_is_checked_like_a_new_one(change: Any) -> None:
