@@ -420,6 +420,7 @@ class CancellationToken:
 
     def _forget(self, registration: Registration) -> bool:
         """Make sure that a callback is never called; False where that has begun already."""
+        dropped: list[Callback] = []
         with interruptible_wait(), _lock:
             self._callbacks.pop(registration, None)
             self._unlink_if_idle()
@@ -427,8 +428,7 @@ class CancellationToken:
             if forgotten:
                 registration._state = _ENDED
                 dropped, registration._callback = registration._callback, []
-        if forgotten:
-            del dropped  # without the lock: its end may be user code
+        del dropped  # without the lock: its end may be user code
         return forgotten
 
     # Links to the parents. The lock is held: who leaves last must not cut off one who just came.

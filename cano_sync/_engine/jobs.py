@@ -22,12 +22,15 @@ class Lender(Protocol):
 
     def write_off(self, ident: int) -> bool:
         """Do without the thread of this identity from now on; is `fill()` to be called?"""
+        ...
 
     def fill(self) -> None:
         """Start the threads that jobs wait for; called without any lock."""
+        ...
 
     def reclaim(self, ident: int) -> None:
         """The thread of this identity can work again."""
+        ...
 
 
 # The jobs whose owner has gone on without them while a thread is still with them; and the lock

@@ -85,7 +85,7 @@ class Every(Timetable):
     ('every 10 min', 'every 0.5 s', Every(interval=5400.0))
     """
 
-    interval: float
+    interval: float  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __init__(
         self,

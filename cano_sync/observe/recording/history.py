@@ -98,7 +98,7 @@ class History:
         """Store what was built of parts that no event has changed since."""
         for unbuilt, value in built:
             if unbuilt.part.events == unbuilt.events:
-                unbuilt.part.built = value
+                unbuilt.part.built = value  # pyright: ignore[reportAttributeAccessIssue]
 
     def record(self, now: float, latest: int | None = None) -> Record:
         """The record at this moment, in seconds from the start of the run.
