@@ -95,8 +95,11 @@ class Registration:
         if self._token._forget(self):
             return
         with interruptible_wait(), _callback_ended:
-            while self._state is _RUNNING and self._thread != _thread.get_ident():
-                _callback_ended.wait(wait_slice(None))
+            self._wait_for_its_end()
+
+    def _wait_for_its_end(self) -> None:
+        while self._state is _RUNNING and self._thread != _thread.get_ident():
+            _callback_ended.wait(wait_slice(None))
 
     def __enter__(self) -> Registration:
         return self
@@ -178,10 +181,15 @@ class _Cancellation:
             raise leaving
 
     def _mark_all(self) -> None:
+        # A call, and no loop, is the last thing in the block: at the end of a loop there, Python
+        # 3.13 lets Ctrl-C come where the lock is not released.
         with interruptible_wait(), _lock:
-            while self._marked < len(self._tokens):
-                self._mark(self._tokens[self._marked])
-                self._marked += 1
+            self._mark_rest()
+
+    def _mark_rest(self) -> None:
+        while self._marked < len(self._tokens):
+            self._mark(self._tokens[self._marked])
+            self._marked += 1
 
     def _mark(self, token: CancellationToken) -> None:
         """Mark one token, and collect what follows from it. The lock is held."""

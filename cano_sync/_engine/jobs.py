@@ -189,11 +189,15 @@ def wait_for_abandoned(timeout: Duration | None = None) -> bool:
     seconds = limit(timeout, "wait_for_abandoned()")
     end = None if seconds is None else time.monotonic() + seconds
     with interruptible_wait(), _all_returned:
-        while _abandoned:
-            left = None if end is None else end - time.monotonic()
-            if left is not None and left <= 0:
-                return False
-            _all_returned.wait(wait_slice(left))
+        return _wait_until(end)
+
+
+def _wait_until(end: float | None) -> bool:
+    while _abandoned:
+        left = None if end is None else end - time.monotonic()
+        if left is not None and left <= 0:
+            return False
+        _all_returned.wait(wait_slice(left))
     return True
 
 
