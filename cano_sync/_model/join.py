@@ -15,7 +15,8 @@ from .strategy import JoinStrategy
 S = TypeVar("S")
 
 
-@dataclass(frozen=True, slots=True, init=False)
+# Without slots: on Python 3.11, JoinConfig[State](...) would fail on a frozen class with slots.
+@dataclass(frozen=True, init=False)
 class JoinConfig(Generic[S]):
     """How a split joins, and where the run goes then. Immutable.
 

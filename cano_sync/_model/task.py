@@ -40,7 +40,7 @@ class TaskContext:
     error: CanoError | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, as JoinConfig is
 class TaskResult(Generic[S]):
     """What a task may return instead of a bare state.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cano_sync import ConfigurationError, JoinConfig, JoinStrategy, Tally, Verdict
+from cano_sync import ConfigurationError, JoinConfig, JoinStrategy, Tally, TaskResult, Verdict
 
 FULL: JoinConfig[str] = JoinConfig(
     JoinStrategy.ALL,
@@ -133,3 +133,8 @@ def test_a_strategys_class_is_told_to_be_made_an_object() -> None:
     with pytest.raises(ConfigurationError) as caught:
         JoinConfig(strategy, "NEXT")
     assert "JoinStrategy.Impatient" not in str(caught.value)
+
+
+def test_the_type_of_its_states_may_be_said() -> None:
+    assert JoinConfig[str](JoinStrategy.ALL, "NEXT") == JoinConfig(JoinStrategy.ALL, "NEXT")
+    assert TaskResult[str](("NEXT",)) == TaskResult.single("NEXT")

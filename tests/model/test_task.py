@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import pickle
+from dataclasses import fields
 from typing import Any, Literal
 
 import pytest
@@ -50,7 +51,7 @@ def test_a_context_says_where_in_a_split_and_after_which_error() -> None:
 
 @pytest.mark.parametrize("value", [CONTEXT, TaskResult.single(Step.DONE)])
 def test_contexts_and_results_do_not_change(value: Any) -> None:
-    name = type(value).__slots__[0]
+    name = fields(value)[0].name
     with pytest.raises(AttributeError):
         setattr(value, name, None)
 
