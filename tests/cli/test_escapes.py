@@ -86,7 +86,7 @@ SAFE = r"\x1b[2J\x9b2J\u202e"
         (("run", "evil:failing", "--timeline"), [f"ASK{SAFE}", f"no such order {SAFE}"]),
         (("run", "evil:failing", "--live"), [f"no such order {SAFE}"]),
         (("run", "evil:cancelling"), [f"by reason {SAFE}"]),
-        (("run", "evil:splitting", "--timeout", "0.01"), [f"; cancelled: branch {SAFE}\n"]),
+        (("run", "evil:splitting", "--timeout", "0.5"), [f"; cancelled: branch {SAFE}\n"]),
         (("run", "evil:ending", "--start", "ASKED"), ["there is no state 'ASKED'"]),
         (("run", "broken"), [f"\nOSError: {SAFE}\n"]),
         (("validate", "evil:invalid"), [f"Quote.GONE{SAFE}"]),
