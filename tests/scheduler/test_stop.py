@@ -346,9 +346,14 @@ class BrokenClock(SystemClock):
 
     is_broken = False
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_failed = threading.Event()
+
     def wait(self, mailbox: Mailbox, alarm: Alarm) -> None:
         super().wait(mailbox, alarm)
         if self.is_broken:
+            self.has_failed.set()
             raise OSError("no clock")
 
 
@@ -384,4 +389,4 @@ def test_in_the_background_the_end_of_the_block_raises_it() -> None:
     scheduler = Scheduler(clock=clock)
     scheduler.every("flow", DONE, "GO", 0.001)
     with pytest.raises(OSError, match="no clock"), scheduler.start_in_background():
-        pass
+        assert clock.has_failed.wait(20)  # else the block might end before the clock is asked
