@@ -30,13 +30,14 @@ from cano_sync import (
     WorkflowTimeoutError,
     abandoned_tasks,
     task,
+    wait_for_abandoned,
 )
 from cano_sync._engine.events import RunEvents
 from cano_sync._engine.machine import Machine
 from cano_sync._engine.pool import Job
 from cano_sync._engine.tracker import Tracker
 from cano_sync._model.hooks import HOOKS, Observer, listeners_of
-from tests.kit import Eventually
+from tests.kit import SOON, Eventually
 from tests.observing import Notes
 
 ENDS = ("task_succeeded", "task_failed", "task_cancelled")
@@ -332,7 +333,7 @@ def test_whoever_lists_the_branches_too_late_begins_no_split(
         with pytest.raises(WorkflowTimeoutError):
             observed.with_timeout(0.02).orchestrate("GO")
         gate.set()
-        eventually(lambda: abandoned_tasks() == 0)
+        assert wait_for_abandoned(SOON)
     eventually(lambda: len(notes.of("task_returned")) == 1)
     assert not notes.of("split_started")
     assert not ran
@@ -355,7 +356,7 @@ def test_a_loser_that_listens_is_cancelled_and_comes_back(
         0,
         "the join was decided without this branch",
     )
-    eventually(lambda: abandoned_tasks() == 0)
+    assert wait_for_abandoned(SOON)
     eventually(lambda: len(notes.of("task_abandoned")) == len(notes.of("task_returned")))
 
 

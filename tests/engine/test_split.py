@@ -37,6 +37,7 @@ from cano_sync import (
     WorkflowTimeoutError,
     abandoned_tasks,
     task,
+    wait_for_abandoned,
 )
 from tests.kit import SOON, Boom, Watched, boom, nothing
 from tests.observing import Notes
@@ -330,7 +331,7 @@ def test_a_deaf_branch_is_abandoned_and_counted_until_it_returns(
     run_split([nothing, *deaf], PARTIAL_TIMEOUT, timeout=BRIEF)
     assert abandoned_tasks() == 3
     gate.set()
-    eventually(lambda: abandoned_tasks() == 0)
+    assert wait_for_abandoned(SOON)
 
 
 # Empty lists.

@@ -33,6 +33,7 @@ from cano_sync import (
     abandoned_tasks,
     current_token,
     task,
+    wait_for_abandoned,
 )
 from tests.kit import SOON, Boom, Step
 
@@ -599,7 +600,7 @@ def test_an_attempt_over_its_time_is_abandoned_and_counted(
         run(lambda store: gate.wait(SOON), limited())
     assert abandoned_tasks() == 1
     gate.set()
-    eventually(lambda: abandoned_tasks() == 0)
+    assert wait_for_abandoned(SOON)
 
 
 def test_an_attempt_timeout_without_retries_is_not_repeated(gate: threading.Event) -> None:

@@ -26,6 +26,7 @@ from cano_sync import (
     WorkflowCancelledError,
     WorkflowTimeoutError,
     abandoned_tasks,
+    wait_for_abandoned,
 )
 from cano_sync._base import cancellation
 from cano_sync._engine import offload as offload_room
@@ -590,6 +591,6 @@ def test_abandoned_tasks_counts_up_and_down(eventually: Eventually) -> None:
             gate.set()
 
 
-def test_a_task_that_listens_is_not_abandoned_for_long(eventually: Eventually) -> None:
+def test_a_task_that_listens_is_not_abandoned_for_long() -> None:
     ended(lambda: split([closed] * 3).with_timeout(LIMIT).orchestrate(Step.START))
-    eventually(lambda: abandoned_tasks() == 0)
+    assert wait_for_abandoned(SOON)

@@ -19,11 +19,11 @@ from cano_sync import (
     Store,
     TaskConfig,
     Workflow,
-    abandoned_tasks,
     task,
+    wait_for_abandoned,
 )
 from cano_sync._model.hooks import Observer
-from tests.kit import Eventually
+from tests.kit import SOON, Eventually
 from tests.observing import Notes
 
 SECONDS = 3.0
@@ -113,7 +113,7 @@ def test_each_start_has_one_end_and_each_absence_one_return(eventually: Eventual
     with ThreadPoolExecutor(THREADS) as callers:
         seeds = range(THREADS)
         runs = sum(callers.map(run_until, [end] * THREADS, seeds, [notes] * THREADS))
-    eventually(lambda: abandoned_tasks() == 0)
+    assert wait_for_abandoned(SOON)
     eventually(lambda: len(notes.of("task_abandoned")) == len(notes.of("task_returned")))
     assert runs > 100
     assert len(notes.of("run_started")) == len(notes.of("run_finished")) == runs

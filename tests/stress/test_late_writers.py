@@ -27,7 +27,7 @@ from cano_sync import (
     MemoryStore,
     TaskConfig,
     Workflow,
-    abandoned_tasks,
+    wait_for_abandoned,
 )
 from cano_sync._base import fence as fence_room
 from cano_sync._engine import offload as offload_room
@@ -200,19 +200,10 @@ def hunts(
     with ThreadPoolExecutor(2) as callers:
         for begin in range(0, count, 100):
             batch = list(callers.map(one, range(SEED + begin, SEED + min(begin + 100, count))))
-            _wait_for_writers()
+            assert wait_for_abandoned(SOON), "a writer is not turned away"
             refused += sum(hunt.refused for hunt in batch)
             prey += sum(hunt.prey for hunt in batch)
     return refused, prey
-
-
-def _wait_for_writers() -> None:
-    ended = threading.Event()
-    for _ in range(20_000):
-        if not abandoned_tasks():
-            return
-        ended.wait(0.001)
-    raise AssertionError("a writer is not turned away")
 
 
 @pytest.fixture(autouse=True)

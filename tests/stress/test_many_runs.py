@@ -33,8 +33,8 @@ from cano_sync import (
     Workflow,
     WorkflowCancelledError,
     WorkflowTimeoutError,
-    abandoned_tasks,
     task,
+    wait_for_abandoned,
 )
 from tests.kit import SOON, Boom
 
@@ -275,7 +275,7 @@ class Batch:
                 runs = list(callers.map(Run.of, range(seed, seed + RUNS)))
         finally:
             gate.set()
-        wait_until(lambda: abandoned_tasks() == 0)
+        assert wait_for_abandoned(SOON)
         batch = cls(
             wrong=[f"{run.plan}: {run.end!r}" for run in runs if not run.is_right()],
             ends={run.plan.end for run in runs},
