@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
-from xdist.scheduler import LoadScopeScheduling
 
 from cano_sync import wait_for_abandoned
+from tests.distribution import Grouped
 from tests.kit import SOON, Eventually
 
 # The same examples each time; a busy machine is no reason to fail.
@@ -30,44 +30,6 @@ MEASURED: dict[str, str] = {}
 
 # Files that are only checked: pytest must not import them, not even for doctests.
 collect_ignore = ["typing/gaps.py", "typing/mistakes.py", "typing/workflow.py"]
-
-# Files whose tests run in one process, one after the other, though pytest-xdist runs others beside
-# them. (Its own marks for that do nothing with pytest 9.2: issue 1386 of pytest-xdist.)
-GROUPS = {
-    # They measure how late something is, or are themselves what makes others late.
-    "tests/laws/test_law_1_promises.py": "load and lateness",
-    "tests/laws/test_law_9_ctrl_c.py": "load and lateness",
-    "tests/stress/": "load and lateness",
-    # What their tests share is dear to make.
-    "tests/cli/test_install.py": "two installations",
-    "tests/diagram/test_mermaid.py": "a browser with mermaid",
-    "tests/observe/recording/test_page.py": "a browser",
-    "tests/typing/": "two type checkers",
-}
-
-
-class Grouped(LoadScopeScheduling):
-    """Gives tests to processes one by one, but for those of a group."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return next((GROUPS[start] for start in GROUPS if nodeid.startswith(start)), nodeid)
-
-    def remove_node(self, node: Any) -> str | None:
-        """Give the others what a process left that has died, but for the test that it died of.
-
-        The inherited method hands on that one, too, which would kill them one after the other,
-        and what is done already, which nobody would ever report as done again.
-        """
-        units = self.assigned_work.pop(node).items()
-        left = [(scope, test) for scope, unit in units for test in unit if not unit[test]]
-        if not left:
-            return None
-        _, killer = left.pop(0)
-        for scope, test in left:
-            self.workqueue.setdefault(scope, {})[test] = False
-        for other in self.assigned_work:
-            self._reschedule(other)
-        return killer
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Grouped | None:
