@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import threading
 import time
@@ -39,6 +40,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Grouped | No
 
 def pytest_configure(config: pytest.Config) -> None:
     """Set up the environment that processes of tests find."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As in the background of a shell. Children would inherit it, and be deaf to Ctrl-C.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     is_worker = hasattr(config, "workerinput")
     if not is_worker and sys.dont_write_bytecode:
         # Hundreds of children would each compile the library: they may keep that for one another.
