@@ -18,6 +18,7 @@ GROUPS = {
     # What their tests share is dear to make.
     "tests/cli/test_install.py": "two installations",
     "tests/diagram/test_mermaid.py": "a browser with mermaid",
+    "tests/examples/test_a_sale.py": "a sale",
     "tests/observe/recording/test_page.py": "a browser",
     "tests/typing/": "two type checkers",
 }

@@ -390,6 +390,29 @@ def test_to_close_and_to_begin_a_write_exclude_each_other(what: str) -> None:
     thread.join(SOON)
 
 
+def test_a_write_that_waits_for_the_stores_lock_looks_at_the_gate_after_that() -> None:
+    """Who is kept waiting by others is turned away, if the gate was closed meanwhile."""
+    store = MemoryStore(initial())
+    view, gate = fence(store)
+    ended: list[Any] = []
+
+    def write() -> None:
+        try:
+            ended.append(view.put("n", 2))
+        except Cancelled as signal:
+            ended.append(signal)
+
+    thread = threading.Thread(target=write, daemon=True)
+    with store._lock:
+        thread.start()
+        thread.join(0.05)
+        assert not ended
+        gate.close()
+    thread.join(SOON)
+    assert isinstance(ended[0], Cancelled)
+    assert store.snapshot() == initial()
+
+
 def test_to_close_and_to_end_a_foreign_write_exclude_each_other() -> None:
     """Else a closing could look, and wait for the end of a write that has just ended."""
     write = Write()

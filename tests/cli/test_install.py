@@ -57,7 +57,7 @@ class Installed:
     def __init__(self, folder: Path, wheel: Path, extra: str) -> None:
         venv.create(folder, with_pip=False)  # ours will do, and takes no time to install
         self._folder = folder
-        pip("--python", folder / "bin" / "python", "install", f"{wheel}{extra}")
+        pip("--python", folder / "bin" / "python", "install", "--no-compile", f"{wheel}{extra}")
 
     def run(
         self, program: str, *arguments: str, **settings: str

@@ -218,7 +218,7 @@ def nervous() -> Iterator[None]:
 # The hunt.
 
 HUNTS: dict[str, tuple[Callable[[Hunt], None], int]] = {
-    "a join": (join, 2500),
+    "a join": (join, 1000),
     "a join around a nested run": (nested_join, 400),
     "a split's timeout": (split_timeout, 400),
     "an attempt's timeout": (attempt_timeout, 400),
