@@ -8,7 +8,11 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FunctionType
 from typing import Any
@@ -54,6 +58,28 @@ def pytest_configure(config: pytest.Config) -> None:
         for name in ("COVERAGE_PROCESS_CONFIG",):
             if name in os.environ:
                 MEASURED[name] = os.environ.pop(name)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Import all files of tests, each process of pytest-xdist in another order.
+
+    It is pytest that compiles them, with its assertions, which takes longer than all else that
+    precedes the tests; and what one process has compiled, the others need not. A file that cannot
+    be imported here is left to pytest, which says why.
+    """
+    worker = getattr(session.config, "workerinput", None)
+    if worker is None or session.config.args != session.config.getini("testpaths"):
+        return
+    here = Path(__file__).parent
+    names = [
+        ".".join(file.relative_to(here.parent).with_suffix("").parts)
+        for file in sorted(here.rglob("test_*.py"))
+    ]
+    first = len(names) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    for name in names[first:] + names[:first]:
+        with warnings.catch_warnings(), suppress(Exception, pytest.skip.Exception):
+            warnings.simplefilter("error")
+            import_module(name)
 
 
 def pytest_collection_finish() -> None:
