@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import sys
 import threading
 import time
 import warnings
@@ -13,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import FunctionType
 from typing import Any
 
@@ -48,12 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
         # As in the background of a shell. Children would inherit it, and be deaf to Ctrl-C.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     is_worker = hasattr(config, "workerinput")
-    if not is_worker and sys.dont_write_bytecode:
-        # Hundreds of children would each compile the library: they may keep that for one another.
-        folder = TemporaryDirectory(prefix="bytecode-")
-        config.add_cleanup(folder.cleanup)
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        os.environ["PYTHONPYCACHEPREFIX"] = folder.name
+    # Hundreds of children, and pytest's own, would each compile the library and its tests.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if is_worker or config.getoption("dist") == "no":  # it performs tests, and hands out none
         for name in ("COVERAGE_PROCESS_CONFIG",):
             if name in os.environ:

@@ -130,7 +130,7 @@ def test_the_text_says_why_a_bidder_has_lost(program) -> None:
 
 def test_the_report_can_be_had_as_a_page_too(program, tmp_path: Path) -> None:
     page = tmp_path / "auction.html"
-    ended = program("ad_exchange", "--floor", "5", "--html", str(page))
+    ended = program("ad_exchange", "--pace", str(PACE), "--floor", "5", "--html", str(page))
     assert (ended.stderr, ended.returncode) == ("", 0)
     assert "nothing sold: the best bid is 3.70, the floor 5.00 USD\n" in ended.stdout
     assert "<h1>nothing sold: the best bid is 3.70, " in page.read_text(encoding="utf-8")
