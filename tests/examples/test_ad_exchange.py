@@ -7,6 +7,7 @@ depend on how busy this machine is. What is checked is how the auction has ended
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import sqlite3
@@ -132,8 +133,9 @@ def test_the_report_can_be_had_as_a_page_too(program, tmp_path: Path) -> None:
     page = tmp_path / "auction.html"
     ended = program("ad_exchange", "--pace", str(PACE), "--floor", "5", "--html", str(page))
     assert (ended.stderr, ended.returncode) == ("", 0)
-    assert "nothing sold: the best bid is 3.70, the floor 5.00 USD\n" in ended.stdout
-    assert "<h1>nothing sold: the best bid is 3.70, " in page.read_text(encoding="utf-8")
+    # Which bids came in time is for other tests: the page says what the text says.
+    (verdict,) = re.findall("<h1>(nothing sold.*?)</h1>", page.read_text(encoding="utf-8"))
+    assert verdict in ended.stdout
 
 
 def test_a_page_that_cannot_be_written_does_not_cost_the_report(program, tmp_path: Path) -> None:
