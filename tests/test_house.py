@@ -39,7 +39,6 @@ FOREIGN: dict[str, set[str]] = {
     "_engine.retrying": {"tenacity"},
     "workflow": {"typing_extensions"},  # for type checkers only
     "observe.telemetry": {"opentelemetry"},
-    "observe.recording": {"rich"},
     "scheduler": {"schedule", "cronsim", "typing_extensions"},
     "scheduler.telemetry": {"opentelemetry"},
     "cli": {"click", "rich"},

@@ -114,11 +114,6 @@ class Pool(ThreadPoolExecutor):
         if thread is not None and not self._launch(thread) and self._withdraw(job):
             raise RuntimeError("the system has no thread for new work")
 
-    def owns(self, thread: threading.Thread) -> bool:
-        """Whether it is one of this pool's threads."""
-        with self._lock:
-            return thread in self._made
-
     @property
     def is_closed(self) -> bool:
         """Whether it takes no more work: it is shut down, or the interpreter is exiting."""

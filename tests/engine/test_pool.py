@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -748,3 +748,96 @@ def test_waiting_for_abandoned_tasks_ends_with_the_last_of_them_or_with_the_time
     threading.Timer(0.02, gate.set).start()
     assert wait_for_abandoned()
     assert abandoned_tasks() == 0
+
+
+# Threads for jobs that wait while others are with abandoned tasks.
+
+
+class Abandonable:
+    """A job that runs until the gate opens, on the only thread of a pool."""
+
+    def __init__(self, pool: Pool, gate: threading.Event) -> None:
+        begun = threading.Event()
+
+        def work(job: Job) -> None:
+            begun.set()
+            gate.wait(SOON)
+
+        self.job = Job(pool, work)
+        pool.start(self.job)
+        assert begun.wait(SOON)
+
+
+def on_a_thread(function: Callable[[], object], args: tuple[Any, ...]) -> int:
+    """In place of the low-level call: a thread that coverage sees."""
+    threading.Thread(target=function, args=args, daemon=True).start()
+    return 0
+
+
+def test_jobs_that_wait_get_the_threads_that_abandoned_tasks_keep(
+    gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Pool(2) as pool:
+        deaf = [Abandonable(pool, gate), Abandonable(pool, gate)]
+        both = threading.Barrier(3)
+        for _ in range(2):
+            pool.start(Job(pool, lambda job: both.wait(SOON)))
+        assert pool.occupancy() == (2, 0, 2)
+        monkeypatch.setattr(pool_room._thread, "start_new_thread", on_a_thread)
+        for each in deaf:
+            assert each.job.abandon()
+        both.wait(SOON)  # the two jobs run, though the two threads never came back
+        gate.set()
+
+
+def test_where_no_thread_can_be_had_they_wait_for_one_that_comes_back(
+    gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any) -> int:
+        raise RuntimeError("can't start new thread")
+
+    with Pool(1) as pool:
+        deaf = Abandonable(pool, gate)
+        waiting = pool.submit(lambda: "done")
+        with monkeypatch.context() as patch:
+            patch.setattr(pool_room._thread, "start_new_thread", refuse)
+            assert deaf.job.abandon()
+        assert not waiting.done()
+        gate.set()
+        assert waiting.result(SOON) == "done"
+
+
+def test_a_job_for_which_the_system_has_no_thread_is_taken_back_and_no_other(
+    gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The only thread is with an abandoned task, and may never come back."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with Pool(1) as pool:
+        deaf = Abandonable(pool, gate)
+        waiting = pool.submit(lambda: "done")
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            patch.setattr(pool, "fill", lambda: None)
+            assert deaf.job.abandon()
+            with pytest.raises(RuntimeError, match="no thread for new work"):
+                pool.submit(lambda: "refused")
+        gate.set()
+        assert waiting.result(SOON) == "done"
+
+
+def test_ctrl_c_while_a_thread_starts_neither_stops_the_pool_nor_holds_up_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt(thread: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    pool = Pool(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            pool.submit(print)
+    assert pool.submit(lambda: "done").result(SOON) == "done"
+    pool.shutdown()
