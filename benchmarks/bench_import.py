@@ -40,7 +40,7 @@ def bench_import(quick: bool) -> Iterator[Row]:
         run(ours), run(twin)
         pairs = alternate(lambda: float(run(ours)), lambda: float(run(twin)), 5 if quick else 40)
         foreign = run(FOREIGN)
-    goal, reached = at_most(3.0, pairs.ratio)
+    goal, reached = at_most(3.6, pairs.ratio)
     extra = f" (but {foreign})" if foreign else ""
     yield pairs.row(
         "import", time_text, f"{goal}, nothing optional{extra}", reached and not foreign
