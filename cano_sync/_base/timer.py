@@ -6,12 +6,15 @@ __all__ = ("TimerEntry", "schedule")
 
 import heapq
 import itertools
+import logging
 import os
 import threading
 import time
 from collections.abc import Callable
 
 from .waiting import interruptible_wait, on_new_thread
+
+_log = logging.getLogger("cano_sync")
 
 IDLE = 5.0
 """Seconds for which the thread stays when there is nothing to do, before it ends."""
@@ -58,12 +61,12 @@ class _Timer:
                 heapq.heapify(self._heap)
                 self._dead = 0
             heapq.heappush(self._heap, (entry.deadline, next(self._order), entry))
-            starts = not self._is_running
-            self._is_running = True
             if self._heap[0][2] is entry:
                 self._changed.notify()
-        if starts and not on_new_thread(self._run):
-            self._is_running = False  # the next one tries again; who waits looks at the clock
+        # Only the thread itself says that it runs: so where Ctrl-C comes just here, or no thread
+        # can be had, the next entry tries again. If two were started, one goes home.
+        if not self._is_running:
+            on_new_thread(self._run)
 
     def cancelled(self) -> None:
         """One of the entries was cancelled."""
@@ -75,6 +78,10 @@ class _Timer:
             return sum(entry.action is not None for _, _, entry in self._heap)
 
     def _run(self) -> None:
+        with self._changed:
+            if self._is_running:
+                return
+            self._is_running = True
         while True:
             with self._changed:
                 due = self._next_due()
@@ -83,7 +90,10 @@ class _Timer:
                     return
             action, due.action = due.action, None
             if action is not None:
-                action()
+                try:
+                    action()
+                except BaseException:  # the thread has other deadlines to keep
+                    _log.exception("what a token's time limit has called raised")
 
     def _next_due(self) -> TimerEntry | None:
         """Wait for the next one that is due; None when there was nothing to do for a while."""

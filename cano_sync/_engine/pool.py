@@ -157,8 +157,10 @@ class Pool(ThreadPoolExecutor):
     def _withdraw(self, job: Job) -> bool:
         """Take a job back for which there is no thread; False if one will come for it."""
         with interruptible_wait(), self._lock:
-            if len(self._made) > self._written_off:
-                return False  # those that are at work will take it when they come back
+            # Those that have begun will take it when they come back; one that is only made, by
+            # somebody else for another job, may come to nothing, too.
+            if len(self._running) > self._written_off:
+                return False
             waiting = self._drain()
             for other in waiting:
                 if other is not job:
@@ -208,10 +210,7 @@ class Pool(ThreadPoolExecutor):
         with interruptible_wait(), self._lock:
             self._running[ident].is_released.set()
             self._written_off += 1
-            if self._is_filling or self.is_closed or self._unclaimed <= self._expected:
-                return False
-            self._is_filling = True
-            return True
+            return self._unclaimed > self._expected and not self.is_closed
 
     def fill(self) -> None:
         """Start the threads that jobs wait for, on a thread of their own.
@@ -219,10 +218,15 @@ class Pool(ThreadPoolExecutor):
         It is called by a run that is over its time: by the low-level call, for starting a
         `threading.Thread` waits until it runs. The thread ends when there is nothing to start.
         """
+        if self._is_filling:
+            return  # it looks once more before it ends
+        self._is_filling = True
         try:
             _thread.start_new_thread(self._fill, ())
-        except RuntimeError:  # the jobs wait for a thread that comes back
+        except BaseException as error:  # if it has begun after all, a second one does no harm
             self._is_filling = False
+            if not isinstance(error, RuntimeError):  # else: the jobs wait for a thread to come back
+                raise
 
     def _fill(self) -> None:
         launched = True

@@ -242,27 +242,32 @@ class Dispatcher:
         """Start, or leave out, what is longest overdue; False if nothing is due."""
         run: FlowRun | None = None
         skipped: Event | None = None
-        with self._lock:
-            now = self._now()
-            due = self._timers.pop_due(now)
-            if due is None:
-                return False
-            flow, lag = due
-            # There are four cases: its timetable has ended; it can run; it is running, and leaves
-            # this time out; it is running, and makes up for this time when that run has ended.
-            if flow.is_over(now):
-                return True
-            if flow.running_since is None:
-                run = FlowRun(flow)
-                self._begin(run, now, is_due=True)
-                self._set_timer(flow, now)
-            elif not flow.settings.catch_up:
-                skipped = flow.skip(now)
-                self._set_timer(flow, now)
-        if run is not None:
-            self._hand_over(run, lag)
-        elif skipped is not None:
-            self._emit(flow, skipped)
+        try:
+            with self._lock:
+                now = self._now()
+                due = self._timers.pop_due(now)
+                if due is None:
+                    return False
+                flow, lag = due
+                # There are four cases: its timetable has ended; it can run; it is running, and
+                # leaves this time out; it is running, and makes up for this time when that run
+                # has ended.
+                if flow.is_over(now):
+                    return True
+                if flow.running_since is None:
+                    run = FlowRun(flow)
+                    self._begin(run, now, is_due=True)
+                    self._set_timer(flow, now)
+                elif not flow.settings.catch_up:
+                    skipped = flow.skip(now)
+                    self._set_timer(flow, now)
+            if run is not None:
+                self._hand_over(run, lag)
+            elif skipped is not None:
+                self._emit(flow, skipped)
+        except BaseException as error:
+            self._call_off(run, error)
+            raise
         return True
 
     # The runs.
@@ -280,11 +285,15 @@ class Dispatcher:
                 run = FlowRun(flow)
                 self._begin(run, now, is_due=False)
             self._hand_over(run, 0.0)
-        except BaseException as error:  # Ctrl-C: a run that has begun goes on, else there is none
-            if run is not None and run.claim():
-                self._on_end(run, None, error)
+        except BaseException as error:
+            self._call_off(run, error)
             raise
         return run.future
+
+    def _call_off(self, run: FlowRun | None, error: BaseException) -> None:
+        """After Ctrl-C: a run that has begun goes on, one that has not ends with the error."""
+        if run is not None and run.claim():
+            self._on_end(run, None, error)
 
     def _why_not(self, flow: Flow) -> str | None:
         if self._is_stopping:

@@ -122,3 +122,43 @@ def test_a_forked_child_has_deadlines_of_its_own(monkeypatch: pytest.MonkeyPatch
     timer_room._restart()
     assert timer_room._timer is not parents
     assert timer_room._timer.pending() == 0
+
+
+def test_an_action_that_raises_is_logged_and_the_others_are_still_called(
+    threads: Threads, caplog: pytest.LogCaptureFixture
+) -> None:
+    def leave() -> None:
+        raise SystemExit(3)
+
+    timer, called = _Timer(), threading.Event()
+    timer.add(entry(0.0, leave))
+    timer.add(entry(0.02, called.set))
+    assert called.wait(SOON)
+    assert "SystemExit" in caplog.text
+
+
+def test_ctrl_c_before_the_thread_has_begun_leaves_the_next_entry_to_start_it(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(function: Callable[[], object]) -> bool:
+        raise KeyboardInterrupt
+
+    timer, called = _Timer(), threading.Event()
+    with monkeypatch.context() as patch:
+        patch.setattr(timer_room, "on_new_thread", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            timer.add(entry(LONG, lambda: None))
+    timer.add(entry(0.0, called.set))
+    assert called.wait(SOON)
+
+
+def test_of_two_threads_that_were_started_one_goes_home(threads: Threads) -> None:
+    timer = _Timer()
+    timer.add(entry(LONG, lambda: None))
+    waiting = threads.started[0]
+    while not timer._is_running:
+        waiting.join(0.001)
+    threads(timer._run)
+    threads.started[1].join(SOON)
+    assert not threads.started[1].is_alive()
+    assert waiting.is_alive()

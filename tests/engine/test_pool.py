@@ -841,3 +841,51 @@ def test_ctrl_c_while_a_thread_starts_neither_stops_the_pool_nor_holds_up_its_en
             pool.submit(print)
     assert pool.submit(lambda: "done").result(SOON) == "done"
     pool.shutdown()
+
+
+def test_ctrl_c_before_the_waiting_jobs_get_their_threads_does_not_cost_the_next_ones_theirs(
+    gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*args: Any) -> int:
+        raise KeyboardInterrupt
+
+    with Pool(2) as pool:
+        deaf = [Abandonable(pool, gate), Abandonable(pool, gate)]
+        waiting = [pool.submit(lambda: "done") for _ in range(2)]
+        with monkeypatch.context() as patch:
+            patch.setattr(pool_room._thread, "start_new_thread", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                deaf[0].job.abandon()
+        assert deaf[1].job.abandon()
+        assert [future.result(SOON / 4) for future in waiting] == ["done"] * 2
+
+
+def test_of_two_first_jobs_for_which_there_is_no_thread_neither_is_left_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of them sees the other's thread being made, which comes to nothing."""
+    pool, both = Pool(2), threading.Barrier(2)
+    refused: list[RuntimeError] = []
+    real = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if not thread.name.startswith("_"):
+            real(thread)
+            return
+        both.wait(SOON)
+        raise RuntimeError("can't start new thread")
+
+    def submit() -> None:
+        with pytest.raises(RuntimeError, match="no thread for new work") as caught:
+            pool.submit(print)
+        refused.append(caught.value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        submitting = [threading.Thread(target=submit) for _ in range(2)]
+        for thread in submitting:
+            thread.start()
+        for thread in submitting:
+            thread.join(SOON)
+    assert len(refused) == 2
+    pool.shutdown()

@@ -450,5 +450,20 @@ def test_where_there_is_no_thread_the_run_has_failed_and_the_others_go_on(
     assert journal.times == [20]
 
 
+def test_ctrl_c_while_a_run_gets_its_thread_leaves_no_run_to_wait_for(
+    scheduler: Scheduler, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(pool: Pool, job: object) -> None:
+        raise KeyboardInterrupt
+
+    scheduler.every("flow", one(journal), "GO", 10)
+    with scheduler.start_by_hand() as time:
+        with monkeypatch.context() as patch:
+            patch.setattr(Pool, "start", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                time.advance(10)
+        assert scheduler.status("flow").runs == 1
+
+
 def no_thread(pool: Pool, job: object) -> None:
     raise RuntimeError("can't start new thread")
