@@ -25,7 +25,6 @@ from ._model.arguments import (
     check_exit,
     check_free,
     check_initial,
-    check_observer,
     check_open,
     check_run,
     is_collection,
@@ -33,7 +32,7 @@ from ._model.arguments import (
 )
 from ._model.config import TaskConfig
 from ._model.description import Description, SingleState, SplitState
-from ._model.hooks import Observer
+from ._model.hooks import Observer, check_observer
 from ._model.join import JoinConfig
 from ._model.task import Task, TaskResult
 from ._model.validation import problems_of

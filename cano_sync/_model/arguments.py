@@ -8,7 +8,6 @@ __all__ = (
     "check_exit",
     "check_free",
     "check_initial",
-    "check_observer",
     "check_open",
     "check_run",
     "is_collection",
@@ -27,7 +26,6 @@ from .._base.text import full_name
 from ..errors import ConfigurationError
 from .config import TaskConfig
 from .description import Description, SplitState
-from .hooks import HOOKS, Observer, hears_all, overridden
 from .join import JoinConfig
 from .task import BoundTask, bind
 
@@ -130,36 +128,6 @@ def _torn(state: Any) -> str:
 def is_collection(value: Any) -> bool:
     """Whether it is several states rather than one."""
     return isinstance(value, Iterable) and not isinstance(value, str | bytes | Enum)
-
-
-def check_observer(observer: Any, where: str = "with_observer()") -> None:
-    """An observer that hears something, and whose hooks take all that they are told."""
-    if isinstance(observer, type):
-        raise ConfigurationError(
-            f"{where}: {observer.__qualname__} is a class; give an object of it: "
-            f"{observer.__qualname__}(...)"
-        )
-    if not isinstance(observer, Observer):
-        raise ConfigurationError(
-            f"{where}: {observer!r} of type {type(observer).__name__} is no observer; "
-            "derive its class from cano_sync.observe.Observer"
-        )
-    name = type(observer).__qualname__
-    hooks = overridden(observer)
-    if not hooks and not hears_all(observer) and type(observer) is not Observer:
-        raise ConfigurationError(
-            f"{where}: {name} overrides no hook, so it would hear nothing; there are "
-            f"{', '.join(HOOKS)}"
-        )
-    for hook in (*hooks, *(("on_event",) if hears_all(observer) else ())):
-        told = inspect.signature(getattr(Observer(), hook)).parameters
-        try:
-            inspect.signature(getattr(observer, hook)).bind(**dict.fromkeys(told))
-        except TypeError as error:
-            raise ConfigurationError(
-                f"{where}: {name}.{hook}() does not take what it is told ({error}); it is "
-                f"called with {', '.join(told)} by name: take those you need, and end with **_"
-            ) from None
 
 
 def check_executor(executor: Any) -> None:

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-__all__ = ("HOOKS", "Listeners", "Observer", "hears_all", "listeners_of", "overridden")
+__all__ = (
+    "HOOKS",
+    "Listeners",
+    "Observer",
+    "Sorted",
+    "check_observer",
+    "hooks_of",
+    "listeners_of",
+    "overridden",
+)
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from .._base.lazy import Lazy
+from ..errors import ConfigurationError
 from .join import JoinConfig
 from .outcome import Outcome, SplitResult
 from .strategy import Verdict
+
+if TYPE_CHECKING:
+    import inspect
+else:
+    inspect = Lazy("inspect")
 
 
 class Observer:
@@ -193,33 +209,79 @@ class Observer:
         """
 
 
-_CATCH_ALL = "on_event"
-HOOKS = tuple(name for name in vars(Observer) if not name.startswith("_") and name != _CATCH_ALL)
-"""The names of all hooks, which are the names of all events."""
+CATCH_ALL = "on_event"
+"""The hook for every event."""
 
-Listeners: TypeAlias = Mapping[str, tuple[tuple[Observer, Callable[..., object]], ...]]
+
+def hooks_of(base: type) -> tuple[str, ...]:
+    """The names of all hooks for one event each that a base class has: the names of its events."""
+    return tuple(name for name in vars(base) if not name.startswith("_") and name != CATCH_ALL)
+
+
+HOOKS = hooks_of(Observer)
+"""The names of all events of a run."""
+
+Hearer = TypeVar("Hearer")
+
+Sorted: TypeAlias = Mapping[str, tuple[tuple[Hearer, Callable[..., object]], ...]]
 """For each event that somebody listens to: the observers, each with the method to call."""
+Listeners: TypeAlias = Sorted[Observer]
 
 
-def hears_all(observer: Observer) -> bool:
-    """Whether this observer has a use for every event."""
-    return type(observer).on_event is not Observer.on_event
-
-
-def overridden(observer: Observer) -> tuple[str, ...]:
-    """The hooks that this observer does something in."""
+def overridden(observer: object, base: type = Observer) -> tuple[str, ...]:
+    """The hooks of the base class that this observer does something in, the catch-all first."""
     kind = type(observer)
-    return tuple(name for name in HOOKS if getattr(kind, name) is not getattr(Observer, name))
+    names = (CATCH_ALL, *hooks_of(base))
+    return tuple(name for name in names if getattr(kind, name) is not getattr(base, name))
 
 
-def listeners_of(observers: Iterable[Observer]) -> Listeners:
+def listeners_of(observers: Iterable[Hearer], base: type = Observer) -> Sorted[Hearer]:
     """Sort the observers by event, once: one that nobody listens to costs one look-up."""
-    listeners: dict[str, tuple[tuple[Observer, Callable[..., object]], ...]] = {}
+    listeners: dict[str, tuple[tuple[Hearer, Callable[..., object]], ...]] = {}
     for observer in observers:
-        if hears_all(observer):
-            for name in HOOKS:
-                call = partial(observer.on_event, event=name)
-                listeners[name] = (*listeners.get(name, ()), (observer, call))
-        for name in overridden(observer):
-            listeners[name] = (*listeners.get(name, ()), (observer, getattr(observer, name)))
+        for name in overridden(observer, base):
+            for event in hooks_of(base) if name == CATCH_ALL else (name,):
+                call = getattr(observer, name)
+                call = partial(call, event=event) if name == CATCH_ALL else call
+                listeners[event] = (*listeners.get(event, ()), (observer, call))
     return MappingProxyType(listeners)
+
+
+def check_observer(
+    observer: Any, base: type = Observer, *, where: str = "with_observer()", mend: str = ""
+) -> None:
+    """Refuse what is no observer, hears nothing, or has a hook that takes too little.
+
+    Args:
+        observer: what was given.
+        base: the class that it has to derive from.
+        where: the call that it was given to.
+        mend: what mends an object of another class, for another base class than `Observer`.
+
+    Raises:
+        ConfigurationError: it is no good.
+    """
+    name = type(observer).__qualname__
+    if isinstance(observer, type):
+        name = observer.__qualname__
+        raise ConfigurationError(f"{where}: {name} is a class; give an object of it: {name}(...)")
+    if not isinstance(observer, base):
+        mend = mend or "derive its class from cano_sync.observe.Observer"
+        raise ConfigurationError(
+            f"{where}: {observer!r} of type {name} is no {base.__name__}; {mend}"
+        )
+    hooks = overridden(observer, base)
+    if not hooks and type(observer) is not base:
+        raise ConfigurationError(
+            f"{where}: {name} overrides no hook, so it would hear nothing; there are "
+            f"{', '.join(hooks_of(base))}"
+        )
+    for hook in hooks:
+        given = inspect.signature(getattr(base(), hook)).parameters
+        try:
+            inspect.signature(getattr(observer, hook)).bind(**dict.fromkeys(given))
+        except TypeError as error:
+            raise ConfigurationError(
+                f"{where}: {name}.{hook}() does not take what it is given ({error}); it is "
+                f"called with {', '.join(given)} by name: take those you need, and end with **_"
+            ) from None

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 __all__ = ("FLOW_HOOKS", "FlowListeners", "FlowObserver", "check_flow_observer", "flow_listeners")
 
-import inspect
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-from .._model.hooks import Observer
-from ..errors import ConfigurationError
+from .._model.hooks import Observer, Sorted, check_observer, hooks_of, listeners_of
 
 
 class FlowObserver:
@@ -83,66 +80,27 @@ class FlowObserver:
         """A flow has failed too often in a row: it runs no more until it is reset."""
 
 
-_CATCH_ALL = "on_event"
-FLOW_HOOKS = tuple(name for name in vars(FlowObserver) if name.startswith("flow_"))
-"""The names of all hooks, which are the names of all events."""
+FLOW_HOOKS = hooks_of(FlowObserver)
+"""The names of all events of a flow."""
 
-FlowListeners: TypeAlias = Mapping[str, tuple[tuple[FlowObserver, Callable[..., object]], ...]]
-"""For each event that somebody listens to: the observers, each with the method to call."""
-
-
-def _overridden(observer: FlowObserver) -> list[str]:
-    """The hooks that this observer does something in, the catch-all first."""
-    kind = type(observer)
-    return [
-        name
-        for name in (_CATCH_ALL, *FLOW_HOOKS)
-        if getattr(kind, name) is not getattr(FlowObserver, name)
-    ]
+FlowListeners: TypeAlias = Sorted[FlowObserver]
 
 
 def flow_listeners(observers: Iterable[FlowObserver]) -> FlowListeners:
-    """Sort the observers by event, once: one that nobody listens to costs one look-up."""
-    listeners: dict[str, list[tuple[FlowObserver, Callable[..., object]]]] = {}
-    for observer in observers:
-        for name in _overridden(observer):
-            for event in FLOW_HOOKS if name == _CATCH_ALL else (name,):
-                call = getattr(observer, name)
-                call = partial(call, event=event) if name == _CATCH_ALL else call
-                listeners.setdefault(event, []).append((observer, call))
-    return {event: tuple(pairs) for event, pairs in listeners.items()}
+    """Sort the observers by event, once."""
+    return listeners_of(observers, FlowObserver)
 
 
 def check_flow_observer(observer: Any, where: str) -> None:
-    """An observer that hears something, and whose hooks take all that they are given.
+    """Refuse what is no observer of flows, hears nothing, or has a hook that takes too little.
 
     Raises:
-        ConfigurationError: it is not.
+        ConfigurationError: it is no good.
     """
-    name = type(observer).__qualname__
-    if isinstance(observer, type):
-        name = observer.__qualname__
-        raise ConfigurationError(f"{where}: {name} is a class; give an object of it: {name}(...)")
-    if not isinstance(observer, FlowObserver):
-        mend = "derive its class from cano_sync.scheduler.FlowObserver"
-        if isinstance(observer, Observer):
-            mend = (
-                "it hears runs, and is attached to their workflow by with_observer(); flows are "
-                "heard by a FlowObserver, such as LoggingFlowObserver()"
-            )
-        raise ConfigurationError(f"{where}: {name} is no FlowObserver; {mend}")
-    hooks = _overridden(observer)
-    if not hooks and type(observer) is not FlowObserver:
-        raise ConfigurationError(
-            f"{where}: {name} overrides no hook, so it would hear nothing; there are "
-            f"{', '.join(FLOW_HOOKS)}"
+    mend = "derive its class from cano_sync.scheduler.FlowObserver"
+    if isinstance(observer, Observer):
+        mend = (
+            "it hears runs, and is attached to their workflow by with_observer(); flows are "
+            "heard by a FlowObserver, such as LoggingFlowObserver()"
         )
-    for hook in hooks:
-        given = inspect.signature(getattr(FlowObserver(), hook)).parameters
-        try:
-            inspect.signature(getattr(observer, hook)).bind(**dict.fromkeys(given))
-        except TypeError as error:
-            raise ConfigurationError(
-                f"{where}: {name}.{hook}() does not take what it is given ({error}); it is "
-                f"called with {', '.join(given)} by name: take those you need, and end with **_"
-            ) from None
+    check_observer(observer, FlowObserver, where=where, mend=mend)

@@ -304,8 +304,11 @@ def test_an_interpreter_waits_for_a_run_that_was_submitted(start_script: StartSc
     process = start_script(
         program(
             """
+            exiting = threading.Event()
+            threading._register_atexit(exiting.set)  # called before the engine's own
+
             def work():
-                time.sleep(0.3)
+                exiting.wait(DEAF)
                 print("worked", flush=True)
                 return "DONE"
 

@@ -109,7 +109,7 @@ class TakesByPosition(Observer):
     ("given", "words"),
     [
         (None, ["None", "NoneType", "cano_sync.observe.Observer"]),
-        (print, ["<built-in function print>", "no observer"]),
+        (print, ["<built-in function print>", "no Observer"]),
         (Ends, ["Ends is a class", "Ends(...)"]),
         (HearsNothing(), ["HearsNothing overrides no hook", "run_finished"]),
         (TakesTooLittle(), ["TakesTooLittle.state_entered()", "run_id", "**_"]),

@@ -238,8 +238,11 @@ class Deaf(FlowObserver):
 @pytest.mark.parametrize(
     ("observer", "problem"),
     [
-        (object(), "object is no FlowObserver; derive its class from .*FlowObserver"),
-        (LoggingObserver(), r"LoggingObserver .* hears runs, .* such as LoggingFlowObserver\(\)"),
+        (object(), ".*object is no FlowObserver; derive its class from .*FlowObserver"),
+        (
+            LoggingObserver(),
+            r".*LoggingObserver .*it hears runs, .* such as LoggingFlowObserver\(\)",
+        ),
         (FlowNotes, r"FlowNotes is a class; give an object of it: FlowNotes\(\.\.\.\)"),
         (Hears(), r"Hears\.flow_finished\(\) does not take what it is given .* end with \*\*_"),
         (HearsAll(), r"HearsAll\.on_event\(\) does not take what it is given .*'flow'"),

@@ -23,7 +23,7 @@ from cano_sync import (
     Store,
     Workflow,
     WorkflowCancelledError,
-    abandoned_tasks,
+    wait_for_abandoned,
 )
 from cano_sync.scheduler import Backoff, FlowObserver, FlowState, Scheduler
 
@@ -203,9 +203,6 @@ def test_flows_that_everybody_steers_at_once(timeout: float | None) -> None:
         assert status.skipped == counts.skipped[flow.id]
         if timeout is None:
             assert status.runs == flow.begun == flow.ended
-    limit = time.monotonic() + SOON
-    while abandoned_tasks() and time.monotonic() < limit:
-        time.sleep(0.001)
-    assert abandoned_tasks() == 0
+    assert wait_for_abandoned(SOON)
     names = [thread.name for thread in threading.enumerate()]
     assert not [name for name in names if name.startswith(("cano-clock", "cano-flow"))]
