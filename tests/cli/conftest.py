@@ -41,6 +41,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from cano_sync.cli import run as cli_run
 from cano_sync import (
     CancellationToken, JoinConfig, JoinStrategy, Store, TaskConfig, Workflow, current_token, task
 )
@@ -154,6 +155,7 @@ def executor_of_its_own():
 
 def branches():
     """Two that listen, and one that is deaf."""
+    cli_run.MOMENT = 0.5  # a busy machine may need more than a moment to abandon the deaf one
     def listening(seconds, store, cancel: CancellationToken):
         cancel.sleep(seconds)
     def not_listening(store):
