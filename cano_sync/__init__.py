@@ -4,6 +4,8 @@ from ._base.cancellation import CancellationToken, Cancelled, Registration
 from ._base.current import current_token
 from ._base.store import MemoryStore, Store
 from ._engine.jobs import abandoned_tasks, wait_for_abandoned
+from ._engine.surroundings import install_around
+from ._model.around import Around
 from ._model.config import TaskConfig
 from ._model.join import JoinConfig
 from ._model.node import Node
@@ -31,6 +33,7 @@ from .errors import (
 from .workflow import Workflow
 
 __all__ = (
+    "Around",
     "AttemptTimeoutError",
     "CancellationToken",
     "Cancelled",
@@ -66,6 +69,7 @@ __all__ = (
     "WorkflowTimeoutError",
     "abandoned_tasks",
     "current_token",
+    "install_around",
     "task",
     "wait_for_abandoned",
 )

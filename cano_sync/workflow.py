@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ("Workflow",)
+__all__ = ("Workflow", "within")
 
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import AbstractContextManager
 from contextvars import copy_context
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar, overload
@@ -19,6 +20,7 @@ from ._base.text import full_name
 from ._base.tracebacks import without_engine_frames
 from ._engine.machine import Machine
 from ._engine.run import Run
+from ._engine.surroundings import installed_arounds
 from ._model.arguments import (
     bound,
     check_executor,
@@ -27,14 +29,16 @@ from ._model.arguments import (
     check_initial,
     check_open,
     check_run,
+    check_stay,
     is_collection,
     split_state,
 )
+from ._model.around import Around, around_of
 from ._model.config import TaskConfig
 from ._model.description import Description, SingleState, SplitState
 from ._model.hooks import Observer, check_observer
 from ._model.join import JoinConfig
-from ._model.task import Task, TaskResult
+from ._model.task import Task, TaskContext, TaskResult
 from ._model.validation import problems_of
 from .errors import CanoError, ConfigurationError, DiscardedWorkflowWarning
 
@@ -191,15 +195,24 @@ class Workflow(Generic[S]):
             states = tuple(states[0])
         return self._add_exits(states)
 
-    def with_timeout(self, timeout: Duration | None) -> Workflow[S]:
+    def with_timeout(self, timeout: Duration | None, *, stay: bool = False) -> Workflow[S]:
         """Limit each run to so many seconds (or a `timedelta`); None for no limit.
 
         A run that takes longer raises `WorkflowTimeoutError`; what it was doing is cancelled,
         and abandoned where it does not cooperate. The run's tasks move to a thread of the pool.
+
+        Args:
+            timeout: the limit.
+            stay: keep the limit on the calling thread instead: for what belongs to that thread, as
+                a database transaction does. The time is looked at between states; it ends splits,
+                `cancel.sleep()` and each call that takes `cancel.remaining()`. A single task that
+                does not listen is waited for, and the error says how long. So is, in such a run,
+                an attempt with a time limit.
         """
         self._idle = False
         length = limit(timeout, "with_timeout()")
-        made: Workflow[S] = self._with(replace(self._description, timeout=length))
+        check_stay(stay, "with_timeout()")
+        made: Workflow[S] = self._with(replace(self._description, timeout=length, stays=stay))
         return made
 
     def with_executor(self, executor: Executor | None) -> Workflow[S]:
@@ -225,6 +238,35 @@ class Workflow(Generic[S]):
         check_observer(observer)
         observers = (*self._description.observers, observer)
         made: Workflow[S] = self._with(replace(self._description, observers=observers))
+        return made
+
+    def with_around(
+        self, around: Around | Callable[[TaskContext], AbstractContextManager[Any]]
+    ) -> Workflow[S]:
+        """Surround each attempt at a task, and the pool threads' jobs, with this, too.
+
+        Args:
+            around: an `Around`, or a function `(context) -> context manager`: each attempt is
+                made within what it returns. The first that is attached is the outermost.
+
+        Raises:
+            ConfigurationError: it is neither, or does nothing.
+
+        >>> from contextlib import contextmanager
+        >>> @contextmanager
+        ... def session(context):
+        ...     print("begin")
+        ...     yield
+        ...     print("commit")
+        >>> workflow = Workflow().register("SAVE", lambda: "DONE").add_exit_state("DONE")
+        >>> workflow.with_around(session).orchestrate("SAVE")
+        begin
+        commit
+        'DONE'
+        """
+        self._idle = False
+        arounds = (*self._description.arounds, around_of(around, "with_around()"))
+        made: Workflow[S] = self._with(replace(self._description, arounds=arounds))
         return made
 
     # Looking, checking and running.
@@ -259,6 +301,7 @@ class Workflow(Generic[S]):
         *,
         store: Store | None = None,
         cancel: CancellationToken | None = None,
+        stay: bool = False,
     ) -> S:
         """Run from `initial_state` until an exit state, and return that. Blocks.
 
@@ -270,6 +313,8 @@ class Workflow(Generic[S]):
             initial_state: where to begin.
             store: the run's store; None for the workflow's, or else a fresh `MemoryStore`.
             cancel: a token that ends the run when it is cancelled.
+            stay: keep the run on this thread, though it has a limit or a token: see
+                `with_timeout`.
 
         Raises:
             ConfigurationError: the workflow, or an argument, is wrong.
@@ -280,7 +325,8 @@ class Workflow(Generic[S]):
             CanoError: what a task raised that is one already, as a store's `KeyNotFoundError`,
                 passes as it is, with its state and task filled in; see `cano_sync.errors`.
         """
-        run = self._prepare(initial_state, store, cancel)
+        check_stay(stay, "orchestrate()")
+        run = self._prepare(initial_state, store, cancel, stays=stay)
         try:
             state: S = copy_context().run(run.execute) if run.is_observed else run.execute()
         except CanoError as error:
@@ -305,24 +351,34 @@ class Workflow(Generic[S]):
         return self._prepare(initial_state, store, cancel).start()
 
     def _prepare(
-        self, initial_state: S, store: Store | None, cancel: CancellationToken | None
+        self,
+        initial_state: S,
+        store: Store | None,
+        cancel: CancellationToken | None,
+        *,
+        stays: bool = False,
     ) -> Run:
         self._idle = False
-        machine = self._machine or self._compiled()
+        machine = self._machine
+        if machine is None or machine.installed is not installed_arounds():
+            machine = self._compiled()
         self.validate_initial_state(initial_state)
         check_run(store, cancel)
         check_open(self._description.executor)
         given = self._description.store if store is None else store
-        return Run(machine, initial_state, MemoryStore() if given is None else given, cancel)
+        given = MemoryStore() if given is None else given
+        return Run(machine, initial_state, given, cancel, stays=stays)
 
     def _compiled(self) -> Machine:
         # Two threads may both do it, with the same outcome.
-        if self._machine is None:
+        machine, installed = self._machine, installed_arounds()
+        if machine is None:
             problems = problems_of(self._description)
             if problems:
                 raise ConfigurationError.of(problems)
-            self._machine = Machine(self._description)
-        return self._machine
+        if machine is None or machine.installed is not installed:
+            machine = self._machine = Machine(self._description, installed)
+        return machine
 
     def _add(self, state: Any, what: SingleState | SplitState) -> Any:
         states = {**self._description.states, state: what}
@@ -342,3 +398,10 @@ class Workflow(Generic[S]):
             f"<Workflow of {count} state{'' if count == 1 else 's'}, exits: "
             f"{', '.join(map(full_name, described.exits)) or 'none'}>"
         )
+
+
+def within(workflow: Workflow[S], arounds: tuple[Around, ...]) -> Workflow[S]:
+    """The workflow with what surrounds all its own arounds (for the wings)."""
+    described = workflow.description
+    made: Workflow[S] = workflow._with(replace(described, arounds=(*arounds, *described.arounds)))
+    return made

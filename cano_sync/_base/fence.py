@@ -40,6 +40,11 @@ class Gate:
         if drained is not None:
             drained.wait(patience)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether this gate, or one above it, is closed."""
+        return any(gate._closed for gate in self._chain())
+
     def check(self) -> None:
         """Raise `Cancelled` behind a closed gate."""
         gate: Gate | None = self

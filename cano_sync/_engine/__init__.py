@@ -36,9 +36,17 @@ its gates: the store's first, then the gate's.
 """
 
 from .jobs import Job
-from .nesting import Nesting
+from .nesting import Nesting, is_abandoned
 from .offload import WRITE_GRACE
 from .pool import DAEMON_THREADS, Pool, occupancy
 
 # What the wings may take from the engine. All else that they need they take from the front door.
-__all__ = ("DAEMON_THREADS", "WRITE_GRACE", "Job", "Nesting", "Pool", "occupancy")
+__all__ = (
+    "DAEMON_THREADS",
+    "WRITE_GRACE",
+    "Job",
+    "Nesting",
+    "Pool",
+    "is_abandoned",
+    "occupancy",
+)

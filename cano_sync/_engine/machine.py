@@ -10,10 +10,12 @@ from typing import Any
 
 from .._base.store import Store
 from .._base.text import full_name
+from .._model.around import Around
 from .._model.description import Description, SingleState, SplitState
 from .._model.hooks import Listeners, listeners_of
 from .._model.task import TaskResult
 from ..errors import WorkflowError
+from .surroundings import surroundings_of
 from .task_run import NEVER_RUN
 
 
@@ -48,20 +50,33 @@ class Machine:
         listeners: who listens to which event.
         is_observed: whether they listen to more than whole runs: to states, at least.
         is_observed_closely: whether they listen to tasks, attempts and splits, too.
+        installed: what surrounded all runs of the process when it was compiled.
+        surroundings: what surrounds its tasks and their threads, where a run is called.
     """
 
-    __slots__ = ("_entries", "description", "is_observed", "is_observed_closely", "listeners")
+    __slots__ = (
+        "_entries",
+        "description",
+        "installed",
+        "is_observed",
+        "is_observed_closely",
+        "listeners",
+        "surroundings",
+    )
 
-    def __init__(self, description: Description) -> None:
+    def __init__(self, description: Description, installed: tuple[Around, ...] = ()) -> None:
         self.description = description
+        self.installed = installed
+        self.surroundings = surroundings_of((*installed, *description.arounds))
         self.listeners: Listeners = listeners_of(description.observers)
         inside = {event for event in self.listeners if not event.startswith("run_")}
         self.is_observed = bool(inside)
         self.is_observed_closely = not inside <= {"state_entered", "state_left"}
+        is_bare = not (self.is_observed or self.surroundings.has_tasks)
         self._entries: dict[Any, Entry] = {}
         for state, what in description.states.items():
             entry = self._entries[state] = Entry(state, what)
-            if isinstance(what, SingleState) and what.task.is_simple and not self.is_observed:
+            if isinstance(what, SingleState) and what.task.is_simple and is_bare:
                 entry.step = what.task.plain
         for state in description.exits:
             self._entries[state] = Entry(state, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("Nesting",)
+__all__ = ("Nesting", "is_abandoned")
 
 from contextvars import ContextVar
 
@@ -20,16 +20,24 @@ class Nesting:
             depth, and no pool waits for itself (law 3).
         on_user_executor: whether one of those hand-overs went to a user's executor.
         gate: the gate that the task's store accesses pass, or None outside all fences.
+        is_inline: whether nothing is handed over to another thread: branches run one after the
+            other where the run is, which stays on its caller's thread (for users' tests).
     """
 
-    __slots__ = ("depth", "gate", "on_user_executor")
+    __slots__ = ("depth", "gate", "is_inline", "on_user_executor")
 
     def __init__(
-        self, depth: int = 0, *, on_user_executor: bool = False, gate: Gate | None = None
+        self,
+        depth: int = 0,
+        *,
+        on_user_executor: bool = False,
+        gate: Gate | None = None,
+        is_inline: bool = False,
     ) -> None:
         self.depth = depth
         self.on_user_executor = on_user_executor
         self.gate = gate
+        self.is_inline = is_inline
 
     @staticmethod
     def current() -> Nesting:
@@ -44,3 +52,13 @@ class Nesting:
 
 _OUTSIDE = Nesting()  # immutable, so that every context may share it
 _current: ContextVar[Nesting] = ContextVar("cano_sync.nesting", default=_OUTSIDE)
+
+
+def is_abandoned(token: CancellationToken) -> bool:
+    """Whether the run has gone on, or will, without the code that calls: its result is dropped.
+
+    Args:
+        token: that of the task.
+    """
+    gate = _current.get().gate
+    return token.cancelled or (gate is not None and gate.is_closed)

@@ -19,6 +19,7 @@ from ..errors import WorkflowError
 from .jobs import Job
 from .nesting import Nesting
 from .pool import process_pool
+from .surroundings import JobSurroundings
 
 T = TypeVar("T")
 
@@ -68,6 +69,7 @@ def run_on_pool(
     store: Store,
     *parents: CancellationToken,
     limit: float | None,
+    around_job: JobSurroundings | None = None,
     what: str = "the work",
     on_abandon: OnAbandon = abandon,
 ) -> T:
@@ -78,6 +80,7 @@ def run_on_pool(
         store: the store as the caller sees it.
         parents: each ends the wait when it is cancelled, or its time is up.
         limit: seconds; ends the wait as well.
+        around_job: what surrounds the job on the pool's thread.
         what: how an error names it.
         on_abandon: abandons the job; it may emit events, too.
 
@@ -100,6 +103,9 @@ def run_on_pool(
 
     def do(job: Job) -> T:
         token.check()  # the job may have waited for a thread until nobody wanted it any more
+        if around_job is not None:
+            with around_job:
+                return work(fenced, token)
         return work(fenced, token)
 
     future: Future[T] = Future()

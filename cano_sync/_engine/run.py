@@ -8,10 +8,10 @@ import os
 import time
 from concurrent.futures import Future
 from contextvars import copy_context
-from typing import Any
+from typing import Any, NoReturn
 
 from .._base.cancellation import CancellationToken, Cancelled
-from .._base.current import current_token_or_none
+from .._base.current import current_token_or_none, set_current_token
 from .._base.engine_token import EngineToken
 from .._base.fence import fence
 from .._base.store import Store
@@ -35,6 +35,8 @@ from .nesting import Nesting
 from .offload import Abandoned, run_on_pool
 from .pool import process_pool
 from .split import Split
+from .staying import Stopped, run_here
+from .surroundings import JobSurroundings
 from .task_run import TaskRun, failure
 
 
@@ -49,6 +51,7 @@ class Run:
         initial_state: where it begins; the machine knows it.
         store: what its tasks share.
         cancel: the caller's token, or None.
+        stays: whether its limits are kept on the calling thread.
     """
 
     __slots__ = (
@@ -58,12 +61,20 @@ class Run:
         "_id",
         "_machine",
         "_outer",
+        "_stays",
         "_store",
+        "_surroundings",
         "_token",
     )
 
     def __init__(
-        self, machine: Machine, initial_state: Any, store: Store, cancel: CancellationToken | None
+        self,
+        machine: Machine,
+        initial_state: Any,
+        store: Store,
+        cancel: CancellationToken | None,
+        *,
+        stays: bool = False,
     ) -> None:
         entry = machine.find(initial_state)
         assert entry is not None  # Workflow.validate_initial_state has looked
@@ -75,6 +86,8 @@ class Run:
         self._token: EngineToken
         self._id: str | None = None
         self._events: RunEvents | None = None
+        self._stays = stays or machine.description.stays
+        self._surroundings = machine.surroundings  # those of the thread that it is on
 
     @property
     def is_observed(self) -> bool:
@@ -95,7 +108,8 @@ class Run:
         set there, its tasks shall see, and nobody else.
 
         Where nothing can end the wait, or only what ends the task that this run is nested in, it
-        stays on this thread. With a time limit or a token of its own it moves to a pool's thread.
+        stays on this thread. With a time limit or a token of its own it moves to a pool's thread,
+        unless it is to stay.
         """
         events = None
         if self.is_observed:
@@ -105,6 +119,8 @@ class Run:
                 events.run_started(self._entry.state)
             if self._cancel is None and self._machine.description.timeout is None:
                 final = self._on_this_thread()
+            elif self._stays or Nesting.current().is_inline:
+                final = self._staying()
             else:
                 final = self._offloaded()
         except BaseException as error:
@@ -119,6 +135,8 @@ class Run:
         nesting, outer = Nesting.current(), self._outer
         if nesting.gate is not None:  # nested: what ends the outer task closes this run's store too
             self._store, _ = fence(self._store, nesting.gate)
+        if nesting.is_inline:
+            self._stays = True
         token = self._token = EngineToken() if outer is None else EngineToken(outer)
         context = copy_context()
         context.run(nesting.enter, token)
@@ -135,29 +153,67 @@ class Run:
         finally:
             token.release()
 
-    def _offloaded(self) -> Any:
-        outer, limit = self._outer, self._machine.description.timeout
-        # It may be cancelled from two sides: by the caller's token, and with the outer task.
-        parents = {token: None for token in (self._cancel, outer) if token is not None}
+    @property
+    def _parents(self) -> tuple[CancellationToken, ...]:
+        """It may be cancelled from two sides: by the caller's token, and with the outer task."""
+        both = {token: None for token in (self._cancel, self._outer) if token is not None}
+        return tuple(both)
+
+    def _staying(self) -> Any:
+        nesting, limit = Nesting.current(), self._machine.description.timeout
+        if nesting.gate is not None:
+            self._store, _ = fence(self._store, nesting.gate)
+        self._stays = True
         try:
+            return run_here(self._walk_on, *self._parents, limit=limit, enter=nesting.enter)
+        except Stopped as stopped:
+            self._stop(
+                stopped.error,
+                limit if stopped.timed_out else None,
+                stopped.reason,
+                waited=stopped.waited,
+            )
+
+    def _offloaded(self) -> Any:
+        limit = self._machine.description.timeout
+        try:
+            self._surroundings = self._surroundings.hand_over(
+                "run", state=self._entry.state, run_id=self._id
+            )
             return run_on_pool(
                 self._walk_with,
                 self._store,
-                *parents,
+                *self._parents,
                 limit=limit,
+                around_job=self._around_job(),
                 what="the run",
                 on_abandon=self._abandon,
             )
         except Abandoned as abandoned:
-            cause = _consequence(abandoned.error)
-            if abandoned.timed_out:
-                raise self._timed_out(limit) from cause
-            if outer is not None and outer.cancelled:
-                raise Cancelled(outer.reason) from cause
-            raise self._cancelled(abandoned.reason) from cause
+            self._stop(abandoned.error, limit if abandoned.timed_out else None, abandoned.reason)
         except WorkflowError as error:
             error.locate(state=self._entry.state, task=None, run_id=self.id)
             raise
+
+    def _stop(
+        self,
+        error: BaseException | None,
+        limit: float | None,
+        reason: str | None,
+        *,
+        waited: str = "",
+    ) -> NoReturn:
+        """Raise what a run ends with that was over its limit, or, without one, cancelled."""
+        outer, cause = self._outer, _consequence(error)
+        if limit is not None:
+            raise self._timed_out(limit, waited) from cause
+        if outer is not None and outer.cancelled:
+            raise Cancelled(outer.reason) from cause
+        raise self._cancelled(reason, waited) from cause
+
+    def _walk_on(self, token: EngineToken) -> Any:
+        self._token = token
+        return self._walk()
 
     def _walk_with(self, store: Store, token: EngineToken) -> Any:
         """On the pool's thread: with the store and the token that it has there."""
@@ -208,7 +264,9 @@ class Run:
             self._token,
             self.id,
             entry.state,
+            self._surroundings,
             error=error,
+            stays=self._stays,
             events=self._task_events,
         )
 
@@ -230,6 +288,7 @@ class Run:
             state=entry.state,
             run_id=self.id,
             error=error,
+            surroundings=self._surroundings,
             events=self._task_events,
             executor=self._machine.description.executor,
             entered=entered,
@@ -280,22 +339,23 @@ class Run:
         else:
             job.abandon()
 
-    def _cancelled(self, reason: str | None) -> WorkflowCancelledError:
+    def _cancelled(self, reason: str | None, waited: str = "") -> WorkflowCancelledError:
         """The error of a run that was cancelled, and where it was."""
         state = self._entry.state
         return WorkflowCancelledError(
             f"the run was cancelled in state {full_name(state)}"
-            + (f": {reason}" if reason else ""),
+            + (f": {reason}" if reason else "")
+            + waited,
             reason=reason,
             state=state,
             run_id=self.id,
         )
 
-    def _timed_out(self, limit: float | None) -> WorkflowTimeoutError:
+    def _timed_out(self, limit: float, waited: str) -> WorkflowTimeoutError:
         """The error of a run whose time was up, and where it was."""
         state = self._entry.state
         return WorkflowTimeoutError(
-            f"the workflow's time of {limit:g} s was up in state {full_name(state)}",
+            f"the workflow's time of {limit:g} s was up in state {full_name(state)}{waited}",
             state=state,
             run_id=self.id,
         )
@@ -309,7 +369,10 @@ class Run:
             WorkflowError: there is no thread, as at the interpreter's exit.
         """
         nesting, state = Nesting.current(), self._entry.state
+        if nesting.is_inline:
+            return self._execute_now()
         self._outer = None
+        self._surroundings = self._surroundings.hand_over("submit", state=state, run_id=self._id)
         context = copy_context()
         inside = Nesting(nesting.depth + 1, on_user_executor=nesting.on_user_executor)
         context.run(inside.enter, None)
@@ -325,10 +388,33 @@ class Run:
 
     def _execute_job(self, job: Job) -> Any:
         try:
-            return self.execute()
+            around_job = self._around_job()
+            if around_job is None:
+                return self.execute()
+            with around_job:
+                return self.execute()
         except CanoError as error:
             without_engine_frames(error)
             raise
+
+    def _around_job(self) -> JobSurroundings | None:
+        return self._surroundings.around_job(state=self._entry.state, run_id=self._id)
+
+    def _execute_now(self) -> Future[Any]:
+        """Execute it before anybody can wait for it, where nothing goes to another thread."""
+        future: Future[Any] = Future()
+        context = copy_context()
+        context.run(set_current_token, None)  # detached, as it would be on a thread of its own
+        self._outer = None
+        try:
+            final = context.run(self.execute)
+        except Exception as error:
+            if isinstance(error, CanoError):
+                without_engine_frames(error)
+            future.set_exception(error)
+        else:
+            future.set_result(final)
+        return future
 
 
 def _consequence(error: BaseException | None) -> BaseException | None:

@@ -7,7 +7,7 @@ __all__ = ("Split",)
 import copy
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack
 from contextvars import copy_context
@@ -17,6 +17,7 @@ from typing import Any
 from .._base.cancellation import Cancelled
 from .._base.engine_token import EngineToken
 from .._base.fence import fence
+from .._base.inline import InlineExecutor
 from .._base.store import Store
 from .._base.text import error_text, full_name
 from .._base.waiting import Wakeup, wait_first
@@ -30,6 +31,7 @@ from .jobs import Job
 from .nesting import Nesting
 from .offload import WRITE_GRACE
 from .pool import Pool, process_pool
+from .surroundings import JobSurroundings, Surroundings
 from .task_run import NEVER_RUN, TaskRun, failure
 from .tracker import Tracker
 
@@ -58,6 +60,7 @@ class Split:
         state: the state that is split.
         run_id: the run's id.
         error: what led to this error state, or None.
+        surroundings: what surrounds the run.
         events: where to emit its events; None where nobody listens.
         executor: the user's, or None for the process's pool.
         entered: when the state was entered, on the monotonic clock.
@@ -73,6 +76,7 @@ class Split:
         state: Any,
         run_id: str,
         error: CanoError | None,
+        surroundings: Surroundings,
         events: RunEvents | None,
         executor: Executor | None,
         entered: float,
@@ -87,19 +91,32 @@ class Split:
         self._entered = entered
         self._deadline = None if join.timeout is None else entered + join.timeout
         nesting = Nesting.current()
+        if nesting.is_inline:
+            executor = InlineExecutor()
+        self._is_inline = isinstance(executor, InlineExecutor)
+        self._surroundings = surroundings
+        if not self._is_inline:
+            self._surroundings = surroundings.hand_over("split", state=state, run_id=run_id)
         self._pool: Pool | None = None  # the process's, unless the user's can be used
         # Below any user's executor, not only this one: two of them that wait for each other,
         # crosswise, would never end.
-        if executor is None or nesting.on_user_executor:
+        if executor is None or (nesting.on_user_executor and not self._is_inline):
             self._pool = process_pool(nesting.depth + 1)
-        on_user_executor = nesting.on_user_executor or self._pool is None
+        on_user_executor = nesting.on_user_executor or (self._pool is None and not self._is_inline)
         self._executor = self._pool or executor
+        self._is_bare = events is None and not self._surroundings.has_tasks
+        self._stays = nesting.is_inline  # the attempts of its branches
         self._store, self._gate = fence(store, nesting.gate)
         self._locating = threading.Lock()  # guards where errors of branches say they come from
         self._stopped: Wakeup = Future()
         self._token = EngineToken(token, deadline=self._deadline, wakeup=self._stopped)
         self._context = copy_context()
-        inside = Nesting(nesting.depth + 1, on_user_executor=on_user_executor, gate=self._gate)
+        inside = Nesting(
+            nesting.depth + 1,
+            on_user_executor=on_user_executor,
+            gate=self._gate,
+            is_inline=nesting.is_inline,
+        )
         self._context.run(inside.enter, self._token)
         self._tracker = Tracker(
             tasks, join.effective, self._gate, state=state, run_id=run_id, events=events
@@ -263,12 +280,45 @@ class Split:
         tracker = self._tracker
         try:
             self._start_more()  # before a branch is taken: one that is taken has begun
-            index = tracker.take(job)
-            while index is not None:
-                self._branch(index)
-                index = tracker.take(job) if tracker.wants_workers else None
+            around_job = self._surroundings.around_job(state=self._state, run_id=self._run_id)
+            if self._is_inline:
+                self._take_inline(job)
+            elif around_job is not None:
+                self._take_surrounded(job, around_job)
+            else:
+                index = tracker.take(job)
+                while index is not None:
+                    self._branch(index)
+                    index = tracker.take(job) if tracker.wants_workers else None
         except BaseException as bug:  # nobody reads a worker's future: let the caller know
             tracker.settle(Verdict.FAIL, problem=bug)
+
+    def _take_inline(self, job: Job) -> None:
+        """As any worker, but on the coordinator's thread: so it must look at the time itself."""
+        tracker, token = self._tracker, self._token
+        while not token.cancelled and (index := tracker.take(job)) is not None:
+            self._branch(index)
+
+    def _take_surrounded(self, job: Job, around_job: JobSurroundings) -> None:
+        """As any worker, within what surrounds its thread.
+
+        That is left before the branch that is probably its last one lands: when all have landed,
+        the coordinator goes on, and by then nothing shall be left on the pool's threads.
+        """
+        tracker, context = self._tracker, self._context.copy()
+        if not tracker.wants_workers:
+            return
+
+        def before_landing() -> None:
+            if not tracker.wants_workers:
+                context.run(around_job.leave)
+
+        context.run(around_job.enter)
+        try:
+            while (index := tracker.take(job)) is not None:
+                self._branch(index, before_landing)
+        finally:
+            context.run(around_job.leave)
 
     def _start_more(self) -> None:
         """Start the next workers, before this one is busy for who knows how long."""
@@ -286,16 +336,18 @@ class Split:
                 tracker.allow_workers(0)
                 return
 
-    def _branch(self, index: int) -> None:
+    def _branch(self, index: int, before_landing: Callable[[], None] | None = None) -> None:
         """One branch, in a context of its own, and its landing."""
         task, tracker = self._tasks[index], self._tracker
         context = self._context.copy()
         try:
-            if task.is_simple and self._events is None:
+            if task.is_simple and self._is_bare:
                 value = context.run(task.plain, self._store)
             else:
                 value = context.run(self._task_run(index).execute)
         except (Exception, Cancelled) as error:
+            if before_landing is not None:
+                before_landing()
             if self._token.cancelled:
                 tracker.drop(index)  # the coordinator is woken by the cancellation itself
             else:
@@ -304,7 +356,11 @@ class Split:
             tracker.settle(Verdict.FAIL, problem=error)
             tracker.drop(index)
         else:
-            if type(value) is CoroutineType:
+            if before_landing is not None:
+                before_landing()
+            if self._is_inline and self._token.cancelled:
+                tracker.drop(index)  # nobody could end the wait for it in time
+            elif type(value) is CoroutineType:
                 value.close()
                 unrun = TaskExecutionError(
                     f"state {full_name(self._state)}: task {task.name!r} returned {NEVER_RUN}"
@@ -320,8 +376,10 @@ class Split:
             self._token,
             self._run_id,
             self._state,
+            self._surroundings,
             index=index,
             error=self._error,
+            stays=self._stays,
             events=self._events,
         )
 

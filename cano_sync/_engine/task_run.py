@@ -7,6 +7,7 @@ __all__ = ("NEVER_RUN", "TaskRun", "failure")
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .._base.cancellation import CancellationToken, Cancelled
+from .._base.current import set_current_token
 from .._base.lazy import Lazy
 from .._base.store import Store
 from .._base.text import error_text, full_name
@@ -15,6 +16,8 @@ from .._model.task import BoundTask, TaskContext
 from ..errors import AttemptTimeoutError, CanoError, TaskExecutionError
 from .events import RunEvents, TaskEvents
 from .offload import Abandoned, abandon, run_on_pool
+from .staying import Stopped, run_here
+from .surroundings import Surroundings, ThreadKind
 
 if TYPE_CHECKING:
     from . import retrying
@@ -35,6 +38,8 @@ class TaskRun:
         state: the state that it belongs to.
         index: the branch's place in its split; None in a single state.
         error: the error that led to this error state, or None.
+        surroundings: what surrounds it on this thread.
+        stays: whether its attempts stay on this thread, though they have a time limit.
         run_events: where to emit its events; None where nobody listens.
         events: its own, while it is executed and somebody listens.
     """
@@ -46,7 +51,9 @@ class TaskRun:
         "run_events",
         "run_id",
         "state",
+        "stays",
         "store",
+        "surroundings",
         "task",
         "token",
     )
@@ -58,9 +65,11 @@ class TaskRun:
         token: CancellationToken,
         run_id: str,
         state: Any,
+        surroundings: Surroundings,
         *,
         index: int | None = None,
         error: CanoError | None = None,
+        stays: bool = False,
         events: RunEvents | None = None,
     ) -> None:
         self.task = task
@@ -70,6 +79,8 @@ class TaskRun:
         self.state = state
         self.index = index
         self.error = error
+        self.surroundings = surroundings
+        self.stays = stays
         self.run_events = events
         self.events: TaskEvents | None = None
 
@@ -116,26 +127,59 @@ class TaskRun:
     def attempt(self, number: int) -> Any:
         """One attempt, on another thread where it has a time limit."""
         task = self.task
-        context = None
-        if task.wants_context:
-            context = TaskContext(self.run_id, self.state, self.index, number, self.error)
         limit = task.config.attempt_timeout
         if limit is not None:
-            return self._attempt_within(limit, number, context)
-        # As task.call() would, without a frame of it between the user's and this one.
+            if self.stays:
+                return self._attempt_staying(limit, number)
+            return self._attempt_offloaded(limit, number)
+        if self.surroundings.has_tasks:
+            return self._call(self.store, self.token, number, self.surroundings)
+        # As _call() would, without a frame of it between the user's and this one.
+        context = self._context(number, self.surroundings.thread) if task.wants_context else None
         named = task.named(self.token, context)
         return task.function(self.store, **named) if task.takes_store else task.function(**named)
 
-    def _attempt_within(self, limit: float, number: int, context: TaskContext | None) -> Any:
+    def _context(self, number: int, thread: ThreadKind) -> TaskContext:
+        return TaskContext(self.run_id, self.state, self.index, number, self.error, thread)
+
+    def _call(
+        self, store: Store, token: CancellationToken, number: int, surroundings: Surroundings
+    ) -> Any:
+        """Call the task on this thread, within its surroundings there."""
+        context = self._context(number, surroundings.thread)
+        if surroundings.has_tasks:
+            return surroundings.call(self.task, store, token, context)
+        return self.task.call(store, token, context)
+
+    def _attempt_staying(self, limit: float, number: int) -> Any:
+        """An attempt whose limit is kept on this thread: as well as the task listens to it."""
+        try:
+            return run_here(
+                lambda token: self._call(self.store, token, number, self.surroundings),
+                self.token,
+                limit=limit,
+                enter=set_current_token,
+            )
+        except Stopped as stopped:
+            if not stopped.timed_out:
+                self.token.cancel(
+                    stopped.reason
+                )  # the task may have cancelled the one it was given
+                raise Cancelled(self.token.reason) from stopped.error
+            raise self._too_long(limit, number, stopped.waited) from stopped.error
+
+    def _attempt_offloaded(self, limit: float, number: int) -> Any:
         task, token, events = self.task, self.token, self.events
+        surroundings = self.surroundings.hand_over("attempt", state=self.state, run_id=self.run_id)
         if events is not None:
             events.is_offloaded = True
         try:
             return run_on_pool(
-                lambda fenced, inner: task.call(fenced, inner, context),
+                lambda fenced, inner: self._call(fenced, inner, number, surroundings),
                 self.store,
                 token,
                 limit=limit,
+                around_job=surroundings.around_job(state=self.state, run_id=self.run_id),
                 what=f"task {task.name!r}",
                 on_abandon=abandon if events is None else lambda job, reason: events.abandon(job),
             )
@@ -144,16 +188,19 @@ class TaskRun:
                 token.cancel(abandoned.reason)  # the task may have cancelled the token it was given
             if not abandoned.timed_out:
                 raise Cancelled(token.reason) from abandoned.error
-            raise AttemptTimeoutError(
-                f"state {full_name(self.state)}: attempt {number} of task {task.name!r} took "
-                f"longer than its attempt_timeout of {limit:g} s and was abandoned",
-                state=self.state,
-                task=task.name,
-                run_id=self.run_id,
-            ) from abandoned.error
+            raise self._too_long(limit, number, " and was abandoned") from abandoned.error
         finally:
             if events is not None:
                 events.is_offloaded = False
+
+    def _too_long(self, limit: float, number: int, fate: str) -> AttemptTimeoutError:
+        return AttemptTimeoutError(
+            f"state {full_name(self.state)}: attempt {number} of task {self.task.name!r} took "
+            f"longer than its attempt_timeout of {limit:g} s{fate}",
+            state=self.state,
+            task=self.task.name,
+            run_id=self.run_id,
+        )
 
     def fail(self, error: Exception | Cancelled) -> CanoError:
         """The error as the run reports it; see `failure`."""

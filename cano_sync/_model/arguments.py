@@ -10,6 +10,7 @@ __all__ = (
     "check_initial",
     "check_open",
     "check_run",
+    "check_stay",
     "is_collection",
     "split_state",
 )
@@ -180,6 +181,12 @@ def check_run(store: Any, cancel: Any) -> None:
             f"{store!r} of type {type(store).__name__} is not a store: it has no "
             f"{', '.join(missing)}; derive from cano_sync.Store, or give a MemoryStore"
         )
+
+
+def check_stay(stay: Any, where: str) -> None:
+    """Whether a run is to stay on its thread: yes or no."""
+    if not isinstance(stay, bool):
+        raise ConfigurationError(f"{where}: stay must be True or False, not {stay!r}")
 
 
 def check_initial(description: Description, state: Any) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._base.store import Store
+from .around import Around
 from .hooks import Observer
 from .join import JoinConfig
 from .task import BoundTask
@@ -56,6 +57,8 @@ class Description:
     executor: Executor | None = None
     store: Store | None = None
     observers: tuple[Observer, ...] = ()
+    arounds: tuple[Around, ...] = ()  # the outermost first
+    stays: bool = False  # whether its limits are kept on the calling thread
 
     def knows(self, state: Any) -> bool:
         """Whether this is one of its states, exits included."""

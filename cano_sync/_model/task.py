@@ -6,7 +6,7 @@ __all__ = ("BoundTask", "Task", "TaskContext", "TaskResult", "bind", "task")
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, Never, TypeVar
+from typing import Any, Generic, Literal, Never, TypeVar
 
 from .._base.cancellation import CancellationToken
 from .._base.store import Store
@@ -31,6 +31,7 @@ class TaskContext:
         index: the branch's place in its split, from 0; None in a single state.
         attempt: which attempt this is, from 1.
         error: the error that led to this error state, or None.
+        thread: "caller" on the thread that called `orchestrate`, "pool" on any other.
     """
 
     run_id: str
@@ -38,6 +39,7 @@ class TaskContext:
     index: int | None = None
     attempt: int = 1
     error: CanoError | None = None
+    thread: Literal["caller", "pool"] = "caller"
 
 
 @dataclass(frozen=True)  # without slots, as JoinConfig is

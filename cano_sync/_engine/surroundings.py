@@ -1,0 +1,283 @@
+"""What surrounds the tasks and the jobs of a run, on the thread that it is on."""
+
+from __future__ import annotations
+
+__all__ = (
+    "JobSurroundings",
+    "Surroundings",
+    "ThreadKind",
+    "install_around",
+    "installed_arounds",
+    "surroundings_of",
+)
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from typing import Any, Literal, TypeAlias
+
+from .._base.cancellation import CancellationToken, Cancelled
+from .._base.store import Store
+from .._base.text import error_text, full_name
+from .._model.around import Around, HandOver, around_of, does, name_of
+from .._model.task import BoundTask, TaskContext
+from ..errors import NodeExecutionError, PreparationError, WorkflowError
+from .nesting import is_abandoned
+
+_log = logging.getLogger("cano_sync")
+
+ThreadKind: TypeAlias = Literal["caller", "pool"]
+
+
+class Surroundings:
+    """The parts of all arounds of one run, with what they captured. Immutable.
+
+    Attributes:
+        thread: "caller" on the thread that called `orchestrate`, "pool" after a hand-over.
+        has_tasks: whether anything surrounds tasks.
+    """
+
+    __slots__ = ("_captured", "_parts", "has_tasks", "thread")
+
+    def __init__(self, parts: _Parts, thread: ThreadKind, captured: tuple[Any, ...] = ()) -> None:
+        self._parts = parts
+        self._captured = captured or (None,) * len(parts.tasks)
+        self.thread = thread
+        self.has_tasks = bool(parts.tasks)
+
+    def hand_over(self, work: HandOver, *, state: Any, run_id: str | None) -> Surroundings:
+        """What surrounds `work` on the other thread; called on the one that hands it over.
+
+        Raises:
+            WorkflowError: an around refuses it, or could not capture what it needs.
+        """
+        parts = self._parts
+        try:
+            for around in parts.hand_overs:
+                around.hand_over(work)
+            if self.thread == "pool":  # captured where the run was called, and nowhere else
+                return self
+            captured = tuple([around.capture() for around in parts.tasks])
+        except WorkflowError as error:
+            if run_id is not None:
+                error.locate(state=state, task=None, run_id=run_id)
+            raise
+        except Exception as error:
+            raise WorkflowError(
+                f"state {full_name(state)}: what surrounds it could not hand the {work} over to "
+                f"another thread: {error_text(error)}",
+                state=state,
+                run_id=run_id,
+            ) from error
+        return Surroundings(parts, "pool", captured) if captured else parts.on_pool
+
+    def call(
+        self, task: BoundTask, store: Store, token: CancellationToken, context: TaskContext
+    ) -> Any:
+        """Call the task within all that surrounds tasks."""
+        return self._call_within(0, task, store, token, context)
+
+    def _call_within(
+        self,
+        position: int,
+        task: BoundTask,
+        store: Store,
+        token: CancellationToken,
+        context: TaskContext,
+    ) -> Any:
+        tasks = self._parts.tasks
+        if position == len(tasks):
+            return task.call(store, token, context)
+        around = tasks[position]
+        try:
+            manager = around.task(context, self._captured[position])
+            enter, leave = _enter_and_leave(manager, around, context)
+            enter(manager)
+        except Exception as error:
+            error.add_note(f"(raised on entering {name_of(around)} around task {task.name!r})")
+            raise
+        try:
+            result = self._call_within(position + 1, task, store, token, context)
+        except BaseException as error:
+            known = _as_users_know_it(error)
+            swallowed = leave(manager, type(known), known, known.__traceback__)
+            if swallowed and isinstance(error, Exception) and not token.cancelled:
+                raise WorkflowError(
+                    f"state {full_name(context.state)}: {name_of(around)} around task "
+                    f"{task.name!r} swallowed {error_text(known)}, and so there is no result; let "
+                    "it pass, and give the state an error_state, or catch it in the task",
+                    state=context.state,
+                    task=task.name,
+                    run_id=context.run_id,
+                ) from known
+            raise
+        # Its result is dropped when the run has gone on without it: what it did shall be, too.
+        # Whoever abandons it between this look and a commit comes too late to stop that.
+        if is_abandoned(token):
+            signal = Cancelled(token.reason)
+            leave(manager, Cancelled, signal, None)
+            raise signal
+        try:
+            leave(manager, None, None, None)
+        except Exception as error:
+            error.add_note(f"(raised on leaving {name_of(around)} around task {task.name!r})")
+            raise
+        return result
+
+    def around_job(self, *, state: Any, run_id: str | None) -> JobSurroundings | None:
+        """What surrounds a job on the pool thread that does it, if anything does; for one job."""
+        if not self._parts.threads:
+            return None
+        return JobSurroundings(self._parts.threads, state, run_id)
+
+
+class JobSurroundings:
+    """The context managers of one job, on the pool thread that does it."""
+
+    __slots__ = ("_arounds", "_entered", "_run_id", "_state")
+
+    def __init__(self, arounds: tuple[Around, ...], state: Any, run_id: str | None) -> None:
+        self._arounds = arounds
+        self._entered = ExitStack()
+        self._state = state
+        self._run_id = run_id
+
+    def enter(self) -> None:
+        """Enter them.
+
+        Raises:
+            WorkflowError: one of them has raised; those before it were left.
+        """
+        for around in self._arounds:
+            try:
+                self._entered.enter_context(around.thread())
+            except Exception as error:
+                self.leave()
+                raise WorkflowError(
+                    f"state {full_name(self._state)}: entering {name_of(around)} around a pool "
+                    f"thread's job failed: {error_text(error)}",
+                    state=self._state,
+                    run_id=self._run_id,
+                ) from error
+
+    def leave(self) -> None:
+        """Leave them; the second time there is nothing to do. What they raise is logged."""
+        try:
+            self._entered.close()
+        except BaseException:
+            _log.exception("what surrounds a pool thread's job raised when it was left")
+
+    def __enter__(self) -> None:
+        self.enter()
+
+    def __exit__(self, *error: object) -> None:
+        self.leave()
+
+
+class _Parts:
+    """The arounds of one machine, sorted by what they do."""
+
+    __slots__ = ("hand_overs", "on_caller", "on_pool", "tasks", "threads")
+
+    def __init__(self, arounds: tuple[Around, ...]) -> None:
+        self.hand_overs = tuple(each for each in arounds if does(each, "hand_over"))
+        self.tasks = tuple(each for each in arounds if does(each, "task"))
+        self.threads = tuple(each for each in arounds if does(each, "thread"))
+        self.on_caller = Surroundings(self, "caller")
+        self.on_pool = Surroundings(self, "pool")
+
+
+_NONE = _Parts(())
+
+
+def surroundings_of(arounds: Iterable[Around]) -> Surroundings:
+    """What surrounds a run with these arounds, the outermost first, where it is called."""
+    given = tuple(arounds)
+    return (_Parts(given) if given else _NONE).on_caller
+
+
+def _enter_and_leave(
+    manager: Any, around: Around, context: TaskContext
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    kind = type(manager)
+    try:
+        return kind.__enter__, kind.__exit__
+    except AttributeError:
+        raise WorkflowError(
+            f"state {full_name(context.state)}: {name_of(around)} gave {manager!r} of type "
+            f"{kind.__name__}, which is no context manager; decorate a generator function with "
+            "@contextlib.contextmanager",
+            state=context.state,
+            run_id=context.run_id,
+        ) from None
+
+
+def _as_users_know_it(error: BaseException) -> BaseException:
+    """A context manager is written for the user's exceptions, not for a node's wrapping of them."""
+    if isinstance(error, NodeExecutionError | PreparationError) and error.__cause__ is not None:
+        return error.__cause__
+    return error
+
+
+# The arounds of all runs of the process, the first that was installed being the outermost. The
+# lock guards the replacing of the tuple; who reads it takes it as it is.
+_lock = threading.Lock()
+_installed: tuple[Around, ...] = ()
+
+
+def install_around(around: Around) -> Callable[[], None]:
+    """Surround the tasks of *all* runs of this process, from the next run on.
+
+    For what must not be forgotten in any workflow: a framework's wing calls it once, when the
+    process begins. Safe from any thread.
+
+    Args:
+        around: an `Around`, or a function `(context) -> context manager`.
+
+    Returns:
+        A function that takes it out again: runs that begin afterwards are without it.
+
+    Raises:
+        ConfigurationError: it is neither, or does nothing.
+
+    >>> from contextlib import contextmanager
+    >>> from cano_sync import Workflow
+    >>> @contextmanager
+    ... def announced(context):
+    ...     print("before", context.state)
+    ...     yield
+    >>> remove = install_around(announced)
+    >>> workflow = Workflow().register("GREET", lambda: "DONE").add_exit_state("DONE")
+    >>> workflow.orchestrate("GREET")
+    before GREET
+    'DONE'
+    >>> remove()
+    """
+    global _installed
+    added = around_of(around, "install_around()")
+    with _lock:
+        _installed = (*_installed, added)
+
+    def remove() -> None:
+        global _installed
+        with _lock:
+            _installed = tuple(each for each in _installed if each is not added)
+
+    return remove
+
+
+def installed_arounds() -> tuple[Around, ...]:
+    """The arounds of all runs; the same object as long as none is installed or removed."""
+    return _installed
+
+
+def _renew_lock() -> None:
+    """In a forked child: a thread that is not here may have held it."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
