@@ -28,6 +28,10 @@ WINGS: dict[str, set[str]] = {
     "observe": set(),
     "diagram": {"observe"},
     "scheduler": {"observe"},
+    "testing": {"scheduler"},
+    "django": {"testing", "cli"},
+    "flask": {"testing", "cli"},
+    "sqlalchemy": set(),
     "demo": {"observe", "diagram"},
     "cli": {"observe", "diagram", "scheduler", "demo"},
 }
@@ -42,6 +46,9 @@ FOREIGN: dict[str, set[str]] = {
     "scheduler": {"schedule", "cronsim", "typing_extensions"},
     "scheduler.telemetry": {"opentelemetry"},
     "cli": {"click", "rich"},
+    "django": {"django", "psycopg", "asgiref"},
+    "flask": {"flask", "werkzeug", "click"},
+    "sqlalchemy": {"sqlalchemy"},
 }
 
 # The one look upwards, for the type checkers only: a failed join carries the result of a split.

@@ -36,7 +36,7 @@ its gates: the store's first, then the gate's.
 """
 
 from .jobs import Job
-from .nesting import Nesting, is_abandoned
+from .nesting import Nesting, inline, is_abandoned
 from .offload import WRITE_GRACE
 from .pool import DAEMON_THREADS, Pool, occupancy
 
@@ -47,6 +47,7 @@ __all__ = (
     "Job",
     "Nesting",
     "Pool",
+    "inline",
     "is_abandoned",
     "occupancy",
 )

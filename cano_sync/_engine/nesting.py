@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ("Nesting", "is_abandoned")
+__all__ = ("Nesting", "inline", "is_abandoned")
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 from .._base.cancellation import CancellationToken
@@ -48,6 +50,28 @@ class Nesting:
         """Make this, and the token, the current ones in the context that this is called in."""
         _current.set(self)
         set_current_token(token)
+
+
+@contextmanager
+def inline() -> Iterator[None]:
+    """Hand nothing over to another thread, in runs that begin in this context within the block.
+
+    Branches run one after the other on the run's thread; a run with a time limit or a token stays
+    on its caller's, as do attempts; what is submitted has ended when `submit` returns.
+    """
+    nesting = _current.get()
+    token = _current.set(
+        Nesting(
+            nesting.depth,
+            on_user_executor=nesting.on_user_executor,
+            gate=nesting.gate,
+            is_inline=True,
+        )
+    )
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 _OUTSIDE = Nesting()  # immutable, so that every context may share it

@@ -1,0 +1,27 @@
+"""For your own tests: workflows without threads.
+
+`inline()` keeps all runs of a block on the thread of the test, so that branches see its database
+transaction, its monkeypatches and its debugger:
+
+>>> from cano_sync import JoinConfig, JoinStrategy, MemoryStore, Workflow
+>>> import threading
+>>> def where(store):
+...     return threading.current_thread().name
+>>> workflow = (
+...     Workflow()
+...     .register_split("ASK", [where, where], JoinConfig(JoinStrategy.ALL, "DONE", collect="names"))
+...     .add_exit_state("DONE")
+...     .with_timeout(5)
+... )
+>>> store = MemoryStore()
+>>> with inline():
+...     workflow.orchestrate("ASK", store=store)
+'DONE'
+>>> store.get("names") == [threading.current_thread().name] * 2
+True
+"""
+
+from .._base.inline import InlineExecutor
+from .._engine import inline
+
+__all__ = ("InlineExecutor", "inline")
