@@ -9,7 +9,7 @@ transaction, its monkeypatches and its debugger:
 ...     return threading.current_thread().name
 >>> workflow = (
 ...     Workflow()
-...     .register_split("ASK", [where, where], JoinConfig(JoinStrategy.ALL, "DONE", collect="names"))
+...     .register_split("ASK", [where] * 2, JoinConfig(JoinStrategy.ALL, "DONE", collect="names"))
 ...     .add_exit_state("DONE")
 ...     .with_timeout(5)
 ... )
