@@ -33,7 +33,7 @@ from ._model.arguments import (
     is_collection,
     split_state,
 )
-from ._model.around import Around, around_of
+from ._model.around import Around, around_of, provided_by
 from ._model.config import TaskConfig
 from ._model.description import Description, SingleState, SplitState
 from ._model.hooks import Observer, check_observer
@@ -145,7 +145,9 @@ class Workflow(Generic[S]):
         """
         self._idle = False
         check_free(self._description, state)
-        return self._add(state, SingleState(bound(state, task, config), error_state))
+        provided = provided_by(self._description.arounds)
+        made = bound(state, task, config, provided=provided)
+        return self._add(state, SingleState(made, error_state))
 
     @overload
     def register_split(
@@ -171,7 +173,9 @@ class Workflow(Generic[S]):
         """
         self._idle = False
         check_free(self._description, state)
-        return self._add(state, split_state(state, tasks, join_config))
+        return self._add(
+            state, split_state(state, tasks, join_config, provided_by(self._description.arounds))
+        )
 
     @overload
     def add_exit_state(self: Workflow[Never], state: T) -> Workflow[T]: ...
@@ -241,31 +245,42 @@ class Workflow(Generic[S]):
         return made
 
     def with_around(
-        self, around: Around | Callable[[TaskContext], AbstractContextManager[Any]]
+        self,
+        around: Around | Callable[[TaskContext], AbstractContextManager[Any]],
+        *,
+        name: str | None = None,
     ) -> Workflow[S]:
         """Surround each attempt at a task, and the pool threads' jobs, with this, too.
 
         Args:
             around: an `Around`, or a function `(context) -> context manager`: each attempt is
                 made within what it returns. The first that is attached is the outermost.
+            name: tasks that are registered afterwards may take a parameter of this name, and get
+                what the function's context manager has given; None for none. An `Around` says it
+                by its attribute `name`.
 
         Raises:
-            ConfigurationError: it is neither, or does nothing.
+            ConfigurationError: it is neither, or does nothing; or the name is taken.
 
         >>> from contextlib import contextmanager
         >>> @contextmanager
         ... def session(context):
-        ...     print("begin")
-        ...     yield
-        ...     print("commit")
-        >>> workflow = Workflow().register("SAVE", lambda: "DONE").add_exit_state("DONE")
-        >>> workflow.with_around(session).orchestrate("SAVE")
-        begin
-        commit
+        ...     rows = []
+        ...     yield rows
+        ...     print("commit", rows)
+        >>> def save(store, session):
+        ...     session.append("order")
+        ...     return "DONE"
+        >>> workflow = Workflow().with_around(session, name="session").register("SAVE", save)
+        >>> workflow.add_exit_state("DONE").orchestrate("SAVE")
+        commit ['order']
         'DONE'
         """
         self._idle = False
-        arounds = (*self._description.arounds, around_of(around, "with_around()"))
+        before, added = self._description.arounds, around_of(around, "with_around()", name)
+        if added.name in provided_by(before):
+            raise ConfigurationError(f"with_around(): the name {added.name!r} is taken already")
+        arounds = (*before, added)
         made: Workflow[S] = self._with(replace(self._description, arounds=arounds))
         return made
 

@@ -36,10 +36,10 @@ def list_branches(task_run: TaskRun) -> tuple[BoundTask, ...]:
         given = list(given)  # it may be a generator, whose code runs only now
     except (Exception, Cancelled) as error:
         _fail(error, task_run)
-    tasks = []
+    tasks, provided = [], task_run.surroundings.provided
     for index, task in enumerate(given):
         try:
-            tasks.append(bind(task, branch=True))
+            tasks.append(bind(task, branch=True, provided=provided))
         except ConfigurationError as error:
             why = f"task {index} of the list that {name!r} returned: {error}"
             raise _mistake(why, task_run) from error

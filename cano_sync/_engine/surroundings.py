@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeAlias
 from .._base.cancellation import CancellationToken, Cancelled
 from .._base.store import Store
 from .._base.text import error_text, full_name
-from .._model.around import Around, HandOver, around_of, does, name_of
+from .._model.around import Around, HandOver, around_of, does, name_of, provided_by
 from .._model.task import BoundTask, TaskContext
 from ..errors import NodeExecutionError, PreparationError, WorkflowError
 from .nesting import is_abandoned
@@ -46,6 +46,11 @@ class Surroundings:
         self._captured = captured or (None,) * len(parts.tasks)
         self.thread = thread
         self.has_tasks = bool(parts.tasks)
+
+    @property
+    def provided(self) -> tuple[str, ...]:
+        """The names by which tasks get what surrounds them."""
+        return provided_by(self._parts.tasks)
 
     def hand_over(self, work: HandOver, *, state: Any, run_id: str | None) -> Surroundings:
         """What surrounds `work` on the other thread; called on the one that hands it over.
@@ -77,7 +82,7 @@ class Surroundings:
         self, task: BoundTask, store: Store, token: CancellationToken, context: TaskContext
     ) -> Any:
         """Call the task within all that surrounds tasks."""
-        return self._call_within(0, task, store, token, context)
+        return self._call_within(0, task, store, token, context, {})
 
     def _call_within(
         self,
@@ -86,20 +91,23 @@ class Surroundings:
         store: Store,
         token: CancellationToken,
         context: TaskContext,
+        provided: dict[str, Any],
     ) -> Any:
         tasks = self._parts.tasks
         if position == len(tasks):
-            return task.call(store, token, context)
+            return task.call(store, token, context, provided)
         around = tasks[position]
         try:
             manager = around.task(context, self._captured[position])
             enter, leave = _enter_and_leave(manager, around, context)
-            enter(manager)
+            given = enter(manager)
         except Exception as error:
             error.add_note(f"(raised on entering {name_of(around)} around task {task.name!r})")
             raise
+        if around.name is not None:
+            provided[around.name] = given
         try:
-            result = self._call_within(position + 1, task, store, token, context)
+            result = self._call_within(position + 1, task, store, token, context, provided)
         except BaseException as error:
             known = _as_users_know_it(error)
             swallowed = leave(manager, type(known), known, known.__traceback__)

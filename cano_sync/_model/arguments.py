@@ -45,17 +45,18 @@ def bound(
     *,
     generator: bool = False,
     branch: bool = False,
+    provided: tuple[str, ...] = (),
 ) -> BoundTask:
     """Bind a task; its errors say for which state."""
     try:
-        return bind(task, config, generator=generator, branch=branch)
+        return bind(task, config, generator=generator, branch=branch, provided=provided)
     except ConfigurationError as error:
         raise ConfigurationError(
             f"state {full_name(state)}: {error}", state=state, task=error.task
         ) from None
 
 
-def split_state(state: Any, tasks: Any, join: Any) -> SplitState:
+def split_state(state: Any, tasks: Any, join: Any, provided: tuple[str, ...] = ()) -> SplitState:
     """What `register_split` was given, checked and bound."""
     where = f"state {full_name(state)}: "
     if not isinstance(join, JoinConfig):
@@ -65,14 +66,15 @@ def split_state(state: Any, tasks: Any, join: Any) -> SplitState:
             state=state,
         )
     if callable(tasks):
-        return SplitState(join, factory=bound(state, tasks, generator=True, branch=True))
+        factory = bound(state, tasks, generator=True, branch=True, provided=provided)
+        return SplitState(join, factory=factory)
     if not isinstance(tasks, Iterable) or isinstance(tasks, str | bytes):
         raise ConfigurationError(
             f"{where}register_split() takes a list of tasks, or a callable (store) -> list of "
             f"tasks, not {tasks!r}",
             state=state,
         )
-    branches = tuple(bound(state, task, branch=True) for task in tasks)
+    branches = tuple(bound(state, task, branch=True, provided=provided) for task in tasks)
     problem = join.effective.problem_with(total=len(branches), timeout=join.timeout)
     if problem is not None:
         raise ConfigurationError(where + problem, state=state)

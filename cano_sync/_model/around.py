@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ("Around", "HandOver", "around_of", "does", "name_of")
+__all__ = ("Around", "HandOver", "around_of", "does", "name_of", "provided_by")
 
-from collections.abc import Callable
+import keyword
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -38,6 +39,10 @@ class Around:
 
     One object serves all runs and threads at once: keep nothing of a run on `self`.
 
+    Attributes:
+        name: the name of the parameter by which tasks get what entering `task()` has given; None
+            where they get nothing. Set it in the class, or before the object is attached.
+
     >>> from contextlib import contextmanager
     >>> from cano_sync import Workflow
     >>> class Language(Around):
@@ -55,6 +60,8 @@ class Around:
     pool: in de
     'DONE'
     """
+
+    name: str | None = None
 
     def hand_over(self, work: HandOver) -> None:
         """Called on the thread that hands work over to another one, before `capture`.
@@ -108,8 +115,9 @@ class Around:
 class _Factory(Around):
     """A plain function `(context) -> context manager`, as an `Around`."""
 
-    def __init__(self, factory: Factory) -> None:
+    def __init__(self, factory: Factory, name: str | None) -> None:
         self.factory = factory
+        self.name = name
 
     def task(self, context: TaskContext, captured: Any) -> AbstractContextManager[Any]:
         return self.factory(context)
@@ -127,12 +135,13 @@ def name_of(around: Around) -> str:
     return type(around).__qualname__
 
 
-def around_of(given: Any, where: str) -> Around:
+def around_of(given: Any, where: str, name: Any = None) -> Around:
     """What was given as an `Around`, checked; a factory is made into one.
 
     Args:
         given: an `Around`, or a function `(context) -> context manager`.
         where: the call that it was given to.
+        name: the name by which tasks get what a factory's context manager gives.
 
     Raises:
         ConfigurationError: it is neither, or does nothing.
@@ -141,6 +150,12 @@ def around_of(given: Any, where: str) -> Around:
         name = given.__qualname__
         raise ConfigurationError(f"{where}: {name} is a class; give an object of it: {name}(...)")
     if isinstance(given, Around):
+        if name is not None:
+            raise ConfigurationError(
+                f"{where}: name={name!r} is for a function; an Around says its own by the "
+                "attribute `name`"
+            )
+        _check_name(given.name, where)
         if not any(does(given, part) for part in ("hand_over", "capture", "task", "thread")):
             raise ConfigurationError(
                 f"{where}: {type(given).__qualname__} overrides none of hand_over(), capture(), "
@@ -165,4 +180,19 @@ def around_of(given: Any, where: str) -> Around:
         ) from None
     except ValueError:  # a builtin whose signature nobody knows
         pass
-    return _Factory(given)
+    _check_name(name, where)
+    return _Factory(given, name)
+
+
+def _check_name(name: Any, where: str) -> None:
+    if name is None:
+        return
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
+        raise ConfigurationError(f"{where}: name={name!r} is no name that a parameter can have")
+    if name in ("store", "cancel", "context"):
+        raise ConfigurationError(f"{where}: the name {name!r} is the engine's own; take another")
+
+
+def provided_by(arounds: Iterable[Around]) -> tuple[str, ...]:
+    """The names by which tasks get what these arounds give."""
+    return tuple(around.name for around in arounds if around.name is not None)

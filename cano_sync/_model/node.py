@@ -44,7 +44,7 @@ class Node(Task):
         """`post(self, store, result)`: write the result and return the next state."""
         raise NotImplementedError
 
-    def to_call(self, name: str) -> Call:
+    def to_call(self, name: str, provided: tuple[str, ...] = ()) -> Call:
         """What the engine calls (for the engine)."""
         if type(self).post is Node.post:
             raise ConfigurationError(
@@ -52,13 +52,16 @@ class Node(Task):
                 "next state",
                 task=name,
             )
+
+        def step(method: Callable[..., Any], which: str, *offer: str) -> _Step:
+            shape = read_signature(method, offer=offer, name=f"{name}.{which}", provided=provided)
+            return _Step(method, shape)
+
         steps = _Steps(
             name,
-            _Step(self.prep, read_signature(self.prep, offer=("store",), name=f"{name}.prep")),
-            _Step(self.exec, read_signature(self.exec, offer=("prepared",), name=f"{name}.exec")),
-            _Step(
-                self.post, read_signature(self.post, offer=("store", "result"), name=f"{name}.post")
-            ),
+            step(self.prep, "prep", "store"),
+            step(self.exec, "exec", "prepared"),
+            step(self.post, "post", "store", "result"),
         )
         return Call(steps, steps.shape, declared_states(self.post))
 
@@ -75,6 +78,7 @@ class _Step:
     def __call__(self, offer: tuple[Any, ...], named: dict[str, Any]) -> Any:
         shape = self.shape
         taken = {key: named[key] for key in ("cancel", "context") if getattr(shape, key)}
+        taken.update((key, named[key]) for key in shape.provided)
         return self.function(*offer[: shape.positional], **taken)
 
 
@@ -90,7 +94,10 @@ class _Steps:
         self._post = post
         shapes = [step.shape for step in (prep, exec, post)]
         self.shape = Shape(
-            1, any(shape.cancel for shape in shapes), any(shape.context for shape in shapes)
+            1,
+            any(shape.cancel for shape in shapes),
+            any(shape.context for shape in shapes),
+            frozenset().union(*(shape.provided for shape in shapes)),
         )
 
     def __call__(
@@ -98,8 +105,9 @@ class _Steps:
         store: Store,
         cancel: CancellationToken | None = None,
         context: TaskContext | None = None,
+        **provided: Any,
     ) -> Any:
-        named = {"cancel": cancel, "context": context}
+        named = {"cancel": cancel, "context": context, **provided}
         try:
             prepared = self._prep((store,), named)
         except CanoError:

@@ -24,16 +24,21 @@ else:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a callable wants: how many positional arguments, and which of ours by name."""
+    """What a callable wants: how many positional arguments, and which of ours by name.
+
+    Attributes:
+        provided: of what arounds provide by name, what it takes.
+    """
 
     positional: int
     cancel: bool
     context: bool
+    provided: frozenset[str] = frozenset()
 
     @property
     def plain(self) -> bool:
         """Whether it takes nothing by name."""
-        return not (self.cancel or self.context)
+        return not (self.cancel or self.context or self.provided)
 
 
 _BY_NAME = ("cancel", "context")
@@ -41,7 +46,12 @@ _FEW = 2**11  # shapes kept; a shape is a few words, a miss costs some 20 µs
 
 
 def read_signature(
-    function: Callable[..., Any], *, offer: tuple[str, ...], name: str, generator: bool = False
+    function: Callable[..., Any],
+    *,
+    offer: tuple[str, ...],
+    name: str,
+    generator: bool = False,
+    provided: tuple[str, ...] = (),
 ) -> Shape:
     """How to call `function`.
 
@@ -50,27 +60,28 @@ def read_signature(
         offer: what is passed by position, as the error message calls it: ("store",).
         name: how the error names it.
         generator: whether it may be a generator function.
+        provided: the names of what arounds provide.
 
     Raises:
         ConfigurationError: it is asynchronous or a generator, or wants what nobody can supply.
     """
     key = _shape_key(function)
     if key is None or generator:
-        return _read(function, offer, name, generator)
+        return _read(function, offer, name, generator, provided)
     try:
-        return _shapes[key, offer]
+        return _shapes[key, offer, provided]
     except KeyError:
         pass
-    shape = _read(function, offer, name, generator)
+    shape = _read(function, offer, name, generator, provided)
     if len(_shapes) >= _FEW:
         _shapes.clear()
-    _shapes[key, offer] = shape
+    _shapes[key, offer, provided] = shape
     return shape
 
 
 # Dynamic task lists bind their tasks while a run waits, mostly thousands of the same code.
 # Only plain dict operations, each atomic: two threads at worst read the same signature twice.
-_shapes: dict[tuple[Any, tuple[str, ...]], Shape] = {}
+_shapes: dict[tuple[Any, tuple[str, ...], tuple[str, ...]], Shape] = {}
 
 
 def _shape_key(function: Any) -> Any:
@@ -94,8 +105,13 @@ def _shape_key(function: Any) -> Any:
 
 
 def _read(
-    function: Callable[..., Any], offer: tuple[str, ...], name: str, generator: bool
+    function: Callable[..., Any],
+    offer: tuple[str, ...],
+    name: str,
+    generator: bool,
+    provided: tuple[str, ...],
 ) -> Shape:
+    by_name = (*_BY_NAME, *provided)
     _refuse_what_runs_later(function, name, generator)
     try:
         follow = _passes_on(function)
@@ -110,12 +126,12 @@ def _read(
         elif parameter.kind is parameter.VAR_KEYWORD:
             continue
         elif parameter.kind is not parameter.KEYWORD_ONLY and positional < len(offer):
-            if parameter.name in _BY_NAME and parameter.kind is not parameter.POSITIONAL_ONLY:
+            if parameter.name in by_name and parameter.kind is not parameter.POSITIONAL_ONLY:
                 raise _misplaced(name, parameter.name, offer)
             positional += 1
         elif parameter.name in bound:
             continue
-        elif parameter.name in _BY_NAME and parameter.kind is not parameter.POSITIONAL_ONLY:
+        elif parameter.name in by_name and parameter.kind is not parameter.POSITIONAL_ONLY:
             wanted.add(parameter.name)
         elif parameter.default is parameter.empty:
             unknown.append(parameter.name)
@@ -124,11 +140,18 @@ def _read(
         by_position = " and ".join(f"the {thing}" for thing in offer) or "nothing"
         raise ConfigurationError(
             f"task {name!r} wants {names}, which nobody supplies; it can have {by_position} by "
-            "position, and 'cancel' and 'context' by name. Give others a default, or bind them "
-            f"with functools.partial({name}, {unknown[0]}=...)",
+            f"position, and {', '.join(map(repr, by_name[:-1]))} and {by_name[-1]!r} by name. Give "
+            f"others a default, bind them with functools.partial({name}, {unknown[0]}=...), or "
+            "attach what provides them before the task is registered: "
+            f"with_around(..., name={unknown[0]!r})",
             task=name,
         )
-    return Shape(positional, cancel="cancel" in wanted, context="context" in wanted)
+    return Shape(
+        positional,
+        cancel="cancel" in wanted,
+        context="context" in wanted,
+        provided=frozenset(wanted.intersection(provided)),
+    )
 
 
 def _misplaced(name: str, parameter: str, offer: tuple[str, ...]) -> ConfigurationError:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 __all__ = ("BoundTask", "Task", "TaskContext", "TaskResult", "bind", "task")
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Generic, Literal, Never, TypeVar
 
 from .._base.cancellation import CancellationToken
@@ -19,6 +20,7 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "__cano_task__"
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class Task:
         """How the task is tried; a config given to `register` goes before it."""
         return TaskConfig()
 
-    def to_call(self, name: str) -> Call:
+    def to_call(self, name: str, provided: tuple[str, ...] = ()) -> Call:
         """What the engine calls (for the engine)."""
         if type(self).run is Task.run:
             raise ConfigurationError(
@@ -116,7 +118,7 @@ class Task:
             )
         return Call(
             self.run,
-            read_signature(self.run, offer=("store",), name=name),
+            read_signature(self.run, offer=("store",), name=name, provided=provided),
             declared_states(self.run),
         )
 
@@ -208,13 +210,21 @@ class BoundTask:
         self.plain: Callable[[Store], Any] = _plain(call)
         self.is_simple = call.shape.plain and config.is_minimal
 
-    def call(self, store: Store, token: CancellationToken, context: TaskContext | None) -> Any:
-        """Call the task with what it takes."""
+    def call(
+        self,
+        store: Store,
+        token: CancellationToken,
+        context: TaskContext | None,
+        provided: Mapping[str, Any] = NOTHING,
+    ) -> Any:
+        """Call the task with what it takes; `provided` is what arounds provide, by name."""
         named = self.named(token, context)
+        for name in self._shape.provided:
+            named[name] = provided[name]
         return self.function(store, **named) if self.takes_store else self.function(**named)
 
     def named(self, token: CancellationToken, context: TaskContext | None) -> dict[str, Any]:
-        """What it takes by name."""
+        """What it takes of ours by name."""
         named: dict[str, Any] = {}
         if self._shape.cancel:
             named["cancel"] = token
@@ -235,6 +245,7 @@ def bind(
     *,
     generator: bool = False,
     branch: bool = False,
+    provided: tuple[str, ...] = (),
 ) -> BoundTask:
     """Make a task of whatever was registered.
 
@@ -243,6 +254,7 @@ def bind(
         config: goes before the task's own.
         generator: whether a generator function will do (for what lists a split's tasks).
         branch: whether it is a branch of a split, whose return annotation declares no edges.
+        provided: the names of what arounds provide.
 
     Raises:
         ConfigurationError: it is not callable, is a class, or cannot be called with what there is.
@@ -257,7 +269,7 @@ def bind(
     if isinstance(task, Task):
         name = task.name or type(task).__qualname__.rpartition("<locals>.")[2]
         own = config or _check_config(task.config(), f"what config() of task {name!r} returns")
-        return BoundTask(name, own, task.to_call(name))
+        return BoundTask(name, own, task.to_call(name, provided))
     if not callable(task):
         raise ConfigurationError(
             f"{task!r} of type {type(task).__name__} is not a task: it cannot be called; register "
@@ -265,7 +277,9 @@ def bind(
         )
     mark = _mark_of(task)
     name = mark.name or display_name(task)
-    shape = read_signature(task, offer=("store",), name=name, generator=generator)
+    shape = read_signature(
+        task, offer=("store",), name=name, generator=generator, provided=provided
+    )
     return BoundTask(
         name,
         config or mark.config or TaskConfig(),
