@@ -43,7 +43,10 @@ class Gate:
     @property
     def is_closed(self) -> bool:
         """Whether this gate, or one above it, is closed."""
-        return any(gate._closed for gate in self._chain())
+        gate: Gate | None = self
+        while gate is not None and not gate._closed:
+            gate = gate._parent
+        return gate is not None
 
     def check(self) -> None:
         """Raise `Cancelled` behind a closed gate."""
