@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future
 from contextvars import copy_context
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar, overload
 
 from ._base.cancellation import CancellationToken
@@ -78,7 +77,7 @@ class Workflow(Generic[S]):
         self._idle = False  # whether a builder method made it and nobody has used it yet
         self._machine: Machine | None = None  # compiled by the first run, once validated
         check_run(store, None)
-        self._description = Description(store=store)
+        self._description = Description({}, {}, store=store)
 
     def _with(self, description: Description) -> Any:
         self._idle = False
@@ -199,7 +198,7 @@ class Workflow(Generic[S]):
         """
         self._idle = False
         length = limit(timeout, "with_timeout()")
-        made: Workflow[S] = self._with(replace(self._description, timeout=length))
+        made: Workflow[S] = self._with(self._description._replace(timeout=length))
         return made
 
     def with_executor(self, executor: Executor | None) -> Workflow[S]:
@@ -210,7 +209,7 @@ class Workflow(Generic[S]):
         """
         self._idle = False
         check_executor(executor)
-        made: Workflow[S] = self._with(replace(self._description, executor=executor))
+        made: Workflow[S] = self._with(self._description._replace(executor=executor))
         return made
 
     def with_observer(self, observer: Observer) -> Workflow[S]:
@@ -224,7 +223,7 @@ class Workflow(Generic[S]):
         self._idle = False
         check_observer(observer)
         observers = (*self._description.observers, observer)
-        made: Workflow[S] = self._with(replace(self._description, observers=observers))
+        made: Workflow[S] = self._with(self._description._replace(observers=observers))
         return made
 
     # Looking, checking and running.
@@ -326,14 +325,14 @@ class Workflow(Generic[S]):
 
     def _add(self, state: Any, what: SingleState | SplitState) -> Any:
         states = {**self._description.states, state: what}
-        return self._with(replace(self._description, states=states))
+        return self._with(self._description._replace(states=states))
 
     def _add_exits(self, states: tuple[Any, ...]) -> Any:
         self._idle = False
         for state in states:
             check_exit(self._description, state)
         exits = {**self._description.exits, **dict.fromkeys(states)}
-        return self._with(replace(self._description, exits=exits))
+        return self._with(self._description._replace(exits=exits))
 
     def __repr__(self) -> str:
         described = self._description

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 __all__ = ("Description", "SingleState", "SplitState")
 
+from collections.abc import Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._base.store import Store
 from .hooks import Observer
@@ -14,8 +14,7 @@ from .join import JoinConfig
 from .task import BoundTask
 
 
-@dataclass(frozen=True, slots=True)
-class SingleState:
+class SingleState(NamedTuple):
     """A state with one task, which returns the next state."""
 
     task: BoundTask
@@ -27,8 +26,7 @@ class SingleState:
         return self.task.edges
 
 
-@dataclass(frozen=True, slots=True)
-class SplitState:
+class SplitState(NamedTuple):
     """A state with many tasks: known ones, or a factory that lists them at run time."""
 
     join: JoinConfig[Any]
@@ -46,12 +44,11 @@ class SplitState:
         return frozenset((self.join.join_state,))
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+class Description(NamedTuple):
     """A whole workflow. Never changed: a builder method makes a new one."""
 
-    states: dict[Any, SingleState | SplitState] = field(default_factory=dict)
-    exits: dict[Any, None] = field(default_factory=dict)  # a set that keeps its order
+    states: Mapping[Any, SingleState | SplitState]
+    exits: Mapping[Any, None]  # a set that keeps its order
     timeout: float | None = None
     executor: Executor | None = None
     store: Store | None = None

@@ -9,9 +9,8 @@ import functools
 import types
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.lazy import Lazy
 from ..errors import ConfigurationError
@@ -22,8 +21,7 @@ else:
     inspect = Lazy("inspect")  # a fifth of what importing this library would cost
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """What a callable wants: how many positional arguments, and which of ours by name."""
 
     positional: int
