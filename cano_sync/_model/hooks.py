@@ -13,21 +13,16 @@ __all__ = (
     "overridden",
 )
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from .._base.lazy import Lazy
 from ..errors import ConfigurationError
 from .join import JoinConfig
 from .outcome import Outcome, SplitResult
 from .strategy import Verdict
-
-if TYPE_CHECKING:
-    import inspect
-else:
-    inspect = Lazy("inspect")
 
 
 class Observer:

@@ -6,19 +6,14 @@ __all__ = ("Shape", "declared_states", "display_name", "read_signature")
 
 import builtins
 import functools
+import inspect
 import types
 import typing
 from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from .._base.lazy import Lazy
 from ..errors import ConfigurationError
-
-if TYPE_CHECKING:
-    import inspect
-else:
-    inspect = Lazy("inspect")  # a fifth of what importing this library would cost
 
 
 class Shape(NamedTuple):
