@@ -11,26 +11,23 @@ from concurrent.futures import Executor, Future
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar, overload
 
-from ._base.cancellation import CancellationToken
+from ._base.cancellation import CancellationToken, check_token
 from ._base.durations import Duration, limit
-from ._base.store import MemoryStore, Store
+from ._base.store import MemoryStore, Store, check_store
 from ._base.text import full_name
 from ._base.tracebacks import without_engine_frames
 from ._engine.machine import Machine
 from ._engine.run import Run
-from ._model.arguments import (
-    bound,
-    check_executor,
-    check_exit,
-    check_free,
-    check_initial,
-    check_open,
-    check_run,
+from ._model.config import TaskConfig
+from ._model.description import (
+    Description,
+    SingleState,
+    SplitState,
     is_collection,
+    single_state,
     split_state,
 )
-from ._model.config import TaskConfig
-from ._model.description import Description, SingleState, SplitState
+from ._model.executor import check_executor, check_open
 from ._model.hooks import Observer, check_observer
 from ._model.join import JoinConfig
 from ._model.task import Task, TaskResult
@@ -76,7 +73,7 @@ class Workflow(Generic[S]):
     def __init__(self, store: Store | None = None) -> None:
         self._idle = False  # whether a builder method made it and nobody has used it yet
         self._machine: Machine | None = None  # compiled by the first run, once validated
-        check_run(store, None)
+        check_store(store)
         self._description = Description({}, {}, store=store)
 
     def _with(self, description: Description) -> Any:
@@ -139,8 +136,8 @@ class Workflow(Generic[S]):
                 called with what there is.
         """
         self._idle = False
-        check_free(self._description, state)
-        return self._add(state, SingleState(bound(state, task, config), error_state))
+        self._description.check_free(state)
+        return self._add(state, single_state(state, task, config, error_state))
 
     @overload
     def register_split(
@@ -165,7 +162,7 @@ class Workflow(Generic[S]):
                 tasks.
         """
         self._idle = False
-        check_free(self._description, state)
+        self._description.check_free(state)
         return self._add(state, split_state(state, tasks, join_config))
 
     @overload
@@ -250,7 +247,7 @@ class Workflow(Generic[S]):
             ConfigurationError: it has neither a task nor is it an exit.
         """
         self._idle = False
-        check_initial(self._description, state)
+        self._description.check_initial(state)
 
     def orchestrate(
         self,
@@ -309,7 +306,8 @@ class Workflow(Generic[S]):
         self._idle = False
         machine = self._machine or self._compiled()
         self.validate_initial_state(initial_state)
-        check_run(store, cancel)
+        check_store(store)
+        check_token(cancel)
         check_open(self._description.executor)
         given = self._description.store if store is None else store
         return Run(machine, initial_state, MemoryStore() if given is None else given, cancel)
@@ -330,7 +328,7 @@ class Workflow(Generic[S]):
     def _add_exits(self, states: tuple[Any, ...]) -> Any:
         self._idle = False
         for state in states:
-            check_exit(self._description, state)
+            self._description.check_exit(state)
         exits = {**self._description.exits, **dict.fromkeys(states)}
         return self._with(self._description._replace(exits=exits))
 
