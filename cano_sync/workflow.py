@@ -210,7 +210,7 @@ class Workflow(Generic[S]):
         return made
 
     def with_observer(self, observer: Observer) -> Workflow[S]:
-        """Tell this observer of each run, as well as those that were attached before.
+        """Emit the events of each run to this observer, too, after those attached before.
 
         See `cano_sync.observe` for ready-made ones and for what an observer can hear.
 

@@ -93,7 +93,7 @@ def _read(
     try:
         follow = _passes_on(function)
         parameters = inspect.signature(function, follow_wrapped=follow).parameters.values()
-    except (ValueError, TypeError):  # some builtins tell nothing
+    except (ValueError, TypeError):  # some builtins have no signature
         return Shape(len(offer), cancel=False, context=False)
     bound = function.keywords if isinstance(function, functools.partial) else {}
     positional, wanted, unknown = 0, set(), []
@@ -136,7 +136,7 @@ def _misplaced(name: str, parameter: str, offer: tuple[str, ...]) -> Configurati
 def _passes_on(function: Any) -> bool:
     """Whether a decorator's wrapper passes on whatever it gets, so that what it wraps counts.
 
-    Otherwise it counts itself, for it is what gets called; `functools.wraps` tells only whose name
+    Otherwise it counts itself, for it is what gets called; `functools.wraps` says only whose name
     it has. One without code in Python is functools.lru_cache or the like.
     """
     while isinstance(function, functools.partial):
