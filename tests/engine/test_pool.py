@@ -524,6 +524,37 @@ atexit.register(late)
     assert ended.stdout.split() == ["True", "False"]
 
 
+def test_a_run_that_is_under_way_at_the_exit_splits_on_a_users_executor() -> None:
+    """The pool waits for it before the standard library closes all executors."""
+    script = """
+import time
+from cano_sync import JoinConfig, JoinStrategy, Workflow
+from concurrent.futures import ThreadPoolExecutor
+
+def load():
+    time.sleep(0.2)  # by then the main thread has ended
+    return "ASK"
+
+workflow = (
+    Workflow()
+    .register("LOAD", load)
+    .register_split("ASK", [lambda: 1, lambda: 2], JoinConfig(JoinStrategy.ALL, "DONE"))
+    .add_exit_state("DONE")
+    .with_executor(ThreadPoolExecutor(2))
+)
+workflow.submit("LOAD").add_done_callback(lambda run: print(run.exception() or run.result()))
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=50,
+        cwd=Path(__file__).parents[2],
+    )
+    assert ended.stdout.split() == ["DONE"]
+
+
 # A system without threads.
 
 
