@@ -1,4 +1,4 @@
-"""The fence: keeps the tasks that a run has left behind out of its store."""
+"""The fence: keeps the abandoned tasks of a run out of its store."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ class Fence(Store):
 
 
 def fence(store: Store, outer: Gate | None = None) -> tuple[Store, Gate]:
-    """`store` as tasks that may be left behind see it, and the gate to close behind them.
+    """`store` as tasks that may be abandoned see it, and the gate to close behind them.
 
     The new gate hangs below the `outer` one, of the task that runs this one: closing either
     stops the writes.
