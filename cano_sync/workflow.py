@@ -207,8 +207,8 @@ class Workflow(Generic[S]):
                 an attempt with a time limit.
         """
         self._idle = False
-        length = limit(timeout, "with_timeout()")
         _check_stay(stay, "with_timeout()")
+        length = limit(timeout, "with_timeout()")
         made: Workflow[S] = self._with(self._description._replace(timeout=length, stays=stay))
         return made
 

@@ -127,7 +127,7 @@ def name_of(around: Around) -> str:
     """How errors call it."""
     if isinstance(around, _Factory):
         return display_name(around.factory)
-    return type(around).__qualname__
+    return display_name(type(around))
 
 
 def around_of(given: Any, where: str, name: Any = None) -> Around:
