@@ -15,7 +15,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager
 from typing import Any, Literal, TypeAlias
 
 from .._base.cancellation import CancellationToken, Cancelled
@@ -146,7 +146,7 @@ class JobSurroundings:
 
     def __init__(self, arounds: tuple[Around, ...], state: Any, run_id: str | None) -> None:
         self._arounds = arounds
-        self._entered = ExitStack()
+        self._entered: list[AbstractContextManager[Any]] = []
         self._state = state
         self._run_id = run_id
 
@@ -158,7 +158,9 @@ class JobSurroundings:
         """
         for around in self._arounds:
             try:
-                self._entered.enter_context(around.thread())
+                manager = around.thread()
+                manager.__enter__()
+                self._entered.append(manager)
             except Exception as error:
                 self.leave()
                 raise WorkflowError(
@@ -170,10 +172,11 @@ class JobSurroundings:
 
     def leave(self) -> None:
         """Leave them; the second time there is nothing to do. What they raise is logged."""
-        try:
-            self._entered.close()
-        except BaseException:
-            _log.exception("what surrounds a pool thread's job raised when it was left")
+        while self._entered:
+            try:
+                self._entered.pop().__exit__(None, None, None)
+            except BaseException:  # Cancelled among them
+                _log.exception("what surrounds a pool thread's job raised when it was left")
 
     def __enter__(self) -> None:
         self.enter()
