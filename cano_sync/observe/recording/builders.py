@@ -43,10 +43,14 @@ class AttemptBuilder:
         )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class TaskBuilder:
-    """A task: a branch, that of a single state, or the one that lists the branches."""
+    """A task: a branch, that of a single state, or the one that lists the branches.
 
+    Both builders keep what they have built once it has ended; with the next event it is built anew.
+    """
+
+    visit: VisitBuilder
     name: str
     index: int | None
     began: float
@@ -58,9 +62,12 @@ class TaskBuilder:
     attempts: list[AttemptBuilder] = field(default_factory=list)
     abandoned_at: dict[int, float] = field(default_factory=dict)  # by attempt: the moment
     late: dict[int, float] = field(default_factory=dict)  # by attempt: seconds until its return
-    older: TaskBuilder | None = None  # the same branch's in a former visit, if that has no end yet
-    events: int = 0  # how many have been folded into it
     built: Span | None = None  # what it has become, once it has ended
+
+    def changed(self) -> VisitBuilder:
+        """It has had an event; returns the visit that it belongs to."""
+        self.built = None
+        return self.visit
 
     @property
     def status_now(self) -> Status:
@@ -84,7 +91,7 @@ class TaskBuilder:
             return self.built
         duration = max(0.0, now - self.began) if self.duration is None else self.duration
         end = self.began + duration
-        return Span(
+        span = Span(
             name=self.name,
             index=self.index,
             began=self.began,
@@ -96,9 +103,12 @@ class TaskBuilder:
             attempts=tuple([attempt.build(self, end) for attempt in self._all_attempts()]),
             late=max(self.late.values()) if self.status is Status.CANCELLED and self.late else None,
         )
+        if self.duration is not None:
+            self.built = span
+        return span
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class VisitBuilder:
     """A visit to a state."""
 
@@ -116,7 +126,6 @@ class VisitBuilder:
     timed_out: bool = False
     decided: float | None = None
     events: int = 0  # how many have been folded into it and its tasks
-    dropped: int = 0  # how many of these belonged to tasks that have been dropped
     built: Visit | None = None  # what it has become, once it and its tasks have ended
     _waiting: tuple[Span, ...] = ()  # the branches as they were before any had begun
 
@@ -126,32 +135,6 @@ class VisitBuilder:
         if not self.is_exit and self.duration is None:
             return False
         return None not in [task.duration for task in self.tasks.values()]
-
-    def drop_first_tasks(self) -> int:
-        """Forget an eighth of the tasks, the oldest; how many events have gone with them.
-
-        Not one by one: to find the first entry of a dict takes longer the more have been removed.
-        """
-        gone = 0
-        for index in list(self.tasks)[: len(self.tasks) // 8 + 1]:
-            gone += self.tasks.pop(index).events
-        self.names, self._waiting = (), ()  # which have not begun is not known any more
-        self.dropped += gone
-        self.built = None
-        return gone
-
-    def branches_before_they_began(self) -> tuple[Span, ...]:
-        """A branch for each name, not started; made once."""
-        if len(self._waiting) != len(self.names):
-            self._waiting = tuple(
-                [
-                    Span(
-                        name=name, index=index, began=None, duration=0.0, status=Status.NOT_STARTED
-                    )
-                    for index, name in enumerate(self.names)
-                ]
-            )
-        return self._waiting
 
     def build(self, run_id: str, now: float, end: float) -> Visit:
         """The visit as it is now; the same object as before, if nothing has changed since.
@@ -172,7 +155,7 @@ class VisitBuilder:
                 timed_out=self.timed_out,
                 duration=self.decided,
             )
-        return Visit(
+        visit = Visit(
             state=self.state,
             began=self.began,
             duration=0.0 if self.is_exit else duration,
@@ -183,6 +166,9 @@ class VisitBuilder:
             spans=tuple(self._spans(now)),
             join=join,
         )
+        if self.is_over:
+            self.built = visit
+        return visit
 
     def _status(self, run_id: str) -> Status:
         if self.is_cancelled:
@@ -192,15 +178,16 @@ class VisitBuilder:
         return status_of(run_id, self.error)
 
     def _spans(self, now: float) -> Iterator[Span]:
-        tasks = dict(self.tasks)  # may be called without the lock: an event may come meanwhile
-        if None in tasks:
-            yield tasks.pop(None).build(now)
-        waiting = self.branches_before_they_began()
-        for index, span in enumerate(waiting):
-            yield span if index not in tasks else tasks[index].build(now)
-        if not waiting:
-            yield from (task.build(now) for _, task in sorted(tasks.items(), key=_by_index))
+        if None in self.tasks:
+            yield self.tasks[None].build(now)
+        if len(self._waiting) != len(self.names):
+            self._waiting = tuple([_not_started(*each) for each in enumerate(self.names)])
+        for index, waiting in enumerate(self._waiting):
+            yield self.tasks[index].build(now) if index in self.tasks else waiting
+        if not self.names:  # the event that names them has not come, or was dropped
+            indexes = sorted(index for index in self.tasks if index is not None)
+            yield from (self.tasks[index].build(now) for index in indexes)
 
 
-def _by_index(item: tuple[int | None, TaskBuilder]) -> int:
-    return item[0] or 0
+def _not_started(index: int, name: str) -> Span:
+    return Span(name=name, index=index, began=None, duration=0.0, status=Status.NOT_STARTED)
