@@ -37,7 +37,7 @@ from .live import NARROWEST, LiveView, console_on_stderr, draw_run, has_colour, 
 from .log import lines, log_runs
 from .process_exit import ProcessExit
 from .report import RunReport, problems_as_json
-from .signals import Interruptions, exit_code
+from .signals import exit_code, interruptions
 from .states import entrance_of, exit_of, state_of
 from .target import find
 
@@ -100,7 +100,7 @@ def run(options: RunOptions, process_exit: ProcessExit) -> int:
     recorder = Recorder() if drawn else Recorder(limit=KEPT)
     # With a token the tasks run on a thread of the pool, and this one is free to hear signals.
     token = CancellationToken()
-    with Interruptions(token.cancel) as signals:
+    with interruptions(token.cancel) as signals:
         report = _perform(workflow, state, store, options, recorder, token)
         signals.over()
         code = EXIT_CODES[report.outcome]

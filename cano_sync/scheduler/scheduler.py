@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future
 from datetime import tzinfo
-from functools import partial
+from itertools import chain, repeat
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
@@ -23,7 +23,7 @@ from .flow import Flow
 from .handles import Background, ByHand
 from .observer import FlowObserver, check_flow_observer
 from .options import FlowOptions, check_flow, settings_of
-from .signals import stopping_on_signals
+from .signals import handling_signals
 from .status import FlowStatus
 from .timetable import Every, Manual, Timetable
 
@@ -235,10 +235,9 @@ class Scheduler:
         Raises:
             ConfigurationError: it has been started before.
         """
-        left = limit(stop_timeout, "start()'s stop_timeout")
+        timeouts = chain([limit(stop_timeout, "start()'s stop_timeout")], repeat(0.0))
         self._dispatcher.open("start()")
-        stop = self._dispatcher.stop
-        with stopping_on_signals(partial(stop, left), partial(stop, 0.0)):
+        with handling_signals(lambda *_: self._dispatcher.stop(next(timeouts))):
             self._dispatcher.run()
 
     def start_in_background(self, *, stop_timeout: Duration | None = None) -> Background:

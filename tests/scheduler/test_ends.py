@@ -47,6 +47,14 @@ class Raises(FlowObserver):
         raise self._error
 
 
+def test_one_beside_the_program_runs_until_it_was_stopped(eventually: Eventually) -> None:
+    scheduler = Scheduler()
+    with scheduler.start_in_background() as background:
+        assert background.is_running
+        scheduler.stop()
+        eventually(lambda: not background.is_running)
+
+
 def test_whatever_an_observer_raises_the_clock_goes_on(
     caplog: pytest.LogCaptureFixture, eventually: Eventually
 ) -> None:
