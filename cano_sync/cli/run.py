@@ -33,7 +33,7 @@ from .errors import (
     user_traceback,
     write,
 )
-from .live import NARROWEST, LiveView, console_on_stderr, draw_run, has_colour, is_moving
+from .live import NARROWEST, console_on_stderr, draw_run, has_colour, is_moving, live_view
 from .log import lines, log_runs
 from .process_exit import ProcessExit
 from .report import RunReport, problems_as_json
@@ -177,7 +177,7 @@ def _watched(
         return [recorder], nullcontext()
     if not is_moving(console):
         return [recorder, LoggingObserver(lines(logging.DEBUG), tracebacks="none")], nullcontext()
-    return [recorder], LiveView(console, partial(draw_run, recorder, console))
+    return [recorder], live_view(console, partial(draw_run, recorder, console))
 
 
 def _stopped(error: CanoError, recorder: Recorder, seconds: float) -> RunReport:

@@ -15,7 +15,7 @@ from ..observe.recording.text import plural
 from ..scheduler import FlowState, FlowStatus, LoggingFlowObserver, Scheduler
 from .errors import FAILED, say
 from .flows import draw_flows
-from .live import LiveView, console_on_stderr, is_moving
+from .live import console_on_stderr, is_moving, live_view
 from .log import lines
 from .process_exit import ProcessExit
 from .run import MOMENT
@@ -70,7 +70,7 @@ def _view(scheduler: Scheduler, is_logged: bool) -> AbstractContextManager[objec
     """A table of the flows; or, where nothing can move, lines that say what becomes of them."""
     console = console_on_stderr()
     if is_moving(console):
-        return LiveView(console, partial(draw_flows, scheduler.list, console))
+        return live_view(console, partial(draw_flows, scheduler.list, console))
     for flow in scheduler.list():
         say(f"{flow.id}: {flow.schedule}")
     if not is_logged:
