@@ -125,7 +125,7 @@ def test_a_clock_that_fails_for_good_leaves_no_future_without_its_end(
     background = scheduler.start_in_background()
     future = scheduler.trigger("flow")
     clock.is_broken = True
-    background._dispatcher._wake(True)
+    background._dispatcher._wake()
     with pytest.raises(WorkflowCancelledError):
         future.result(20)
     with pytest.raises(OSError, match="no clock"):
