@@ -29,7 +29,7 @@ from .completion import (
     script,
 )
 from .errors import BROKEN_PIPE, FAILED, INTERRUPTED, CommandError, ProgramError, plain_lines, write
-from .graph import FORMATS, graph
+from .graph import FORMATS
 from .log import log_flows
 from .process_exit import GRACE, SHORT_GRACE, ProcessExit
 from .report import problems_as_json
@@ -224,7 +224,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
 @click.pass_context
 def validate(ctx: click.Context, target: str) -> None:
     """Print every problem of a workflow, one a line; exit with 1 when there are any."""
-    workflow: Workflow[Any] = find(target, Workflow, "workflow")
+    workflow: Workflow[Any] = find(target, Workflow)
     try:
         workflow.validate()
     except ConfigurationError as error:
@@ -243,7 +243,7 @@ def validate(ctx: click.Context, target: str) -> None:
 )
 def graph_command(target: str, layout: str) -> None:
     """Print a workflow as a diagram. svg is drawn by Graphviz."""
-    click.echo(graph(find(target, Workflow, "workflow"), layout).rstrip("\n"))
+    click.echo(FORMATS[layout](find(target, Workflow)).rstrip("\n"))
 
 
 @program.command(
@@ -265,15 +265,13 @@ def schedule(
     ctx: click.Context, target: str, stop_timeout: float | None, grace: float | None, verbose: int
 ) -> None:
     """Run a scheduler until Ctrl-C or SIGTERM, with a table of its flows."""
-    scheduler = find(target, Scheduler, "scheduler")
-    is_logged = log_flows(scheduler, verbose)
-    process_exit = ctx.ensure_object(ProcessExit)
+    scheduler = find(target, Scheduler)
     code = serve(
         scheduler,
         stop_timeout=stop_timeout,
         grace=grace,
-        is_logged=is_logged,
-        process_exit=process_exit,
+        is_logged=log_flows(scheduler, verbose),
+        process_exit=ctx.ensure_object(ProcessExit),
     )
     ctx.exit(code)
 

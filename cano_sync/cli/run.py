@@ -76,14 +76,7 @@ class RunOptions:
 
 
 def run(options: RunOptions, process_exit: ProcessExit) -> int:
-    """Run it, and print the result.
-
-    Args:
-        options: what was typed.
-        process_exit: how the process will end.
-
-    Returns:
-        The exit code.
+    """Run it, and print the result; returns the exit code.
 
     Raises:
         CommandError: something that was asked for cannot be; nothing has run.
@@ -118,7 +111,7 @@ def run(options: RunOptions, process_exit: ProcessExit) -> int:
 
 def _prepared(options: RunOptions) -> tuple[Workflow[Any], Any, list[Any], Store]:
     """The workflow, the state where it begins, the exit states that are failures, the store."""
-    workflow = _valid(options.target, find(options.target, Workflow, "workflow"))
+    workflow = _valid(options.target, find(options.target, Workflow))
     description = workflow.description
     start = options.start
     state = entrance_of(description) if start is None else state_of(description, start)
@@ -203,14 +196,8 @@ def _stopped(error: CanoError, recorder: Recorder, seconds: float) -> RunReport:
 
 def _looked_up(report: RunReport, store: Store, keys: Sequence[str]) -> RunReport:
     """With what the store has of these keys."""
-    shown, missing = {}, []
-    absent = object()
-    for key in keys:
-        value = store.get(key, default=absent)
-        if value is absent:
-            missing.append(key)
-        else:
-            shown[key] = value
+    shown = {key: store.get(key) for key in keys if store.contains_key(key)}
+    missing = [key for key in keys if key not in shown]
     return replace(report, shown=shown, missing=tuple(missing))
 
 

@@ -39,10 +39,9 @@ def serve(
 
     Args:
         scheduler: not started yet.
-        stop_timeout: how many seconds running flows have to finish after a signal; then they are
-            cancelled. None for as long as it takes.
-        grace: how many seconds abandoned tasks may hold the process then; None for little after a
-            signal.
+        stop_timeout: how many seconds running flows have to finish after a signal; None for as
+            long as it takes.
+        grace: how many seconds abandoned tasks may hold the process then.
         is_logged: whether a log on stderr has the lines that are written where nothing can move.
         process_exit: how the process will end.
 
