@@ -19,11 +19,12 @@ from .._base.current import current_token_or_none
 from .._base.text import did_you_mean
 from .._base.waiting import interruptible_wait
 from .._engine import Pool
+from .._model.hooks import listeners_of
 from ..errors import ConfigurationError, WorkflowError
 from ..workflow import Workflow
 from .clock import Alarm, Clock, Mailbox, Moment
 from .flow import Event, Flow
-from .observer import FlowListeners, FlowObserver, flow_listeners
+from .observer import FlowObserver
 from .run import FlowRun
 from .status import FlowStatus
 from .timers import Timers
@@ -64,7 +65,7 @@ class Dispatcher:
         self._random = random
         self._lock = threading.Lock()
         self._observers = tuple(observers)
-        self._listeners: FlowListeners = flow_listeners(self._observers)
+        self._listeners = listeners_of(self._observers, FlowObserver)
         self._flows: dict[str, Flow] = {}
         self._timers: Timers[Flow] = Timers()
         self._running: dict[FlowRun, None] = {}  # in the order in which they began
@@ -175,7 +176,7 @@ class Dispatcher:
         """One more of them."""
         with self._lock:
             self._observers = (*self._observers, observer)
-            self._listeners = flow_listeners(self._observers)
+            self._listeners = listeners_of(self._observers, FlowObserver)
 
     def _emit(self, flow: Flow, *events: Event) -> None:
         """Call the hooks, whatever they raise.

@@ -36,9 +36,10 @@ S = TypeVar("S")
 class Scheduler:
     """Runs workflows on a timetable, each on a thread of its own, and never twice at once.
 
-    A *flow* is a workflow under an id, with its timetable: `Every`, `Cron`, `At` or `Manual`. `add`
-    takes more by name, see `FlowOptions`: `store=` (a store, or what makes one for each run),
-    `catch_up=`, `jitter=`, `backoff=` and `fail_on=`. A workflow is checked when it is added.
+    A *flow* is a workflow under an id, with its timetable: `Every(minutes=10)`,
+    `Cron("0 9 * * MON")`, `At(schedule.every().monday.at("09:00"))` or `Manual()`. `add` takes more
+    by name, see `FlowOptions`: `store=` (a store, or what makes one for each run), `catch_up=`,
+    `jitter=` (seconds), `backoff=` and `fail_on=`. A workflow is checked when it is added.
 
     - Flows do not wait for each other: the scheduler's own thread only hands over. A flow that is
       due while it is still running leaves that time out, which is counted; with `catch_up=True` it
@@ -121,16 +122,7 @@ class Scheduler:
         timetable: Timetable,
         **options: Unpack[FlowOptions[S]],
     ) -> None:
-        """Add a flow; it is due from now on, or from the start.
-
-        Args:
-            id: what it is called; each id is taken once.
-            workflow: what it runs.
-            initial_state: where each run begins.
-            timetable: when it is due: `Every(minutes=10)`, `Cron("0 9 * * MON")`,
-                `At(schedule.every().monday.at("09:00"))` or `Manual()`.
-            **options: `store`, `catch_up`, `jitter` (seconds), `backoff` and `fail_on`; see
-                `FlowOptions`.
+        """Add a flow under an id of its own; it is due from now on, or from the start.
 
         Raises:
             ConfigurationError: the id is taken, the workflow is not valid, an argument is wrong, or
