@@ -1,46 +1,15 @@
-"""Parts of a record while the run goes on; each can be built into what a record holds."""
+"""Parts of a record while the run goes on; each is built into what a record holds."""
 
 from __future__ import annotations
 
-__all__ = ("AttemptBuilder", "TaskBuilder", "VisitBuilder")
+__all__ = ("TaskBuilder", "VisitBuilder")
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..._model.join import JoinConfig
-from ..._model.strategy import Verdict
 from ..status import Status, status_of
 from .record import Attempt, JoinRecord, Span, Visit
-
-
-@dataclass(slots=True)
-class AttemptBuilder:
-    """An attempt; only those that failed have an end of their own."""
-
-    number: int
-    began: float
-    duration: float | None = None
-    error: BaseException | None = None
-    delay: float | None = None
-
-    def build(self, task: TaskBuilder, end: float) -> Attempt:
-        """The attempt; one without an end of its own ends with its task."""
-        is_abandoned = self.number in task.abandoned_at and self.number not in task.late
-        if self.duration is None:
-            status, error, duration = task.status_now, task.error, max(0.0, end - self.began)
-        else:
-            status = Status.ABANDONED if is_abandoned else Status.FAILED
-            error, duration = self.error, self.duration
-        return Attempt(
-            number=self.number,
-            began=self.began,
-            duration=duration,
-            status=status,
-            error=error,
-            delay=self.delay,
-            late=task.late.get(self.number),
-        )
 
 
 @dataclass(slots=True, eq=False)
@@ -59,7 +28,7 @@ class TaskBuilder:
     error: BaseException | None = None
     reason: str | None = None
     value: Any = None
-    attempts: list[AttemptBuilder] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
     abandoned_at: dict[int, float] = field(default_factory=dict)  # by attempt: the moment
     late: dict[int, float] = field(default_factory=dict)  # by attempt: seconds until its return
     built: Span | None = None  # what it has become, once it has ended
@@ -76,14 +45,28 @@ class TaskBuilder:
             return Status.ABANDONED
         return self.status
 
-    def _all_attempts(self) -> Sequence[AttemptBuilder]:
-        """A task without retries has no events of attempts: an abandoned one is its only one."""
-        if self.attempts or self.status is not Status.FAILED:
-            return self.attempts
-        return [
-            AttemptBuilder(number, self.began, self.duration, self.error)
-            for number in list(self.abandoned_at)
-        ]
+    def _attempts(self, end: float) -> Iterator[Attempt]:
+        attempts: Iterable[Attempt] = self.attempts
+        if not self.attempts and self.status is Status.FAILED:
+            # A task without retries has no events of attempts: an abandoned one is its only one.
+            own = Attempt(
+                number=1,
+                began=self.began,
+                duration=self.duration or 0.0,
+                status=Status.FAILED,
+                error=self.error,
+            )
+            attempts = [replace(own, number=number) for number in self.abandoned_at]
+        for attempt in attempts:
+            number = attempt.number
+            if attempt.status is Status.RUNNING:  # without an end of its own: that of the task
+                duration = max(0.0, end - attempt.began)
+                attempt = replace(
+                    attempt, duration=duration, status=self.status_now, error=self.error
+                )
+            elif number in self.abandoned_at and number not in self.late:
+                attempt = replace(attempt, status=Status.ABANDONED)
+            yield replace(attempt, late=self.late[number]) if number in self.late else attempt
 
     def build(self, now: float) -> Span:
         """The task as it is now; the same object as before, if nothing has changed since."""
@@ -100,7 +83,7 @@ class TaskBuilder:
             error=self.error,
             reason=self.reason,
             value=self.value,
-            attempts=tuple([attempt.build(self, end) for attempt in self._all_attempts()]),
+            attempts=tuple(self._attempts(end)),
             late=max(self.late.values()) if self.status is Status.CANCELLED and self.late else None,
         )
         if self.duration is not None:
@@ -121,10 +104,7 @@ class VisitBuilder:
     is_cancelled: bool = False
     tasks: dict[int | None, TaskBuilder] = field(default_factory=dict)
     names: Sequence[str] = ()  # of all branches, those that have not begun included
-    config: JoinConfig[Any] | None = None
-    verdict: Verdict | None = None
-    timed_out: bool = False
-    decided: float | None = None
+    join: JoinRecord | None = None
     events: int = 0  # how many have been folded into it and its tasks
     built: Visit | None = None  # what it has become, once it and its tasks have ended
     _waiting: tuple[Span, ...] = ()  # the branches as they were before any had begun
@@ -147,14 +127,6 @@ class VisitBuilder:
         if self.built is not None:
             return self.built
         duration = max(0.0, end - self.began) if self.duration is None else self.duration
-        join = None
-        if self.config is not None:
-            join = JoinRecord(
-                config=self.config,
-                verdict=self.verdict,
-                timed_out=self.timed_out,
-                duration=self.decided,
-            )
         visit = Visit(
             state=self.state,
             began=self.began,
@@ -164,7 +136,7 @@ class VisitBuilder:
             next_state=self.next_state,
             error=self.error,
             spans=tuple(self._spans(now)),
-            join=join,
+            join=self.join,
         )
         if self.is_over:
             self.built = visit

@@ -6,13 +6,14 @@ __all__ = ("History",)
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeAlias
 
 from ..._model.hooks import HOOKS
 from ..status import Status, status_of
-from .builders import AttemptBuilder, TaskBuilder, VisitBuilder
-from .record import Record
+from .builders import TaskBuilder, VisitBuilder
+from .record import Attempt, JoinRecord, Record
 
 Facts: TypeAlias = Mapping[str, Any]
 
@@ -226,23 +227,28 @@ class History:
 
     def attempt_started(self, at: float, facts: Facts) -> VisitBuilder:
         task = self._known(at, facts)
-        task.attempts.append(AttemptBuilder(facts["attempt"], max(0.0, at)))
+        task.attempts.append(_attempt(facts["attempt"], at))
         return task.changed()
 
     def attempt_failed(self, at: float, facts: Facts) -> VisitBuilder:
         task = self._known(at, facts)
         number, duration = facts["attempt"], facts["duration"]
         if not task.attempts or task.attempts[-1].number != number:
-            task.attempts.append(AttemptBuilder(number, max(0.0, at - duration)))
-        attempt = task.attempts[-1]
-        attempt.duration, attempt.error, attempt.delay = duration, facts["error"], facts["delay"]
+            task.attempts.append(_attempt(number, at - duration))
+        task.attempts[-1] = replace(
+            task.attempts[-1],
+            duration=duration,
+            status=Status.FAILED,
+            error=facts["error"],
+            delay=facts["delay"],
+        )
         return task.changed()
 
     # Splits.
 
     def split_started(self, at: float, facts: Facts) -> VisitBuilder:
         visit = self._visit(facts)
-        visit.names, visit.config = facts["tasks"], facts["join"]
+        visit.names, visit.join = facts["tasks"], JoinRecord(config=facts["join"])
         return visit
 
     def branch_landed(self, at: float, facts: Facts) -> VisitBuilder:
@@ -254,9 +260,14 @@ class History:
 
     def join_decided(self, at: float, facts: Facts) -> VisitBuilder:
         visit = self._visit(facts)
-        visit.verdict, visit.timed_out = facts["verdict"], facts["timed_out"]
-        visit.decided = facts["duration"]
+        if visit.join is not None:
+            decided = {name: facts[name] for name in ("verdict", "timed_out", "duration")}
+            visit.join = replace(visit.join, **decided)
         return visit
+
+
+def _attempt(number: int, began: float) -> Attempt:
+    return Attempt(number=number, began=max(0.0, began), duration=0.0, status=Status.RUNNING)
 
 
 def _remove(tasks: dict[Any, list[TaskBuilder]], key: object, task: TaskBuilder) -> None:
