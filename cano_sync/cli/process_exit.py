@@ -43,15 +43,8 @@ class ProcessExit:
             signal.signal(signal.SIGINT, self._interrupt)
 
     def done(self, *, by_signal: bool, grace: float | None) -> None:
-        """The work is over.
-
-        Args:
-            by_signal: whether a signal has ended it.
-            grace: seconds, if the user has given any.
-        """
-        self.grace = SHORT_GRACE if by_signal else GRACE
-        if grace is not None:
-            self.grace = grace
+        """The work is over; the grace in seconds is the user's, if there is one."""
+        self.grace = grace if grace is not None else SHORT_GRACE if by_signal else GRACE
         self.is_over = True
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:

@@ -113,12 +113,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def problems_as_json(target: str | None, problems: Sequence[str]) -> str:
-    """The JSON object of a run that could not begin.
-
-    Args:
-        target: what was to be run, if that is known.
-        problems: why it could not.
-    """
+    """The JSON object of a run that could not begin."""
     data = {"outcome": "invalid", "target": target, "problems": [*problems]}
     return json.dumps(data, indent=2) + "\n"
 

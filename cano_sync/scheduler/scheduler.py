@@ -254,15 +254,6 @@ class Scheduler:
 
         Raises:
             ConfigurationError: it has another clock, or has been started before.
-
-        >>> from cano_sync import Workflow
-        >>> workflow = Workflow().register("SWEEP", lambda: "DONE").add_exit_state("DONE")
-        >>> scheduler = Scheduler(clock=HandClock())
-        >>> scheduler.every_minutes("sweep", workflow, "SWEEP", 5)
-        >>> with scheduler.start_by_hand() as time:
-        ...     time.advance(3600)
-        >>> scheduler.status("sweep").runs
-        12
         """
         if not isinstance(self._clock, HandClock):
             raise ConfigurationError(

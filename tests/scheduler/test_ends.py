@@ -85,7 +85,7 @@ def _only_at_the_end(error: BaseException) -> FlowObserver:
 
 
 class Failing(SystemClock):
-    """Fails on the threads of flows, as long as it is told to."""
+    """Fails on the threads of flows, as long as the test wants it."""
 
     is_broken = False
 

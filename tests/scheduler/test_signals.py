@@ -63,7 +63,7 @@ PRELUDE = """
 
 
 class Child:
-    """A program, told by lines on its standard output how far it is."""
+    """A program that says by lines on its standard output how far it is."""
 
     def __init__(self, body: str) -> None:
         code = dedent(PRELUDE) + dedent(body)

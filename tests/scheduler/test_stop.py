@@ -342,7 +342,7 @@ def test_by_hand_the_end_of_the_block_waits_for_what_runs(held: Held) -> None:
 
 
 class BrokenClock(SystemClock):
-    """A user's own clock, which fails when it is told to."""
+    """A user's own clock, which fails once the test has broken it."""
 
     is_broken = False
 

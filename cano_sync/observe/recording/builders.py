@@ -117,13 +117,7 @@ class VisitBuilder:
         return None not in [task.duration for task in self.tasks.values()]
 
     def build(self, run_id: str, now: float, end: float) -> Visit:
-        """The visit as it is now; the same object as before, if nothing has changed since.
-
-        Args:
-            run_id: the run's id.
-            now: seconds since the run began.
-            end: when the run ended, or now.
-        """
+        """The visit as it is `now`; of a run that is over, what has no end ended with it."""
         if self.built is not None:
             return self.built
         duration = max(0.0, end - self.began) if self.duration is None else self.duration

@@ -59,11 +59,9 @@ class History:
         self._forgotten = 0
 
     def record(self, now: float, latest: int | None = None) -> Record:
-        """The record at this moment, in seconds from the start of the run.
+        """The record `now`, in seconds from the start of the run.
 
-        Args:
-            now: the moment.
-            latest: of how many visits at most; None for all that are kept.
+        It has so many of the `latest` visits; None for all that are kept.
         """
         end = self._end if self.is_over else now
         status = Status.CANCELLED if self._is_cancelled else status_of(self.run_id, self._error)
