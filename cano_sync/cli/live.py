@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ("NARROWEST", "console_on_stderr", "draw_run", "has_colour", "is_moving", "live_view")
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,7 +32,7 @@ def is_moving(console: Console) -> bool:
 
 def has_colour(console: Console) -> bool:
     """Whether to write colours there."""
-    return console.is_terminal and not os.environ.get("NO_COLOR")
+    return console.is_terminal and not console.no_color
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from types import FrameType
 from typing import NoReturn, TextIO
 
@@ -66,21 +65,15 @@ class ProcessExit:
         """
         self.is_over = True
         code = _flushed(code)
-        guard = threading.Thread(
-            target=_cut_off,
-            args=(code, self.grace + SHORT_GRACE),  # a moment for good order there always is
-            name="cano-exit",
-            daemon=True,  # nobody joins it: it ends with the process, or the process with it
-        )
+        # A moment for good order there always is.
+        limit = min(self.grace + SHORT_GRACE, threading.TIMEOUT_MAX)
+        guard = threading.Timer(limit, os._exit, [code])
+        guard.name = "cano-exit"
+        guard.daemon = True  # nobody joins it: it ends with the process, or the process with it
         guard.start()
         if not wait_for_abandoned(self.grace):
             os._exit(_flushed(code))
         sys.exit(code)
-
-
-def _cut_off(code: int, grace: float) -> None:
-    time.sleep(min(grace, threading.TIMEOUT_MAX))
-    os._exit(code)
 
 
 def _flushed(code: int) -> int:

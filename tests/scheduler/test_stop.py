@@ -1,4 +1,4 @@
-"""Starting and stopping: gracefully, after a time limit, and with tasks that hear nothing."""
+"""Starting and stopping: gracefully, after a time limit, and with tasks that do not listen."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def real() -> Scheduler:
 
 
 class Deaf:
-    """A task that hears nothing until the gate opens; then it would write into the store."""
+    """A task that does not listen until the gate opens; then it would write into the store."""
 
     def __init__(self, gate: threading.Event) -> None:
         self.began = threading.Event()

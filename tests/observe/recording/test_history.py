@@ -102,7 +102,7 @@ def test_a_cancelled_run_says_why() -> None:
         ("task_cancelled", {"reason": "enough"}, Status.CANCELLED),
     ],
 )
-def test_a_task_has_the_end_that_was_event(hook: str, facts: Any, status: Status) -> None:
+def test_a_task_has_the_end_that_its_event_says(hook: str, facts: Any, status: Status) -> None:
     span = only_span(made(*BEGIN, event(1, "task_started"), event(3, hook, duration=2.0, **facts)))
     assert (span.name, span.index, span.began, span.duration) == ("work", None, 1, 2.0)
     assert (span.status, span.error, span.reason) == (
