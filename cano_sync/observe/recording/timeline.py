@@ -7,6 +7,7 @@ __all__ = ("MARKS", "PLAIN_MARKS", "Line", "check_height", "ending_text", "timel
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -188,17 +189,12 @@ def _lines(
 
 def _legend(rows: Iterable[Row], width: int) -> list[Line]:
     """What the marks mean that occur."""
-    statuses = dict.fromkeys(row.status for row in rows if row.status is not None)
-    line = ""
-    lines: list[Line] = [[]]
-    for status in Status:
-        if status in statuses:
-            entry = f"{MARKS[status]} {status.label}"
-            if cells(line) + cells(entry) + 2 > width:
-                lines.append([(line, "dim")])
-                line = ""
-            line += ("  " if line else "") + entry
-    return [*lines, [(line, "dim")]]
+    occur = {row.status for row in rows}
+    entries = [f"{MARKS[status]} {status.label}" for status in Status if status in occur]
+    # A mark and its word stay together: no line is broken at a space that is a no-break one.
+    text = "  ".join(entry.replace(" ", "\u00a0") for entry in entries)
+    lines = textwrap.wrap(text, width, break_on_hyphens=False)
+    return [[], *([(line.replace("\u00a0", " "), "dim")] for line in lines)]
 
 
 def _ending(record: Record, width: int) -> list[Line]:
