@@ -14,12 +14,19 @@
     ├── PreparationError            a node's prep raised
     ├── AttemptTimeoutError         one attempt's time was up (also TimeoutError)
     ├── RetryExhaustedError         the last of several attempts failed
-    └── StoreError                  a store was asked for what it has not
-        ├── KeyNotFoundError        no such key (also KeyError)
-        └── TypeMismatchError       another type than asked for (also TypeError)
+    ├── StoreError                  a store was asked for what it has not
+    │   ├── KeyNotFoundError        no such key (also KeyError)
+    │   └── TypeMismatchError       another type than asked for (also TypeError)
+    └── CheckpointError             a checkpoint could not be written or read
+        ├── RunNotFoundError        no run has this id (also KeyError)
+        ├── RunBusyError            another thread or process is at this run
+        ├── RunLostError            another process has taken this run over
+        ├── VersionMismatchError    the run was recorded by another version of the workflow
+        └── CorruptCheckpointError  what was recorded cannot be read (also ValueError)
 
 Every error says in its message what was wrong, with which value, and what mends it.
-`Cancelled`, the signal that stops a task, is not in this tree: see `cano_sync.Cancelled`.
+`Cancelled`, the signal that stops a task, is not in this tree: see `cano_sync.Cancelled`. Nor is
+`RecordedError`, which stands for an exception of a task in a run that was recorded.
 """
 
 from __future__ import annotations
@@ -27,17 +34,24 @@ from __future__ import annotations
 __all__ = (
     "AttemptTimeoutError",
     "CanoError",
+    "CheckpointError",
     "ConfigurationError",
+    "CorruptCheckpointError",
     "DiscardedWorkflowWarning",
     "JoinError",
     "KeyNotFoundError",
     "NodeExecutionError",
     "PreparationError",
+    "RecordedError",
     "RetryExhaustedError",
+    "RunBusyError",
+    "RunLostError",
+    "RunNotFoundError",
     "SplitTimeoutError",
     "StoreError",
     "TaskExecutionError",
     "TypeMismatchError",
+    "VersionMismatchError",
     "WorkflowCancelledError",
     "WorkflowError",
     "WorkflowTimeoutError",
@@ -215,6 +229,89 @@ class KeyNotFoundError(StoreError, KeyError):
 
 class TypeMismatchError(StoreError, TypeError):
     """The value under a key has another type than the one asked for."""
+
+
+class CheckpointError(CanoError):
+    """A checkpoint could not be written or read.
+
+    It is no failure of a task: no error state catches it, nothing is retried for it, and the run
+    stays where it was recorded last, to go on from there.
+    """
+
+
+class RunNotFoundError(CheckpointError, KeyError):
+    """No run has this id."""
+
+
+class RunBusyError(CheckpointError):
+    """Another thread, or another process that lives, is at this run.
+
+    Attributes:
+        owner: the process that has it, or None where it has given it up meanwhile.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        owner: Any = None,
+        state: Any = None,
+        run_id: str | None = None,
+    ) -> None:
+        super().__init__(message, state=state, run_id=run_id)
+        self.owner = owner
+
+
+class RunLostError(CheckpointError):
+    """Another process has taken this run over: this one records nothing of it any more."""
+
+
+class VersionMismatchError(CheckpointError):
+    """The run was recorded by another version of the workflow, and there is no `upgrade`.
+
+    Attributes:
+        recorded: the version that has recorded it.
+        offered: the version of this workflow.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        recorded: Any = None,
+        offered: Any = None,
+        state: Any = None,
+        run_id: str | None = None,
+    ) -> None:
+        super().__init__(message, state=state, run_id=run_id)
+        self.recorded = recorded
+        self.offered = offered
+
+
+class CorruptCheckpointError(CheckpointError, ValueError):
+    """What was recorded cannot be read: it was damaged, or is of a type that is not registered."""
+
+
+class RecordedError(Exception):
+    """Stands for an exception of a task, in a run that ended before: the `__cause__` of its error.
+
+    Attributes:
+        kind: the exception's type, as text.
+        message: its text.
+        trace: its traceback, as text; "" where there was none.
+
+    >>> print(RecordedError("shop.NoMoney", "3.50 are missing"))
+    shop.NoMoney: 3.50 are missing
+    """
+
+    def __init__(self, kind: str, message: str = "", trace: str = "") -> None:
+        super().__init__(kind, message, trace)
+        self.kind = kind
+        self.message = message
+        self.trace = trace
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}" if self.message else self.kind
 
 
 class DiscardedWorkflowWarning(UserWarning):
