@@ -55,6 +55,7 @@ __all__ = (
     "WorkflowCancelledError",
     "WorkflowError",
     "WorkflowTimeoutError",
+    "is_interruption",
     "root_of",
 )
 
@@ -322,6 +323,11 @@ class DiscardedWorkflowWarning(UserWarning):
 
 
 _WRAPPERS = (TaskExecutionError, NodeExecutionError, PreparationError, RetryExhaustedError)
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Whether a run was only interrupted: it is recorded, and can be gone on with."""
+    return isinstance(root_of(error), CheckpointError)
 
 
 def root_of(error: BaseException) -> BaseException:

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar, overload
 
 from ._base.cancellation import CancellationToken, check_token
 from ._base.durations import Duration, limit
+from ._base.lazy import Lazy
 from ._base.store import MemoryStore, Store, check_store
 from ._base.text import full_name
 from ._base.tracebacks import without_engine_frames
 from ._engine.machine import Machine
+from ._engine.request import Request
 from ._engine.run import Run
 from ._engine.surroundings import installed_arounds
 from ._model.around import AnyAround, Around, around_of
@@ -33,15 +35,19 @@ from ._model.executor import check_executor, check_open
 from ._model.hooks import Observer, check_observer
 from ._model.join import JoinConfig
 from ._model.task import Task, TaskResult
-from ._model.validation import problems_of
+from ._model.validation import problems_of, same_names
 from .errors import CanoError, ConfigurationError, DiscardedWorkflowWarning
 
 if TYPE_CHECKING:  # a type variable with a default: `Workflow()` has no states yet
     from typing_extensions import TypeVar as TypeVarWithDefault
 
+    from ._base.codec import Types
+    from ._model import checkpoint
+
     S = TypeVarWithDefault("S", default=Never)
 else:
     S = TypeVar("S")
+    checkpoint = Lazy("._model.checkpoint", __package__)  # for runs that are recorded
 T = TypeVar("T")
 
 AnyTask = Callable[..., Any] | Task
@@ -276,6 +282,51 @@ class Workflow(Generic[S]):
         made: Workflow[S] = self._with(self._description._replace(arounds=arounds))
         return made
 
+    def with_checkpoints(
+        self,
+        checkpoints: checkpoint.Checkpoints,
+        *,
+        name: str,
+        version: int | str | None = None,
+        upgrade: Callable[[Any, str, MemoryStore], S] | None = None,
+        types: Types = (),
+        transient: Iterable[str] = (),
+        check: bool = False,
+    ) -> Workflow[S]:
+        """Record each run, so that it can go on in another process: see `cano_sync.checkpoints`.
+
+        Each time that a run comes to a state, that and what has changed in its store are
+        recorded before the state's task begins. What the store holds must be of types that can
+        be recorded: those of JSON, tuples, sets, bytes, dates, `Decimal`, `UUID`, paths, and
+        `types`. A run's store is a `MemoryStore`.
+
+        Args:
+            checkpoints: where, such as `SQLiteCheckpoints(path)`.
+            name: what the workflow is called there. Keep it: recorded runs are found by it.
+            version: a number or a text; None counts as 0. Raise it when recorded runs cannot go
+                on as they are: a state is no more, or keys of the store have another meaning.
+            upgrade: brings runs of other versions here: `(version, name of the state, store) ->
+                state`; it may change the store, and nothing else, for it may be called twice.
+                Without it, such a run is a `VersionMismatchError`.
+            types: dataclasses, named tuples, enums, classes of attrs, msgspec and pydantic, and a
+                `Codec` for anything else; a mapping gives them other names than their own. The
+                states' own enum is known.
+            transient: keys of the store that are never recorded, such as that of a client.
+            check: let each step encode the whole store, and raise a `CheckpointError` where an
+                object was changed that the state's task had not fetched: for tests.
+
+        Raises:
+            ConfigurationError: an argument is wrong, or two states have one name.
+        """
+        self._idle = False
+        kept = checkpoint.keeping(checkpoints, name, version, upgrade, types, transient, check)
+        described = self._description
+        problems = list(same_names([*described.states, *described.exits]))
+        if problems:
+            raise ConfigurationError.of(problems)
+        made: Workflow[S] = self._with(described._replace(keeping=kept))
+        return made
+
     # Looking, checking and running.
 
     @property
@@ -309,6 +360,7 @@ class Workflow(Generic[S]):
         store: Store | None = None,
         cancel: CancellationToken | None = None,
         stay: bool = False,
+        run_id: str | None = None,
     ) -> S:
         """Run from `initial_state` until an exit state, and return that. Blocks.
 
@@ -322,6 +374,11 @@ class Workflow(Generic[S]):
             cancel: a token that ends the run when it is cancelled.
             stay: keep the run on this thread, though it has a limit or a token: see
                 `with_timeout`.
+            run_id: the run's id, for a workflow with checkpoints; None for a new one. Where a run
+                of this id is recorded, the call goes on with it from its latest state, with the
+                recorded values in `store`; where it has ended, it gives its exit state, or
+                raises its error. So the same call can be made again after whatever has ended the
+                first.
 
         Raises:
             ConfigurationError: the workflow, or an argument, is wrong.
@@ -331,9 +388,49 @@ class Workflow(Generic[S]):
             TaskExecutionError: a task failed; the `__cause__` is what it raised.
             CanoError: what a task raised that is one already, as a store's `KeyNotFoundError`,
                 passes as it is, with its state and task filled in; see `cano_sync.errors`.
+            RunBusyError: another thread, or a process that lives, is at this run.
+            CheckpointError: it could not be recorded, or read: see its children. The run stays
+                where it was recorded last.
         """
         _check_stay(stay, "orchestrate()")
-        run = self._prepare(initial_state, store, cancel, stays=stay)
+        return self._run(self._prepare(initial_state, store, cancel, stays=stay, run_id=run_id))
+
+    def resume(
+        self,
+        run_id: str,
+        *,
+        store: Store | None = None,
+        cancel: CancellationToken | None = None,
+        takeover: bool = False,
+    ) -> S:
+        """Go on with a recorded run from its latest state, until an exit state. Blocks.
+
+        As `orchestrate(initial_state, run_id=...)` does where the run is there.
+
+        Args:
+            run_id: its id.
+            store: gets the recorded values, in place of all that it holds (but for the transient
+                keys); None for a store of its own.
+            cancel: a token that interrupts the run when it is cancelled.
+            takeover: take the run from a process that lives, but is known to be stuck: from then
+                on that one can record nothing of it.
+
+        Raises:
+            RunNotFoundError: there is no run of this id.
+            RunBusyError: another thread, or a process that lives, is at it.
+            VersionMismatchError: it was recorded by another version, and there is no `upgrade`.
+            CorruptCheckpointError: what is recorded cannot be read.
+            CanoError: as for `orchestrate`; and what it had failed with before.
+        """
+        if not isinstance(takeover, bool):
+            raise ConfigurationError(f"resume(): takeover must be True or False, not {takeover!r}")
+        if run_id is None:
+            raise ConfigurationError("resume() needs the id of a run, not None")
+        return self._run(
+            self._prepare(None, store, cancel, run_id=run_id, resumes=True, takeover=takeover)
+        )
+
+    def _run(self, run: Run) -> S:
         try:
             state: S = copy_context().run(run.execute) if run.is_observed else run.execute()
         except CanoError as error:
@@ -347,6 +444,7 @@ class Workflow(Generic[S]):
         *,
         store: Store | None = None,
         cancel: CancellationToken | None = None,
+        run_id: str | None = None,
     ) -> Future[S]:
         """Run in the background; the future has the exit state, or the error.
 
@@ -355,27 +453,40 @@ class Workflow(Generic[S]):
         run that has begun; `cancel` has. The interpreter's exit waits for it, after Ctrl-C too,
         unless its token is cancelled: `except KeyboardInterrupt: token.cancel(); raise`.
         """
-        return self._prepare(initial_state, store, cancel).start()
+        return self._prepare(initial_state, store, cancel, run_id=run_id).start()
 
     def _prepare(
         self,
-        initial_state: S,
+        initial_state: S | None,
         store: Store | None,
         cancel: CancellationToken | None,
         *,
         stays: bool = False,
+        run_id: str | None = None,
+        resumes: bool = False,
+        takeover: bool = False,
     ) -> Run:
         self._idle = False
         machine = self._machine
         if machine is None or machine.installed is not installed_arounds():
             machine = self._compiled()
-        self.validate_initial_state(initial_state)
+        if not resumes:
+            self._description.check_initial(initial_state)
         check_store(store)
         check_token(cancel)
         check_open(self._description.executor)
         given = self._description.store if store is None else store
         given = MemoryStore() if given is None else given
-        return Run(machine, initial_state, given, cancel, stays=stays)
+        request = None
+        if machine.keeping is not None:
+            _check_kept(run_id, given)
+            request = Request(run_id, has_store=store is not None, takeover=takeover)
+        elif run_id is not None:
+            raise ConfigurationError(
+                f"run_id={run_id!r}: the runs of this workflow are not recorded; describe how by "
+                "with_checkpoints(...)"
+            )
+        return Run(machine, initial_state, given, cancel, stays=stays, request=request)
 
     def _compiled(self) -> Machine:
         # Two threads may both do it, with the same outcome.
@@ -413,6 +524,16 @@ def within(workflow: Workflow[S], arounds: tuple[Around, ...]) -> Workflow[S]:
     described = workflow.description
     made: Workflow[S] = workflow._with(described._replace(arounds=(*arounds, *described.arounds)))
     return made
+
+
+def _check_kept(run_id: Any, store: Store) -> None:
+    if run_id is not None and (not isinstance(run_id, str) or not run_id):
+        raise ConfigurationError(f"run_id must be a text, not {run_id!r}")
+    if type(store) is not MemoryStore:
+        raise ConfigurationError(
+            f"a run that is recorded needs a MemoryStore of its own, not {type(store).__name__}: "
+            "give MemoryStore(store.snapshot()), or record what matters in its values"
+        )
 
 
 def _check_stay(stay: Any, where: str) -> None:

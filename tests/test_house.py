@@ -28,12 +28,13 @@ WINGS: dict[str, set[str]] = {
     "observe": set(),
     "diagram": {"observe"},
     "scheduler": {"observe"},
+    "checkpoints": set(),
     "testing": {"scheduler"},
     "django": {"testing", "cli"},
     "flask": {"testing", "cli"},
     "sqlalchemy": set(),
     "demo": {"observe", "diagram"},
-    "cli": {"observe", "diagram", "scheduler", "demo"},
+    "cli": {"observe", "diagram", "scheduler", "demo", "checkpoints"},
 }
 
 # What is loaded beside the standard library, by folder or module: nobody else loads it.

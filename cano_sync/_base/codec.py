@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("Codec", "Placeholder", "Unencodable", "ValueCodec", "digest_of")
+__all__ = ("Codec", "Placeholder", "Types", "Unencodable", "ValueCodec", "digest_of")
 
 import base64
 import dataclasses
@@ -137,6 +137,15 @@ class ValueCodec:
         made._by_type.update(self._by_type)
         made._register(types)
         return made
+
+    def with_states(self, states: Iterable[Any]) -> ValueCodec:
+        """One that knows the enums of these states, too."""
+        kinds = {type(state): None for state in states if isinstance(state, enum.Enum)}
+        return self.with_types([kind for kind in kinds if kind not in self._by_type])
+
+    def digest(self, value: Any) -> str:
+        """A short text that stands for a value; see `digest_of`."""
+        return digest_of(self.encode(value))
 
     def _register(self, types: Any) -> None:
         if not isinstance(types, Iterable) or isinstance(types, str):

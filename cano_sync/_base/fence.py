@@ -11,6 +11,7 @@ from typing import Any
 
 from .cancellation import Cancelled
 from .store import MemoryStore, Store
+from .tracked import TrackedStore
 
 
 class Gate:
@@ -159,15 +160,19 @@ class Fence(Store):
         return self._store.snapshot()
 
 
+_OURS = (MemoryStore, TrackedStore)  # but no class that a user has derived from them
+
+
 def fence(store: Store, outer: Gate | None = None) -> tuple[Store, Gate]:
     """`store` as tasks that may be abandoned see it, and the gate to close behind them.
 
     The new gate hangs below the `outer` one, of the task that runs this one: closing either
     stops the writes.
     """
-    if type(store) is not MemoryStore:
+    if type(store) not in _OURS:
         gate = Gate(outer)
         return Fence(store, gate), gate
+    assert isinstance(store, MemoryStore)
     guard = store._guard
     gate = Gate(guard._gate if isinstance(guard, _Guard) else outer)
     return store.view(_Guard(store._lock, gate)), gate

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 __all__ = ("Entry", "Machine")
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import CoroutineType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._base.store import Store
-from .._base.text import full_name
+from .._base.text import full_name, state_name
 from .._model.around import Around
 from .._model.description import Description, SingleState, SplitState
 from .._model.hooks import Listeners, listeners_of
@@ -17,6 +17,9 @@ from .._model.task import TaskResult
 from ..errors import WorkflowError
 from .surroundings import surroundings_of
 from .task_run import NEVER_RUN
+
+if TYPE_CHECKING:
+    from .._base.codec import ValueCodec
 
 
 class Entry:
@@ -30,12 +33,14 @@ class Entry:
             stands for one of them. One look-up checks the declaration and finds the way.
         what: the task or the split; None for an exit.
         on_error: the entry that a failure leads to, or None.
+        name: the state's name, by which it is recorded.
     """
 
-    __slots__ = ("edges", "on_error", "state", "step", "what")
+    __slots__ = ("edges", "name", "on_error", "state", "step", "what")
 
     def __init__(self, state: Any, what: SingleState | SplitState | None) -> None:
         self.state = state
+        self.name = state_name(state)
         self.what = what
         self.step: Callable[[Store], Any] | None = None
         self.edges: dict[int, Entry] = {}
@@ -52,15 +57,21 @@ class Machine:
         is_observed_closely: whether they listen to tasks, attempts and splits, too.
         installed: what surrounded all runs of the process when it was compiled.
         surroundings: what surrounds its tasks and their threads, where a run is called.
+        keeping: how its runs are recorded, or None.
+        codec: where they are, knows the types of their values, and of the states.
+        shape: where they are, a fingerprint of the states.
     """
 
     __slots__ = (
         "_entries",
+        "codec",
         "description",
         "installed",
         "is_observed",
         "is_observed_closely",
+        "keeping",
         "listeners",
+        "shape",
         "surroundings",
     )
 
@@ -68,11 +79,14 @@ class Machine:
         self.description = description
         self.installed = installed
         self.surroundings = surroundings_of((*installed, *description.arounds))
+        self.codec: ValueCodec
+        self.shape: str
         self.listeners: Listeners = listeners_of(description.observers)
         inside = {event for event in self.listeners if not event.startswith("run_")}
         self.is_observed = bool(inside)
         self.is_observed_closely = not inside <= {"state_entered", "state_left"}
-        is_bare = not (self.is_observed or self.surroundings.has_tasks)
+        self.keeping = description.keeping
+        is_bare = not (self.is_observed or self.surroundings.has_tasks or self.keeping)
         self._entries: dict[Any, Entry] = {}
         for state, what in description.states.items():
             entry = self._entries[state] = Entry(state, what)
@@ -92,6 +106,9 @@ class Machine:
             else:
                 targets = [self._entries[state] for state in declared]
                 entry.edges = {id(target.state): target for target in targets}
+        if self.keeping is not None:
+            self.codec = self.keeping.codec.with_states(self._entries)
+            self.shape = self.codec.digest({_facts(each) for each in self.entries})
 
     def find(self, state: Any) -> Entry | None:
         """The entry of a state that equals this one."""
@@ -99,6 +116,11 @@ class Machine:
             return self._entries.get(state)
         except TypeError:  # not hashable, so not a state
             return None
+
+    @property
+    def entries(self) -> Iterable[Entry]:
+        """Those of all states, exits included, in the order of their registration."""
+        return self._entries.values()
 
     def follow(self, entry: Entry, result: Any, run_id: str) -> Entry:
         """The entry that the result of a state's task leads to, where `edges` did not know it.
@@ -118,6 +140,13 @@ class Machine:
             task=task,
             run_id=run_id,
         )
+
+
+def _facts(entry: Entry) -> tuple[str, str]:
+    """What of an entry a run's recorded state may depend on."""
+    what = entry.what
+    kind = "exit" if what is None else "single" if isinstance(what, SingleState) else "split"
+    return entry.name, kind
 
 
 def _problem(entry: Entry, result: Any, following: Entry | None) -> str:

@@ -13,7 +13,7 @@ from .._base.cancellation import CancellationToken, Cancelled
 from .._base.text import error_text, full_name
 from .._base.tracebacks import without_engine_frames
 from .._model.task import BoundTask
-from ..errors import NodeExecutionError, PreparationError, RetryExhaustedError
+from ..errors import NodeExecutionError, PreparationError, RetryExhaustedError, is_interruption
 from .events import TaskEvents
 
 
@@ -106,6 +106,9 @@ class Attempts:
         if token.cancelled:
             raise Cancelled(token.reason) from error
         self._last = error
+        if is_interruption(error):  # of a run nested in the task: it goes on later, and not here
+            self._emit_failed(None)
+            raise error
 
     def _raise_for(self, error: Exception, state: tenacity.RetryCallState) -> None:
         """Raise what stands for the error that tenacity has raised; nothing if it is its own."""

@@ -8,13 +8,14 @@ import os
 import time
 from concurrent.futures import Future
 from contextvars import copy_context
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .._base.cancellation import CancellationToken, Cancelled
 from .._base.current import current_token_or_none, set_current_token
 from .._base.engine_token import EngineToken
 from .._base.fence import fence
-from .._base.store import Store
+from .._base.lazy import Lazy
+from .._base.store import MemoryStore, Store
 from .._base.text import full_name
 from .._base.tracebacks import without_engine_frames
 from .._model.description import SingleState, SplitState
@@ -26,6 +27,7 @@ from ..errors import (
     WorkflowCancelledError,
     WorkflowError,
     WorkflowTimeoutError,
+    is_interruption,
 )
 from .events import RunEvents
 from .jobs import Job
@@ -34,10 +36,16 @@ from .machine import Entry, Machine
 from .nesting import Nesting
 from .offload import Abandoned, run_on_pool
 from .pool import process_pool
+from .request import Request
 from .split import Split
 from .staying import Stopped, run_here
 from .surroundings import JobSurroundings
 from .task_run import TaskRun, failure
+
+if TYPE_CHECKING:
+    from . import journal
+else:
+    journal = Lazy(".journal", __package__)  # for runs that are recorded only
 
 
 class Run:
@@ -52,6 +60,8 @@ class Run:
         store: what its tasks share.
         cancel: the caller's token, or None.
         stays: whether its limits are kept on the calling thread.
+        request: what was asked for, where the machine keeps its runs: its initial state may be
+            None, for a run that is resumed.
     """
 
     __slots__ = (
@@ -59,8 +69,10 @@ class Run:
         "_entry",
         "_events",
         "_id",
+        "_journal",
         "_machine",
         "_outer",
+        "_request",
         "_stays",
         "_store",
         "_surroundings",
@@ -75,11 +87,15 @@ class Run:
         cancel: CancellationToken | None,
         *,
         stays: bool = False,
+        request: Request | None = None,
     ) -> None:
         entry = machine.find(initial_state)
-        assert entry is not None  # Workflow.validate_initial_state has looked
         self._machine = machine
-        self._entry = entry  # where it is: read by whoever reports its end, on another thread
+        # Where it is: read by whoever reports its end, on another thread. Workflow._prepare has
+        # looked that there is one, and a run that is resumed has one once its journal is open.
+        self._entry: Entry = entry  # type: ignore[assignment]
+        self._request = request
+        self._journal: journal.Journal | None = None
         self._store = store
         self._cancel = cancel
         self._outer = current_token_or_none()  # of the task that this run is nested in
@@ -111,6 +127,46 @@ class Run:
         stays on this thread. With a time limit or a token of its own it moves to a pool's thread,
         unless it is to stay.
         """
+        if self._request is None:
+            return self._execute()
+        opened = self._open(self._request)
+        if isinstance(opened, journal.Ended):
+            return opened.state
+        self._journal, self._id = opened, opened.run_id
+        self._entry, self._store = opened.entry, opened.store
+        try:
+            return self._execute()
+        finally:
+            opened.give_back(unless_walked=True)
+
+    def _open(self, request: Request) -> journal.Journal | journal.Ended:
+        """Begin the run, or take it up; on this thread, as long as its limits allow."""
+        limit, store = self._machine.description.timeout, self._store
+        assert type(store) is MemoryStore  # Workflow._prepare has looked
+        token = EngineToken(
+            *self._parents, deadline=None if limit is None else time.monotonic() + limit
+        )
+        try:
+            return journal.open_journal(self._machine, self._entry, store, request, token)
+        except Cancelled:
+            self._id = request.run_id
+            called, reason = token.cancel_called, token.reason
+            if self._outer is not None and self._outer.cancelled:
+                raise
+            why = f"before run {request.run_id!r} was begun or taken up"
+            if called or limit is None:
+                raise WorkflowCancelledError(
+                    f"the call was cancelled {why}" + (f": {reason}" if reason else ""),
+                    reason=reason,
+                    run_id=request.run_id,
+                ) from None
+            raise WorkflowTimeoutError(
+                f"the workflow's time of {limit:g} s was up {why}", run_id=request.run_id
+            ) from None
+        finally:
+            token.release()
+
+    def _execute(self) -> Any:
         events = None
         if self.is_observed:
             events = self._events = RunEvents(self.id, self._machine.listeners)
@@ -141,7 +197,7 @@ class Run:
         context = copy_context()
         context.run(nesting.enter, token)
         try:
-            return context.run(self._walk)
+            return context.run(self._walk_to_end)
         except Cancelled as signal:
             if outer is not None and outer.cancelled:
                 raise
@@ -213,18 +269,31 @@ class Run:
 
     def _walk_on(self, token: EngineToken) -> Any:
         self._token = token
-        return self._walk()
+        return self._walk_to_end()
 
     def _walk_with(self, store: Store, token: EngineToken) -> Any:
         """On the pool's thread: with the store and the token that it has there."""
         self._store, self._token = store, token
-        return self._walk()
+        return self._walk_to_end()
+
+    def _walk_to_end(self) -> Any:
+        """Walk; and where the run is recorded, close its journal, however that ends."""
+        kept = self._journal
+        if kept is None:
+            return self._walk()
+        kept.begin_walk(self._token)
+        try:
+            return self._walk()
+        except BaseException as error:
+            kept.leave(error)
+            raise
 
     def _walk(self) -> Any:
         """The loop. Raises what ends the run; `Cancelled` once the token is cancelled."""
-        store, token = self._store, self._token
+        store, token, kept = self._store, self._token, self._journal
         entry = self._entry
-        error: CanoError | None = None  # what led to the error state that comes next
+        # What led to the error state that comes next.
+        error: CanoError | None = None if kept is None else kept.error
         while True:
             try:
                 # The fast way, for tasks that only take the store: one look-up, one call.
@@ -249,12 +318,18 @@ class Run:
                     error = None
             except BaseException as raised:
                 entry, error = self._fail(entry, raised)
+                if kept is not None:
+                    kept.move(entry, error, token)
                 continue
             if token._cancelled:
                 raise Cancelled(token.reason)
             following = entry.edges.get(id(result))
             if following is None:
                 following = self._machine.follow(entry, result, self.id)
+            if kept is not None:
+                kept.move(following, None, token)
+                if token._cancelled:
+                    raise Cancelled(token.reason)
             entry = following
 
     def _task_run(self, task: BoundTask, entry: Entry, error: CanoError | None) -> TaskRun:
@@ -268,6 +343,7 @@ class Run:
             error=error,
             stays=self._stays,
             events=self._task_events,
+            visit=None if self._journal is None else self._journal.visit,
         )
 
     @property
@@ -292,6 +368,7 @@ class Run:
             events=self._task_events,
             executor=self._machine.description.executor,
             entered=entered,
+            visit=None if self._journal is None else self._journal.visit,
         )
         try:
             split.execute()
@@ -308,14 +385,17 @@ class Run:
     def _fail(self, entry: Entry, error: BaseException) -> tuple[Entry, CanoError]:
         """Where the run goes after an error, with that error; or raise what the run ends with.
 
-        There are four cases: what a cancellation led to; what wants out of the program; a
-        mistake in the workflow, and any failure without an error state; a failure with one.
+        There are five cases: what a cancellation led to; what wants out of the program; a
+        checkpoint of a run nested in a task that could not be written; a mistake in the workflow,
+        and any failure without an error state; a failure with one.
         """
         if self._token.cancelled and isinstance(error, Exception | Cancelled):
             if isinstance(error, Cancelled):
                 raise error
             raise Cancelled(self._token.reason) from error
         if not isinstance(error, Exception | Cancelled):
+            raise error
+        if is_interruption(error):  # nobody's failure: neither run has failed, both can go on
             raise error
         # The engine has put this run's id into the mistakes that it found itself; a task's own
         # failure, be it the WorkflowError of a run nested in it, has no such id yet.

@@ -24,8 +24,15 @@ from .._base.waiting import Wakeup, wait_first
 from .._model.join import JoinConfig
 from .._model.outcome import SplitResult
 from .._model.strategy import Verdict
-from .._model.task import BoundTask, TaskContext
-from ..errors import CanoError, JoinError, SplitTimeoutError, TaskExecutionError, WorkflowError
+from .._model.task import BoundTask, TaskContext, Visit
+from ..errors import (
+    CanoError,
+    JoinError,
+    SplitTimeoutError,
+    TaskExecutionError,
+    WorkflowError,
+    is_interruption,
+)
 from .events import RunEvents
 from .jobs import Job
 from .nesting import Nesting
@@ -64,6 +71,7 @@ class Split:
         events: where to emit its events; None where nobody listens.
         executor: the user's, or None for the process's pool.
         entered: when the state was entered, on the monotonic clock.
+        visit: the visit of the state, where the run is recorded.
     """
 
     def __init__(
@@ -80,6 +88,7 @@ class Split:
         events: RunEvents | None,
         executor: Executor | None,
         entered: float,
+        visit: Visit | None = None,
     ) -> None:
         self._tasks = tasks
         self._join = join
@@ -87,6 +96,7 @@ class Split:
         self._run_id = run_id
         self._error = error
         self._events = events
+        self._visit = visit
         self._parent = token
         self._entered = entered
         self._deadline = None if join.timeout is None else entered + join.timeout
@@ -353,6 +363,9 @@ class Split:
                 before_landing()
             if self._token.cancelled:
                 tracker.drop(index)  # the coordinator is woken by the cancellation itself
+            elif is_interruption(error):  # of a run nested in the branch: nobody's failure
+                tracker.settle(Verdict.FAIL, problem=error)
+                tracker.drop(index)
             else:
                 tracker.land(index, None, self._failure(error, task))
         except BaseException as error:  # SystemExit, KeyboardInterrupt: for the caller
@@ -375,7 +388,10 @@ class Split:
     def _call_surrounded(self, task: BoundTask, index: int) -> Any:
         """As a TaskRun would; where no events are emitted, this is all that there is to it."""
         surroundings = self._surroundings
-        context = TaskContext(self._run_id, self._state, index, 1, self._error, surroundings.thread)
+        facts = () if self._visit is None else self._visit.facts(index)
+        context = TaskContext(
+            self._run_id, self._state, index, 1, self._error, surroundings.thread, *facts
+        )
         return surroundings.call(task, self._store, self._token, context)
 
     def _task_run(self, index: int) -> TaskRun:
@@ -390,6 +406,7 @@ class Split:
             error=self._error,
             stays=self._stays,
             events=self._events,
+            visit=self._visit,
         )
 
     def _failure(self, error: Exception | Cancelled, task: BoundTask) -> CanoError:

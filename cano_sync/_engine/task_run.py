@@ -12,7 +12,7 @@ from .._base.lazy import Lazy
 from .._base.store import Store
 from .._base.text import error_text, full_name
 from .._base.tracebacks import without_engine_frames
-from .._model.task import BoundTask, TaskContext
+from .._model.task import BoundTask, TaskContext, Visit
 from ..errors import AttemptTimeoutError, CanoError, TaskExecutionError
 from .events import RunEvents, TaskEvents
 from .offload import Abandoned, abandon, run_on_pool
@@ -40,6 +40,7 @@ class TaskRun:
         error: the error that led to this error state, or None.
         surroundings: what surrounds it on this thread.
         stays: whether its attempts stay on this thread, though they have a time limit.
+        visit: the visit of its state, where the run is recorded.
         run_events: where to emit its events; None where nobody listens.
         events: its own, while it is executed and somebody listens.
     """
@@ -56,6 +57,7 @@ class TaskRun:
         "surroundings",
         "task",
         "token",
+        "visit",
     )
 
     def __init__(
@@ -71,6 +73,7 @@ class TaskRun:
         error: CanoError | None = None,
         stays: bool = False,
         events: RunEvents | None = None,
+        visit: Visit | None = None,
     ) -> None:
         self.task = task
         self.store = store
@@ -81,6 +84,7 @@ class TaskRun:
         self.error = error
         self.surroundings = surroundings
         self.stays = stays
+        self.visit = visit
         self.run_events = events
         self.events: TaskEvents | None = None
 
@@ -140,7 +144,8 @@ class TaskRun:
         return task.function(self.store, **named) if task.takes_store else task.function(**named)
 
     def _context(self, number: int, thread: ThreadKind) -> TaskContext:
-        return TaskContext(self.run_id, self.state, self.index, number, self.error, thread)
+        facts = () if self.visit is None else self.visit.facts(self.index)
+        return TaskContext(self.run_id, self.state, self.index, number, self.error, thread, *facts)
 
     def _call(
         self, store: Store, token: CancellationToken, number: int, surroundings: Surroundings

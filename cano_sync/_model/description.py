@@ -14,7 +14,7 @@ __all__ = (
 from collections.abc import Hashable, Iterable, Mapping
 from concurrent.futures import Executor
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.store import Store
 from .._base.text import full_name
@@ -24,6 +24,9 @@ from .config import TaskConfig
 from .hooks import Observer
 from .join import JoinConfig
 from .task import BoundTask, bind
+
+if TYPE_CHECKING:  # it brings along what only runs need that are recorded
+    from .checkpoint import Keeping
 
 
 class SingleState(NamedTuple):
@@ -67,6 +70,7 @@ class Description(NamedTuple):
     observers: tuple[Observer, ...] = ()
     arounds: tuple[Around, ...] = ()  # the outermost first
     stays: bool = False  # whether its limits are kept on the calling thread
+    keeping: Keeping | None = None  # how its runs are recorded
 
     def knows(self, state: Any) -> bool:
         """Whether this is one of its states, exits included."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ("BoundTask", "Task", "TaskContext", "TaskResult", "bind", "task")
+__all__ = ("BoundTask", "Task", "TaskContext", "TaskResult", "Visit", "bind", "task")
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Generic, Literal, Never, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Never, TypeVar
 
 from .._base.cancellation import CancellationToken
 from .._base.store import Store
@@ -34,6 +34,13 @@ class TaskContext:
         attempt: which attempt this is, from 1.
         error: the error that led to this error state, or None.
         thread: "caller" on the thread that called `orchestrate`, "pool" on any other.
+        key: the same each time that this visit of the state is begun again after a crash, and no
+            other task's: give it to whom you call as the idempotency key. This and what follows
+            is None in a workflow without checkpoints.
+        visit: the number of this visit: of the step that was recorded when the state was entered.
+        redone: how often this visit was begun before, by processes that have ended since.
+        token: the run's fence: it rises whenever a process takes the run up. A resource that
+            remembers the highest number can refuse who has lost the run.
     """
 
     run_id: str
@@ -42,6 +49,24 @@ class TaskContext:
     attempt: int = 1
     error: CanoError | None = None
     thread: Literal["caller", "pool"] = "caller"
+    key: str | None = None
+    visit: int | None = None
+    redone: int | None = None
+    token: int | None = None
+
+
+class Visit(NamedTuple):
+    """A visit of a state in a run that is recorded, as its tasks know it."""
+
+    run_id: str
+    number: int
+    redone: int
+    token: int
+
+    def facts(self, index: int | None) -> tuple[str, int, int, int]:
+        """The last fields of the `TaskContext` of a branch, or of the state's own task (None)."""
+        branch = "" if index is None else f":{index}"
+        return f"{self.run_id}:{self.number}{branch}", self.number, self.redone, self.token
 
 
 @dataclass(frozen=True)  # without slots, as JoinConfig is

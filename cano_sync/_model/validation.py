@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ("entrance", "problems_of")
+__all__ = ("entrance", "problems_of", "same_names")
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .._base.text import full_name
+from .._base.text import full_name, state_name
 from .description import Description, SingleState
 
 
 def problems_of(description: Description) -> list[str]:
     """What is wrong with it, one sentence each, most basic first; empty when all is well."""
     found = list(_missing_parts(description))
+    found += _same_names(description)
     found += _dangling(description)
     if not found:  # what follows walks the edges, and would only repeat the above
         found += _unreachable(description)
@@ -26,6 +27,24 @@ def _missing_parts(description: Description) -> Iterator[str]:
         yield "no state has a task; add one with register() or register_split()"
     if not description.exits:
         yield "there is no exit state; name one with add_exit_state()"
+
+
+def _same_names(description: Description) -> Iterator[str]:
+    """States that cannot be told apart in what is recorded of a run."""
+    if description.keeping is not None:
+        yield from same_names([*description.states, *description.exits])
+
+
+def same_names(states: Iterable[Any]) -> Iterator[str]:
+    """What is wrong with these states where runs are recorded: two have one name."""
+    known: dict[str, Any] = {}
+    for state in states:
+        other = known.setdefault(state_name(state), state)
+        if other is not state:
+            yield (
+                f"states {full_name(other)} and {full_name(state)} have one name, "
+                f"{state_name(state)!r}, by which runs are recorded; rename one of them"
+            )
 
 
 def _dangling(description: Description) -> Iterator[str]:
