@@ -6,6 +6,7 @@ __all__ = ("REMOVED", "changes_in", "fold", "text_of")
 
 import json
 from collections.abc import Iterable, Mapping
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from ..errors import CorruptCheckpointError
@@ -22,7 +23,11 @@ def text_of(changes: Mapping[str, str]) -> str:
     >>> text_of({"amount": "3", "order": REMOVED})
     '{"amount":3,"order":{"$removed":1}}'
     """
-    return "{" + ",".join([f"{json.dumps(key)}:{text}" for key, text in changes.items()]) + "}"
+    return (
+        "{"
+        + ",".join([f"{encode_basestring_ascii(key)}:{text}" for key, text in changes.items()])
+        + "}"
+    )
 
 
 def changes_in(delta: str) -> tuple[dict[str, Any], list[str]]:

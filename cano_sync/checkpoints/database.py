@@ -209,7 +209,7 @@ class Database:
         cancel: CancellationToken | None,
         *,
         is_durable: bool,
-        pages: int = 4,
+        pages: int = 3,
     ) -> T:
         """Do `work` in a transaction.
 
@@ -301,6 +301,20 @@ class Database:
         elif code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             mend = "it is no database of checkpoints, or was damaged: restore a copy of it"
         return CheckpointError(f"{self.path}: {error}; {mend}")
+
+    def watch(self, heard: Callable[[str], object]) -> None:
+        """Call `heard("before")` and `heard("after")` around each statement that may write."""
+
+        class Watched(sqlite3.Cursor):
+            def execute(self, statement: str, values: Any = (), /) -> Any:
+                heard("before")
+                super().execute(statement, values)
+                heard("after")
+                return self
+
+        self._cursor_type = Watched
+        if self.is_open:
+            self._cursor = self._writer.cursor(Watched)
 
     # Durability.
 

@@ -133,10 +133,14 @@ class SQLiteCheckpoints:
     def __repr__(self) -> str:
         return f"SQLiteCheckpoints({str(self._path)!r})"
 
+    def _known(self) -> Database:
+        """The file, as this process uses it; it may not be open yet."""
+        if self._database is None:
+            self._database = database_at(self._path)
+        return self._database
+
     def _open(self, cancel: CancellationToken | None = None) -> Database:
-        database = self._database
-        if database is None:
-            database = self._database = database_at(self._path)
+        database = self._known()
         if not database.is_open:
             database.open(self._patience, cancel)
             mine = database.process.id
@@ -283,7 +287,7 @@ class SQLiteCheckpoints:
             self._patience,
             cancel,
             is_durable=self._survives_power,
-            pages=4 + len(step.delta) // 4096,
+            pages=3 + len(step.delta) // 4096,
         ):
             self._lost(database, run_id, token, step.seq)
 
