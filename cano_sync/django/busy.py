@@ -6,6 +6,13 @@ __all__ = ("job_begins", "job_ends", "wait_until_idle")
 
 import os
 import threading
+import time
+
+from .._engine import occupancy
+
+TO_BEGIN = 0.2
+"""Seconds that a job gets at most to begin."""
+STEP = 0.001
 
 # The lock guards the number; it is notified when that becomes 0.
 _idle = threading.Condition()
@@ -29,10 +36,21 @@ def job_ends() -> None:
 
 
 def wait_until_idle(timeout: float) -> int:
-    """Wait until no job is under way, at most `timeout` seconds; how many are there still?"""
-    with _idle:
-        _idle.wait_for(lambda: not _jobs, timeout)
-        return _jobs
+    """Wait until no job is under way, at most `timeout` seconds; how many are there still?
+
+    What was submitted a moment ago may not have begun: the pools know of it. They know of
+    schedulers' threads as well, for which nobody waits longer than a moment.
+    """
+    end, moment = time.monotonic() + timeout, 0.0
+    while True:
+        with _idle:
+            if not _idle.wait_for(lambda: not _jobs, max(0.0, end - time.monotonic())):
+                return _jobs
+        busy, _, waiting = occupancy()
+        if moment > TO_BEGIN or not (busy or waiting):
+            return 0
+        time.sleep(STEP)
+        moment += STEP
 
 
 def _forget() -> None:

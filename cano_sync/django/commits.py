@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 from django.db import transaction
 
 from .. import CancellationToken, Store, Workflow
+from .._base.cancellation import check_token
+from .._base.store import check_store
 from .._base.text import full_name
 
 S = TypeVar("S")
@@ -56,10 +58,10 @@ def submit_on_commit(
     """
     workflow.validate()
     workflow.validate_initial_state(initial_state)
+    check_store(store)
+    check_token(cancel)
     future: Future[S] = Future()
     start = _Start(workflow, initial_state, store, cancel, future)
-    # Django says nothing of a rollback: it drops the callbacks. Then nobody has this one any more.
-    weakref.finalize(start, _dropped, future).atexit = False
     transaction.on_commit(start, using=using)
     return future
 
@@ -81,9 +83,13 @@ class _Start:
         self._cancel = cancel
         self._future = future
         self.__qualname__ = "submit_on_commit"  # for Django's log
+        # Django says nothing of a rollback: it drops the callbacks. Then nobody has this one.
+        self._finalizer = weakref.finalize(self, _dropped, future)
+        self._finalizer.atexit = False
 
     def __call__(self) -> None:
         future = self._future
+        self._finalizer.detach()
         if not future.set_running_or_notify_cancel():
             return
         try:
@@ -107,6 +113,6 @@ def _hand_on(ended: Future[Any], future: Future[Any]) -> None:
 
 
 def _dropped(future: Future[Any]) -> None:
-    """The callback is gone: called, or dropped by a rollback. A run that has begun goes on."""
+    """The transaction was rolled back, and nobody has the callback any more."""
     if future.cancel():
         future.set_running_or_notify_cancel()  # who waits for it by `wait()` learns of it

@@ -11,6 +11,7 @@ __all__ = ("JobOnThread", "TaskOnThread")
 
 import threading
 from collections.abc import Callable
+from threading import get_ident
 from types import TracebackType
 from typing import Any
 
@@ -100,10 +101,11 @@ class TaskOnThread:
     def before_query(self, connection: Any) -> None:
         """Warn of an open transaction at home, once, and limit the wait for its locks."""
         alias = connection.alias
-        if alias not in self._home.open or alias in self._queried:
+        home = self._home
+        if alias not in home.open or alias in self._queried or home.thread == get_ident():
             return
         self._queried.add(alias)
-        warn_at_the_query(self._home.warning(alias, self._context.state))
+        warn_at_the_query(home.warning(alias, self._context.state))
         left = current_token().remaining()
         if left is None or connection.vendor != "postgresql":
             return

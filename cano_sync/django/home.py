@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ("Home",)
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -26,12 +27,14 @@ class Home:
         ambience: its language and so on.
         open: the databases on which it had a transaction open.
         deferred: for those where branches' callbacks of `on_commit` wait for that one's commit.
+        thread: its identity: of an executor without threads it is the task's, too.
     """
 
     work: HandOver
     ambience: Ambience
     open: Mapping[str, Holder]
     deferred: Mapping[str, Deferred]
+    thread: int
 
     @staticmethod
     def here(work: HandOver) -> Home:
@@ -43,7 +46,7 @@ class Home:
                 connection = connections[alias]
                 if holder is Holder.VIEW and connection.in_atomic_block:
                     deferred[alias] = Deferred(connection)
-        return Home(work, Ambience.here(), found, deferred)
+        return Home(work, Ambience.here(), found, deferred, threading.get_ident())
 
     def warning(self, alias: str, state: object) -> str:
         """What is to be said when a task queries a database with an open transaction."""

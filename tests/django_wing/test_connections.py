@@ -112,7 +112,6 @@ class AtOnce(Executor):
         return future
 
 
-@pytest.mark.filterwarnings("ignore::cano_sync.django.OpenTransactionWarning")
 def test_an_executor_without_threads_leaves_the_callers_connection_open(rows: Rows) -> None:
     with transaction.atomic(rows.using):
         rows.add()

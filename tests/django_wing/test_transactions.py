@@ -10,6 +10,7 @@ from django.db import OperationalError, connections, transaction
 
 from cano_sync import JoinError, TaskConfig, WorkflowError
 from cano_sync.django import OpenTransactionWarning
+from cano_sync.django.around import uninstall
 from tests.django_wing.conftest import POSTGRES, Rows
 from tests.kit import SOON, Boom, Step, single, split
 
@@ -55,7 +56,9 @@ def test_who_does_not_query_is_not_warned_nor_who_has_another_database(rows: Row
             cursor.execute("SELECT 1")
 
     other = "default" if rows.using != "default" else "pool"
-    tasks = [lambda: None, with_another_database] if other in connections.settings else [int]
+    tasks = (
+        [lambda: None, with_another_database] if other in connections.settings else [lambda: None]
+    )
     with transaction.atomic(rows.using):
         split(tasks).orchestrate(Step.START)
     split([rows.count]).orchestrate(Step.START)
@@ -105,6 +108,25 @@ def test_a_limit_that_stays_is_rolled_back_with_the_view(rows: Rows) -> None:
     with pytest.raises(Boom):
         view()
     assert rows.count() == 0
+
+
+def test_without_the_app_the_row_stays(rows: Rows) -> None:
+    """What the refusal is for."""
+    uninstall()
+
+    def view() -> None:
+        with transaction.atomic(rows.using):
+            single(add_and_close).with_timeout(SOON).orchestrate(Step.START)
+            raise Boom
+
+    def add_and_close(store: Any) -> Step:
+        rows.add()
+        connections.close_all()
+        return Step.DONE
+
+    with pytest.raises(Boom):
+        view()
+    assert rows.count() == 1
 
 
 def test_a_transaction_that_was_begun_by_hand_counts(rows: Rows) -> None:
@@ -216,6 +238,15 @@ def test_the_mail_is_not_sent_when_the_view_fails(rows: Rows) -> None:
     with pytest.raises(Boom):
         view_with_mail(rows, mails, fails=True)
     assert mails == []
+
+
+def test_without_the_app_it_is(rows: Rows) -> None:
+    """What the waiting is for."""
+    uninstall()
+    mails: list[str] = []
+    with pytest.raises(AssertionError):
+        view_with_mail(rows, mails, fails=True)
+    assert mails == ["sent"] * 2
 
 
 def test_without_a_transaction_around_it_is_sent_at_once(rows: Rows) -> None:
