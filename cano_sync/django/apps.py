@@ -10,7 +10,7 @@ from .around import install
 from .checks import register
 
 
-class CanoSyncConfig(AppConfig):  # type: ignore[misc]  # Django has no types
+class CanoSyncConfig(AppConfig):
     """The app `cano_sync.django`, with the label `cano_sync`."""
 
     name = "cano_sync.django"

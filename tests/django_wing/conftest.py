@@ -13,9 +13,7 @@ from django.core.management.utils import get_random_secret_key
 from django.db import connections, transaction
 
 from cano_sync.django.around import install, uninstall
-from tests.django_wing.servers import MACHINE, a_database, is_served
-
-needs_postgres = pytest.mark.skipif(not is_served(), reason="no PostgreSQL on 127.0.0.1:5432")
+from tests.django_wing.servers import MACHINE, a_database, is_served, needs_postgres
 
 POSTGRES = [pytest.param("pg", marks=needs_postgres)]
 BOTH = ["default", *POSTGRES]

@@ -10,6 +10,7 @@ __all__ = (
     "a_database",
     "can_make_clusters",
     "is_served",
+    "needs_postgres",
 )
 
 import os
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,11 @@ def is_served(server: Server = MACHINE) -> bool:
         server.connect().close()
         return True
     return False
+
+
+needs_postgres = pytest.mark.skipif(
+    not is_served(), reason=f"no PostgreSQL on {MACHINE.host}:{MACHINE.port}"
+)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from django.test import override_settings
 from cano_sync import JoinStrategy, Workflow
 from cano_sync.django.checks import check_server, check_setting, check_splits, register
 from tests.django_wing import urls
-from tests.django_wing.conftest import needs_postgres
+from tests.django_wing.servers import needs_postgres
 from tests.kit import Step, nothing, split
 
 WIDE = split([nothing] * 25)

@@ -89,7 +89,7 @@ def test_a_run_that_was_over_its_time_does_not_commit(late: Late) -> None:
         return Step.DONE
 
     with pytest.raises(WorkflowTimeoutError):
-        single(outer).with_timeout(0.2).orchestrate(Step.START)
+        single(outer).with_timeout(0.1).orchestrate(Step.START)
     assert late.has_written.is_set()
     late.gate.set()
     assert wait_for_abandoned(SOON)
@@ -98,7 +98,7 @@ def test_a_run_that_was_over_its_time_does_not_commit(late: Late) -> None:
 
 
 def test_an_attempt_that_was_over_its_time_does_not_commit(late: Late) -> None:
-    config = TaskConfig().with_attempt_timeout(0.2)
+    config = TaskConfig().with_attempt_timeout(0.1)
     workflow = (
         Workflow()
         .register(Step.START, late, config, error_state=Step.MENDED)

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from ....cli import main
 
 
-class Command(BaseCommand):  # type: ignore[misc]  # Django has no types
+class Command(BaseCommand):
     """Hands all that follows its name to the command line."""
 
     help = "Run, check, draw and schedule workflows: all that follows goes to cano-sync."
