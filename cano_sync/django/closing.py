@@ -11,26 +11,30 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from django.db import connections
+
 _log = logging.getLogger("cano_sync.django")
 
 FAREWELL = 0.25
 """Seconds that PostgreSQL gets at most to end the processes of closed connections."""
 
 
-def close(connections: Sequence[Any]) -> None:
-    """Close them; what fails is logged. On the thread that they belong to.
+def close(opened: Sequence[Any]) -> None:
+    """Close these connections; what fails is logged. On the thread that they belong to.
 
     PostgreSQL keeps the place of a connection until the process that served it has ended, a little
     after the client has closed it: the next request could be refused though nobody is connected
     any more. That process closes its end of the socket last of all. So a second handle of the
     socket is kept here, on which that end is waited for.
     """
-    handles = [handle for each in connections if (handle := _second_handle(each)) is not None]
-    for connection in connections:
+    handles = [handle for each in opened if (handle := _second_handle(each)) is not None]
+    for connection in opened:
         try:
             connection.close()
         except Exception:
             _log.exception("database %r: a connection could not be closed", connection.alias)
+        if connection.in_atomic_block:  # a block that nobody has left: it would be so for ever
+            del connections[connection.alias]
     deadline = time.monotonic() + FAREWELL
     for handle in handles:
         with handle:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from django import conf
 from django.urls import get_resolver
 from django.utils.module_loading import import_string
 
@@ -46,7 +47,8 @@ def known_workflows() -> list[Known]:
     for path, given in _listed():
         if isinstance(given, Workflow):
             found.setdefault(id(given), Known(path, given))
-    for name in sorted(_modules_of_views(get_resolver())):
+    has_urls = getattr(conf.settings, "ROOT_URLCONF", None)
+    for name in sorted(_modules_of_views(get_resolver())) if has_urls else ():
         for attribute, value in vars(sys.modules[name]).items():
             if isinstance(value, Workflow):
                 found.setdefault(id(value), Known(f"{name}.{attribute}", value))
@@ -84,5 +86,5 @@ def _modules_of_views(resolver: Any) -> set[str]:
             found |= _modules_of_views(pattern)
             continue
         view = pattern.callback
-        found |= {view.__module__, getattr(view, "view_class", view).__module__}
+        found |= {each.__module__ for each in (view, getattr(view, "view_class", view))}
     return found & set(sys.modules)

@@ -65,7 +65,7 @@ def test_after_a_split_nothing_is_open(rows: Rows, backends: Backends) -> None:
 def test_without_that_they_stay_open(
     rows: Rows, backends: Backends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cano_sync.django.guard.close", lambda connections: None)
+    monkeypatch.setattr("cano_sync.django.guard.close", lambda opened: None)
     with ThreadPoolExecutor(4) as executor:
         workflow = split(meeting(rows, 4)).with_executor(executor)
         workflow.orchestrate(Step.START)
@@ -138,6 +138,18 @@ def test_the_next_run_works_after_the_server_has_dropped_everybody(
     workflow.orchestrate(Step.START)
     backends.end_all()
     workflow.orchestrate(Step.START)
+
+
+def test_a_block_that_nobody_has_left_is_rolled_back(rows: Rows, backends: Backends) -> None:
+    def branch() -> None:
+        transaction.atomic(rows.using).__enter__()
+        rows.add()
+
+    for _ in range(2):
+        split([branch] * 2, bulkhead=1).orchestrate(Step.START)
+        assert backends.count() == 0
+    split([rows.count]).orchestrate(Step.START)
+    assert rows.count() == 0
 
 
 def test_with_a_pool_they_are_given_back(rows: Rows, backends: Backends) -> None:
