@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import Around, TaskContext, WorkflowError, install_around
 from .._model.around import HandOver
-from .guard import JobOnThread, TaskOnThread
+from .guard import JobOnThread, TaskOnThread, current_home
 from .home import Home
 from .transactions import Holder, open_transactions
 
@@ -50,7 +50,7 @@ class DjangoAround(Around):
 
     def capture(self) -> Home:
         """The language of this thread, and so on, and its open transactions."""
-        return Home.here(self._handing.work)
+        return Home.here(self._handing.work, current_home())
 
     def task(self, context: TaskContext, captured: Home | None) -> AbstractContextManager[Any]:
         """On a pool thread: at home in another place."""

@@ -7,7 +7,7 @@ which all that is atomic ends with.
 
 from __future__ import annotations
 
-__all__ = ("JobOnThread", "TaskOnThread")
+__all__ = ("JobOnThread", "TaskOnThread", "current_home")
 
 import threading
 from collections.abc import Callable
@@ -33,6 +33,12 @@ class _Thread(threading.local):
 
 
 _thread = _Thread()
+
+
+def current_home() -> Home | None:
+    """Where the task on this thread was handed over; None outside of pool threads."""
+    return None if _thread.task is None else _thread.task.home
+
 
 LOCK_SHARE = 0.9
 """Of the time that is left, for locks: so that a branch says what it waits for, in time."""
@@ -72,11 +78,15 @@ class JobOnThread:
 
 
 class TaskOnThread:
-    """An attempt at a task on a pool thread, with what it has brought along from home."""
+    """An attempt at a task on a pool thread, with what it has brought along from home.
+
+    Attributes:
+        home: the thread where its work was handed over.
+    """
 
     def __init__(self, context: TaskContext, home: Home) -> None:
         self._context = context
-        self._home = home
+        self.home = home
         self._outer: TaskOnThread | None = None
         self._queried: set[str] = set()  # the databases with an open transaction at home
         self._limited: list[Any] = []  # the connections with a limit for locks
@@ -84,7 +94,7 @@ class TaskOnThread:
     def __enter__(self) -> None:
         self._outer, _thread.task = _thread.task, self
         # In the task's own copy of the contextvars context, with which it ends.
-        self._home.ambience.enter()
+        self.home.ambience.enter()
 
     def __exit__(
         self,
@@ -101,7 +111,7 @@ class TaskOnThread:
     def before_query(self, connection: Any) -> None:
         """Warn of an open transaction at home, once, and limit the wait for its locks."""
         alias = connection.alias
-        home = self._home
+        home = self.home
         if alias not in home.open or alias in self._queried or home.thread == get_ident():
             return
         self._queried.add(alias)
@@ -117,7 +127,7 @@ class TaskOnThread:
 
     def defer(self, connection: Any, callback: Callable[[], object], robust: bool) -> bool:
         """Let a callback of `on_commit` wait for the transaction at home, if it is to."""
-        deferred = self._home.deferred.get(connection.alias)
+        deferred = self.home.deferred.get(connection.alias)
         if deferred is None or connection.in_atomic_block or not connection.get_autocommit():
             return False
         deferred.add(callback, robust)

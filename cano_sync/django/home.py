@@ -37,10 +37,21 @@ class Home:
     thread: int
 
     @staticmethod
-    def here(work: HandOver) -> Home:
-        """This thread."""
+    def here(work: HandOver, outer: Home | None = None) -> Home:
+        """This thread.
+
+        Args:
+            work: what is handed over from it.
+            outer: where the task was handed over that does so, if it is on a pool thread itself:
+                what is open there stands beside its branches, too.
+        """
         found = open_transactions()
-        deferred = {}
+        deferred: dict[str, Deferred] = {}
+        if outer is not None:
+            deferred.update(outer.deferred if work != "submit" else {})
+            for alias in found:
+                deferred.pop(alias, None)
+            found = {**outer.open, **found}
         if work == "split":  # which that thread waits for: what is submitted goes its own way
             for alias, holder in found.items():
                 connection = connections[alias]

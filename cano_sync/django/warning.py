@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ("OpenTransactionWarning", "warn_at_the_query")
 
+import contextlib
 import os
 import sys
 import warnings
@@ -23,8 +24,10 @@ class OpenTransactionWarning(RuntimeWarning):
 
 
 # Frames of these are on the way from the user's code to the query, and are not the place.
-_ON_THE_WAY = tuple(
-    f"{Path(file).parent}{os.sep}" for file in (django.__file__, str(Path(__file__).parent))
+_ON_THE_WAY = (
+    f"{Path(django.__file__).parent}{os.sep}",
+    f"{Path(__file__).parents[1]}{os.sep}",
+    contextlib.__file__,  # which calls a function that atomic() decorates
 )
 
 

@@ -10,7 +10,7 @@ import pytest
 from django.db import connections, transaction
 from django.test import TestCase, TransactionTestCase
 
-from cano_sync import CancellationToken, JoinStrategy, MemoryStore, abandoned_tasks
+from cano_sync import CancellationToken, JoinStrategy, MemoryStore, WorkflowError, abandoned_tasks
 from cano_sync.django.testing import WorkflowTestMixin
 from tests.django_wing.conftest import POSTGRES, Rows
 from tests.kit import SOON, Step, single, split
@@ -126,3 +126,17 @@ def test_what_never_ends_fails_the_test(rows: Rows, gate: threading.Event) -> No
     assert "1 thread of workflows still had work 0.05 s after the test" in failure[1]
     gate.set()
     future[0].result(SOON)
+
+
+def test_what_production_refuses_the_test_refuses_too(rows: Rows) -> None:
+    class Case(WorkflowTestMixin, TestCase):
+        databases = {rows.using}  # noqa: RUF012
+
+        def test_it(self) -> None:
+            workflow = single(lambda: Step.DONE).with_timeout(SOON)
+            workflow.orchestrate(Step.START)
+            with transaction.atomic(rows.using), self.assertRaisesRegex(WorkflowError, "stay=True"):
+                workflow.orchestrate(Step.START)
+
+    result = run(Case)
+    assert (result.errors, result.failures) == ([], [])

@@ -66,6 +66,27 @@ def test_who_does_not_query_is_not_warned_nor_who_has_another_database(rows: Row
         connections["pool"].close_pool()
 
 
+def test_a_branch_of_a_branch_stands_beside_it_too(rows: Rows) -> None:
+    """The view is rolled back: neither is the mail sent, nor may the query go without a word."""
+    mails: list[str] = []
+
+    def mail() -> None:
+        transaction.on_commit(lambda: mails.append("sent"), rows.using)
+
+    mailing, counting = split([mail]), split([rows.count])
+
+    def view() -> None:
+        with transaction.atomic(rows.using):
+            split([lambda: mailing.orchestrate(Step.START)]).orchestrate(Step.START)
+            with pytest.warns(OpenTransactionWarning):
+                split([lambda: counting.orchestrate(Step.START)]).orchestrate(Step.START)
+            raise Boom
+
+    with pytest.raises(Boom):
+        view()
+    assert mails == []
+
+
 # Row 5: a limit would move the run away from its transaction.
 
 
