@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.urls import (
-    clear_script_prefix,
     get_script_prefix,
     get_urlconf,
     set_script_prefix,
@@ -22,7 +21,7 @@ class Ambience:
     """That of one thread, to be set up on another one.
 
     Some versions of asgiref carry it there with the `contextvars` context, and some do not: so it
-    is set in any case. A pool's thread has none of its own, and is left without.
+    is set in any case, within that context, and ends with it.
 
     Attributes:
         language: the active language; None where translations are switched off.
@@ -55,11 +54,3 @@ class Ambience:
         timezone.activate(self.zone)
         set_urlconf(self.urlconf)
         set_script_prefix(self.prefix)
-
-    @staticmethod
-    def leave() -> None:
-        """Leave this thread without any."""
-        translation.deactivate()
-        timezone.deactivate()
-        set_urlconf(None)
-        clear_script_prefix()

@@ -114,5 +114,5 @@ def _hand_on(ended: Future[Any], future: Future[Any]) -> None:
 
 def _dropped(future: Future[Any]) -> None:
     """The transaction was rolled back, and nobody has the callback any more."""
-    if future.cancel():
-        future.set_running_or_notify_cancel()  # who waits for it by `wait()` learns of it
+    future.cancel()
+    future.set_running_or_notify_cancel()  # who waits for it by `wait()` learns of it

@@ -14,6 +14,7 @@ from django.test import override_settings
 
 from cano_sync._engine.surroundings import installed_arounds
 from cano_sync.django.around import DjangoAround
+from tests.conftest import MEASURED
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,6 +34,20 @@ def test_it_is_installed_once_however_often_django_makes_the_app() -> None:
 def test_in_code_the_command_says_what_to_call() -> None:
     with pytest.raises(CommandError, match=r"workflow\.orchestrate\(\)"):
         call_command("cano")
+
+
+def test_without_django_it_says_what_to_install() -> None:
+    script = "import sys; sys.modules['django'] = None; import cano_sync.django"
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={**os.environ, **MEASURED},
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert ended.returncode == 1
+    assert "needs Django 5.2 or later: pip install 'cano_sync[django]'" in ended.stderr
 
 
 SETTINGS = """
@@ -75,7 +90,7 @@ def test_manage_py_hands_all_to_the_command_line(tmp_path: Path) -> None:
         return subprocess.run(
             [sys.executable, "manage.py", "cano", *arguments],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, **MEASURED, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
             timeout=50,

@@ -115,6 +115,30 @@ def test_connections_that_are_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> 
         assert check_splits() == []
 
 
+@needs_postgres
+def test_a_server_that_does_not_answer_has_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Django says so itself. And nobody asks one whose connections are a pool's."""
+    with known("WIDE"):
+        assert check_server(databases=["pool", "default"]) == []
+        connections["pg"].close()
+        monkeypatch.setitem(connections["pg"].settings_dict, "PORT", "1")
+        assert check_server(databases=["pg"]) == []
+
+
+@needs_postgres
+def test_a_split_whose_width_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    configured(monkeypatch, "pg")
+    with known("UNKNOWN"):
+        (message,) = check_splits()
+    assert "as many connections for each request as the split will have branches" in message.msg
+
+
+def test_a_project_without_urls_has_those_of_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(conf.settings, "ROOT_URLCONF")
+    with known("WIDE"):
+        assert {message.msg.split(",")[0] for message in check_splits()} <= {f"{HERE}.WIDE"}
+
+
 def test_a_workflow_without_a_split_is_nobodys_concern(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(urls, "WORKFLOW", Workflow().register(Step.START, nothing), raising=False)
     monkeypatch.setitem(_databases()["default"], "ATOMIC_REQUESTS", True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -13,7 +14,7 @@ from django.db import OperationalError, connections, transaction
 from cano_sync import JoinError, TaskConfig, TaskExecutionError, Workflow
 from tests.django_wing.conftest import POSTGRES, Rows
 from tests.django_wing.servers import MACHINE
-from tests.kit import SOON, Step, split
+from tests.kit import SOON, Boom, Step, boom, split
 
 pytestmark = pytest.mark.parametrize("using", POSTGRES, indirect=True)
 
@@ -168,20 +169,48 @@ def test_with_a_pool_they_are_given_back(rows: Rows, backends: Backends) -> None
     connections["pool"].close_pool()
 
 
-def test_the_branch_that_is_refused_says_what_mends_it(rows: Rows) -> None:
-    """Row 2: as Django reports a server that is full."""
+REFUSED = 'connection to server at "127.0.0.1" failed: FATAL:  sorry, too many clients already'
+EXHAUSTED = "couldn't get a connection after 30.00 sec"
+
+
+@pytest.mark.parametrize(
+    ("text", "mends"),
+    [
+        (REFUSED, ['OPTIONS={"pool": {"max_size": 8}}', "bulkhead=8"]),
+        (EXHAUSTED, ['OPTIONS={"pool": {"max_size": 16}}', "bulkhead=8"]),
+        ("server closed the connection unexpectedly", []),
+    ],
+)
+def test_the_branch_that_is_refused_says_what_mends_it(
+    rows: Rows, text: str, mends: list[str]
+) -> None:
+    """Row 2: as Django reports a server, or a pool, that is exhausted; in whatever it led to."""
 
     def refused() -> None:
-        raise OperationalError(
-            'connection to server at "127.0.0.1", port 5432 failed: FATAL:  sorry, too many '
-            "clients already"
-        )
+        try:
+            raise OperationalError(text)
+        except OperationalError as error:
+            raise Boom from error
 
-    result = split([refused])
-    with pytest.raises(Exception) as caught:
-        result.orchestrate(Step.START)
+    with pytest.raises(JoinError) as caught:
+        split([refused]).orchestrate(Step.START)
     (branch,) = caught.value.__cause__.exceptions
     assert isinstance(branch, TaskExecutionError)
-    (note,) = branch.__cause__.__notes__
-    assert 'OPTIONS={"pool": {"max_size": 8}}' in note
-    assert "bulkhead=8" in note
+    assert isinstance(branch.__cause__, Boom)
+    notes = getattr(branch.__cause__, "__notes__", [])
+    assert len(notes) == bool(mends)
+    assert all(mend in notes[0] for mend in mends)
+
+
+def test_a_connection_that_cannot_be_closed_is_logged_and_keeps_nobody(
+    rows: Rows, backends: Backends, caplog: pytest.LogCaptureFixture
+) -> None:
+    def branch() -> None:
+        rows.count()
+        connections[rows.using].close = boom
+        connections[rows.using].connection.close()
+
+    with caplog.at_level(logging.ERROR, "cano_sync.django"), ThreadPoolExecutor(1) as executor:
+        split([branch]).with_executor(executor).orchestrate(Step.START)
+    assert "a connection could not be closed" in caplog.text
+    assert backends.count() == 0

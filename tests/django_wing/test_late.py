@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connections, transaction
 
 from cano_sync import (
     Cancelled,
@@ -19,7 +19,7 @@ from cano_sync import (
     wait_for_abandoned,
 )
 from cano_sync.django.guard import _Guard
-from tests.django_wing.conftest import Rows
+from tests.django_wing.conftest import POSTGRES, Rows
 from tests.kit import SOON, Step, single, split
 
 
@@ -154,6 +154,29 @@ def test_a_late_query_is_not_made(rows: Rows, gate: threading.Event, late_call: 
     assert "came too late" in ended.result(SOON)
     assert wait_for_abandoned(SOON)
     assert rows.count() == 0
+
+
+@pytest.mark.parametrize("using", POSTGRES, indirect=True)
+def test_late_and_with_a_broken_connection_it_is_cancelled_all_the_same(
+    rows: Rows, gate: threading.Event
+) -> None:
+    begun = threading.Event()
+    ended: Future[None] = Future()
+
+    def branch() -> None:
+        try:
+            with transaction.atomic(rows.using):
+                rows.add()
+                begun.set()
+                gate.wait(SOON)
+                connections[rows.using].connection.close()
+        except BaseException as error:
+            ended.set_exception(error)
+
+    split([branch, lambda: begun.wait(SOON)], JoinStrategy.ANY).orchestrate(Step.START)
+    gate.set()
+    assert isinstance(ended.exception(SOON), Cancelled)
+    assert wait_for_abandoned(SOON)
 
 
 def test_in_time_all_is_as_always(rows: Rows) -> None:

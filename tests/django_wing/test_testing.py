@@ -11,6 +11,7 @@ from django.db import connections, transaction
 from django.test import TestCase, TransactionTestCase
 
 from cano_sync import CancellationToken, JoinStrategy, MemoryStore, WorkflowError, abandoned_tasks
+from cano_sync.django import busy
 from cano_sync.django.testing import WorkflowTestMixin
 from tests.django_wing.conftest import POSTGRES, Rows
 from tests.kit import SOON, Step, single, split
@@ -140,3 +141,11 @@ def test_what_production_refuses_the_test_refuses_too(rows: Rows) -> None:
 
     result = run(Case)
     assert (result.errors, result.failures) == ([], [])
+
+
+def test_a_forked_child_has_none_of_its_parents_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(busy, "_idle", busy._idle)
+    monkeypatch.setattr(busy, "_jobs", 3)
+    assert busy.wait_until_idle(0.001) == 3
+    busy._forget()
+    assert busy.wait_until_idle(0.001) == 0

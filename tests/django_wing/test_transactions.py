@@ -234,6 +234,22 @@ def test_a_pools_connection_forgets_the_limit(rows: Rows) -> None:
     assert limits[4:] == ["0"] * 4
 
 
+@on_postgres
+@pytest.mark.filterwarnings("ignore::cano_sync.django.OpenTransactionWarning")
+@pytest.mark.parametrize("how", ["close", "break"])
+def test_a_connection_that_is_gone_has_no_limit_to_forget(rows: Rows, how: str) -> None:
+    """Neither one that the branch has closed itself, nor one that is broken."""
+
+    def branch() -> None:
+        rows.count()
+        connection = connections[rows.using]
+        (connection if how == "close" else connection.connection).close()
+
+    with transaction.atomic(rows.using):
+        rows.count()
+        split([branch] * 2, bulkhead=1, timeout=SOON).orchestrate(Step.START)
+
+
 # Row 7: callbacks of `on_commit` in branches.
 
 
@@ -319,3 +335,15 @@ def test_a_robust_callback_that_fails_keeps_nobody_from_theirs(
         split([branch]).orchestrate(Step.START)
     assert mails == ["sent"]
     assert "fails" in caplog.text
+
+
+# What is left to Django.
+
+
+def test_a_callback_that_is_none_is_djangos_error(rows: Rows) -> None:
+    def branch() -> None:
+        with pytest.raises(TypeError, match="must be a callable"):
+            transaction.on_commit(None, rows.using)
+
+    with transaction.atomic(rows.using):
+        split([branch]).orchestrate(Step.START)
