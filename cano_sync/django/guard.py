@@ -10,11 +10,13 @@ from __future__ import annotations
 __all__ = ("JobOnThread", "TaskOnThread", "current_home")
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from threading import get_ident
 from types import TracebackType
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import Error, connections
 
 from .. import Cancelled, TaskContext, current_token
@@ -55,8 +57,7 @@ class JobOnThread:
 
     def __enter__(self) -> None:
         job_begins()
-        # Those that this thread has not used yet as well: `on_commit` does not connect beforehand.
-        for connection in connections.all():
+        for connection in _all_connections():
             if connection.connection is not None:
                 self._kept.add(id(connection))
             if not any(isinstance(each, _Guard) for each in connection.execute_wrappers):
@@ -75,6 +76,14 @@ class JobOnThread:
             )
         finally:
             job_ends()
+
+
+def _all_connections() -> Iterator[Any]:
+    """Also those that this thread has not used yet: `on_commit` does not connect beforehand."""
+    for alias in connections:
+        # One that nobody can use need not be guarded; who tries will learn of it.
+        with suppress(ImproperlyConfigured):
+            yield connections[alias]
 
 
 class TaskOnThread:

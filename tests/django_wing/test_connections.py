@@ -153,6 +153,15 @@ def test_a_block_that_nobody_has_left_is_rolled_back(rows: Rows, backends: Backe
     assert rows.count() == 0
 
 
+def test_a_database_that_nobody_can_use_keeps_nobody_from_the_others(rows: Rows) -> None:
+    broken = {**connections.settings[rows.using], "ENGINE": "no.such.engine"}
+    connections.settings["broken"] = broken
+    try:
+        split([rows.count]).orchestrate(Step.START)
+    finally:
+        del connections.settings["broken"]
+
+
 def test_with_a_pool_they_are_given_back(rows: Rows, backends: Backends) -> None:
     """Twelve branches share the four connections of the pool, and wait for them."""
 

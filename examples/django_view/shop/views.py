@@ -4,7 +4,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import translation
 
-from cano_sync import CanoError, MemoryStore
+from cano_sync import CanoError, MemoryStore, WorkflowCancelledError
 from cano_sync.django import request_token, submit_on_commit
 
 from .workflow import LETTERS, ORDERS, Step
@@ -22,7 +22,8 @@ def order(request: HttpRequest) -> HttpResponse:
             ORDERS.orchestrate(Step.SAVE, store=store, cancel=request_token(request), stay=True)
     except CanoError as error:
         transaction.set_rollback(True)  # what SAVE has written
-        status = 504 if isinstance(error, TimeoutError) else 502
-        return JsonResponse({"error": str(error)}, status=status)
+        # A time limit of the workflow's, or that of the request's token.
+        is_late = isinstance(error, TimeoutError | WorkflowCancelledError)
+        return JsonResponse({"error": str(error)}, status=504 if is_late else 502)
     submit_on_commit(LETTERS, Step.WRITE, store=MemoryStore({"order": store.get("order")}))
     return JsonResponse({"carriers": [carrier for _, carrier in store.get("offers")]})
