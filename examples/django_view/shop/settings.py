@@ -1,6 +1,7 @@
 """The settings: SQLite, or PostgreSQL where PGDATABASE names a database."""
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATABASE: dict[str, Any] = {
     "ENGINE": "django.db.backends.sqlite3",
     "NAME": BASE / "db.sqlite3",
-    "TEST": {"NAME": BASE / "test.sqlite3"},  # a file, so that threads have it in common
+    # A file, so that threads have it in common; one for each process of tests.
+    "TEST": {"NAME": Path(tempfile.gettempdir()) / f"shop_{os.getpid()}.sqlite3"},
 }
 if "PGDATABASE" in os.environ:
     DATABASE = {
