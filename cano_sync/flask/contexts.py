@@ -235,7 +235,7 @@ class _BranchRequest(ctx.RequestContext if _requests is not None else object):  
     """A view's request context as its branches see it: until the request has ended."""
 
     def __init__(self, home: Any) -> None:
-        self.__dict__.update(vars(home))
+        self.__dict__.update(vars(home), _cv_tokens=[])
         self._home = getattr(home, "_home", home)
         self._state = _state_of(home)
         self.__dict__[_STATE] = self._state

@@ -26,6 +26,8 @@ TEXTS: dict[Kind, str] = {
     GatewayTimeout: "This took longer than it may.",
     ServiceUnavailable: "This was stopped before it was done. Try again later.",
 }
+# Text where the client takes anything, or does not say; JSON where it says that it prefers that.
+FORMATS = ("text/plain", "text/html", "application/json")
 
 
 def add_responses(app: Flask) -> None:
@@ -49,7 +51,7 @@ def _respond(error: CanoError) -> ResponseReturnValue:
     if page is not None:
         return _call(page, answer)
     code = answer.code or 500
-    if request.accept_mimetypes.best_match(("text/plain", "application/json")) != "text/plain":
+    if request.accept_mimetypes.best_match(FORMATS) == FORMATS[-1]:
         return jsonify(error=TEXTS[kind]), code
     return f"{TEXTS[kind]}\n", code, {"Content-Type": "text/plain; charset=utf-8"}
 
