@@ -10,32 +10,27 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager
 from contextvars import copy_context
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar, overload
 
-from ._base.cancellation import CancellationToken
+from ._base.cancellation import CancellationToken, check_token
 from ._base.durations import Duration, limit
-from ._base.store import MemoryStore, Store
+from ._base.store import MemoryStore, Store, check_store
 from ._base.text import full_name
 from ._base.tracebacks import without_engine_frames
 from ._engine.machine import Machine
 from ._engine.run import Run
 from ._engine.surroundings import installed_arounds
-from ._model.arguments import (
-    bound,
-    check_executor,
-    check_exit,
-    check_free,
-    check_initial,
-    check_open,
-    check_run,
-    check_stay,
+from ._model.around import Around, around_of
+from ._model.config import TaskConfig
+from ._model.description import (
+    Description,
+    SingleState,
+    SplitState,
     is_collection,
+    single_state,
     split_state,
 )
-from ._model.around import Around, around_of, provided_by
-from ._model.config import TaskConfig
-from ._model.description import Description, SingleState, SplitState
+from ._model.executor import check_executor, check_open
 from ._model.hooks import Observer, check_observer
 from ._model.join import JoinConfig
 from ._model.task import Task, TaskContext, TaskResult
@@ -81,8 +76,8 @@ class Workflow(Generic[S]):
     def __init__(self, store: Store | None = None) -> None:
         self._idle = False  # whether a builder method made it and nobody has used it yet
         self._machine: Machine | None = None  # compiled by the first run, once validated
-        check_run(store, None)
-        self._description = Description(store=store)
+        check_store(store)
+        self._description = Description({}, {}, store=store)
 
     def _with(self, description: Description) -> Any:
         self._idle = False
@@ -144,10 +139,10 @@ class Workflow(Generic[S]):
                 called with what there is.
         """
         self._idle = False
-        check_free(self._description, state)
-        provided = provided_by(self._description.arounds)
-        made = bound(state, task, config, provided=provided)
-        return self._add(state, SingleState(made, error_state))
+        self._description.check_free(state)
+        return self._add(
+            state, single_state(state, task, config, error_state, self._description.provided)
+        )
 
     @overload
     def register_split(
@@ -172,10 +167,8 @@ class Workflow(Generic[S]):
                 tasks.
         """
         self._idle = False
-        check_free(self._description, state)
-        return self._add(
-            state, split_state(state, tasks, join_config, provided_by(self._description.arounds))
-        )
+        self._description.check_free(state)
+        return self._add(state, split_state(state, tasks, join_config, self._description.provided))
 
     @overload
     def add_exit_state(self: Workflow[Never], state: T) -> Workflow[T]: ...
@@ -214,9 +207,9 @@ class Workflow(Generic[S]):
                 an attempt with a time limit.
         """
         self._idle = False
+        _check_stay(stay, "with_timeout()")
         length = limit(timeout, "with_timeout()")
-        check_stay(stay, "with_timeout()")
-        made: Workflow[S] = self._with(replace(self._description, timeout=length, stays=stay))
+        made: Workflow[S] = self._with(self._description._replace(timeout=length, stays=stay))
         return made
 
     def with_executor(self, executor: Executor | None) -> Workflow[S]:
@@ -227,11 +220,11 @@ class Workflow(Generic[S]):
         """
         self._idle = False
         check_executor(executor)
-        made: Workflow[S] = self._with(replace(self._description, executor=executor))
+        made: Workflow[S] = self._with(self._description._replace(executor=executor))
         return made
 
     def with_observer(self, observer: Observer) -> Workflow[S]:
-        """Tell this observer of each run, as well as those that were attached before.
+        """Emit the events of each run to this observer, too, after those attached before.
 
         See `cano_sync.observe` for ready-made ones and for what an observer can hear.
 
@@ -241,7 +234,7 @@ class Workflow(Generic[S]):
         self._idle = False
         check_observer(observer)
         observers = (*self._description.observers, observer)
-        made: Workflow[S] = self._with(replace(self._description, observers=observers))
+        made: Workflow[S] = self._with(self._description._replace(observers=observers))
         return made
 
     def with_around(
@@ -278,10 +271,10 @@ class Workflow(Generic[S]):
         """
         self._idle = False
         before, added = self._description.arounds, around_of(around, "with_around()", name)
-        if added.name in provided_by(before):
+        if added.name in self._description.provided:
             raise ConfigurationError(f"with_around(): the name {added.name!r} is taken already")
         arounds = (*before, added)
-        made: Workflow[S] = self._with(replace(self._description, arounds=arounds))
+        made: Workflow[S] = self._with(self._description._replace(arounds=arounds))
         return made
 
     # Looking, checking and running.
@@ -308,7 +301,7 @@ class Workflow(Generic[S]):
             ConfigurationError: it has neither a task nor is it an exit.
         """
         self._idle = False
-        check_initial(self._description, state)
+        self._description.check_initial(state)
 
     def orchestrate(
         self,
@@ -340,7 +333,7 @@ class Workflow(Generic[S]):
             CanoError: what a task raised that is one already, as a store's `KeyNotFoundError`,
                 passes as it is, with its state and task filled in; see `cano_sync.errors`.
         """
-        check_stay(stay, "orchestrate()")
+        _check_stay(stay, "orchestrate()")
         run = self._prepare(initial_state, store, cancel, stays=stay)
         try:
             state: S = copy_context().run(run.execute) if run.is_observed else run.execute()
@@ -378,7 +371,8 @@ class Workflow(Generic[S]):
         if machine is None or machine.installed is not installed_arounds():
             machine = self._compiled()
         self.validate_initial_state(initial_state)
-        check_run(store, cancel)
+        check_store(store)
+        check_token(cancel)
         check_open(self._description.executor)
         given = self._description.store if store is None else store
         given = MemoryStore() if given is None else given
@@ -397,14 +391,14 @@ class Workflow(Generic[S]):
 
     def _add(self, state: Any, what: SingleState | SplitState) -> Any:
         states = {**self._description.states, state: what}
-        return self._with(replace(self._description, states=states))
+        return self._with(self._description._replace(states=states))
 
     def _add_exits(self, states: tuple[Any, ...]) -> Any:
         self._idle = False
         for state in states:
-            check_exit(self._description, state)
+            self._description.check_exit(state)
         exits = {**self._description.exits, **dict.fromkeys(states)}
-        return self._with(replace(self._description, exits=exits))
+        return self._with(self._description._replace(exits=exits))
 
     def __repr__(self) -> str:
         described = self._description
@@ -418,5 +412,10 @@ class Workflow(Generic[S]):
 def within(workflow: Workflow[S], arounds: tuple[Around, ...]) -> Workflow[S]:
     """The workflow with what surrounds all its own arounds (for the wings)."""
     described = workflow.description
-    made: Workflow[S] = workflow._with(replace(described, arounds=(*arounds, *described.arounds)))
+    made: Workflow[S] = workflow._with(described._replace(arounds=(*arounds, *described.arounds)))
     return made
+
+
+def _check_stay(stay: Any, where: str) -> None:
+    if not isinstance(stay, bool):
+        raise ConfigurationError(f"{where}: stay must be True or False, not {stay!r}")

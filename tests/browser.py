@@ -159,12 +159,12 @@ class Browser:
         answer: dict[str, Any] = json.loads(message)
         return answer
 
-    def _note(self, method: str | None, told: dict[str, Any]) -> None:
+    def _note(self, method: str | None, params: dict[str, Any]) -> None:
         if method == "Runtime.exceptionThrown":
-            self.errors.append(json.dumps(told["exceptionDetails"]))
-        elif method == "Log.entryAdded" and told["entry"]["level"] == "error":
-            self.errors.append(told["entry"]["text"])
+            self.errors.append(json.dumps(params["exceptionDetails"]))
+        elif method == "Log.entryAdded" and params["entry"]["level"] == "error":
+            self.errors.append(params["entry"]["text"])
         elif method == "Network.requestWillBeSent":
-            url = told["request"]["url"]
+            url = params["request"]["url"]
             if not url.startswith(("file:", "data:", "about:")):
                 self.errors.append(f"asked for {url}")

@@ -1,4 +1,4 @@
-"""Fixtures that all tests share: gates for deaf tasks, and a look at who is left behind."""
+"""Fixtures that all tests share: gates for deaf tasks, and a look at what is abandoned."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def eventually() -> Eventually:
 
 
 @pytest.fixture(autouse=True)
-def nobody_left_behind() -> Iterator[None]:
+def nothing_abandoned() -> Iterator[None]:
     """A test must release the tasks that its runs have abandoned."""
     yield
     assert wait_for_abandoned(SOON)

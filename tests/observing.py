@@ -1,4 +1,4 @@
-"""An observer that notes all it is told, for tests."""
+"""An observer that notes all it receives, for tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RunEvents = tuple[str, dict[str, Any]]
 
 
 class Notes(Observer):
-    """Notes each hook with what it was told, and `thread`: the name of the one it came on."""
+    """Notes each hook with what it was given, and `thread`: the name of the one it came on."""
 
     def __init__(self) -> None:
         self.all: list[RunEvents] = []  # append() is atomic
@@ -22,11 +22,11 @@ class Notes(Observer):
         return [hook for hook, _ in list(self.all) if not only or hook in only]
 
     def of(self, hook: str) -> list[dict[str, Any]]:
-        """What was told each time in this hook."""
+        """What this hook was given, each time."""
         return [facts for name, facts in list(self.all) if name == hook]
 
     def one(self, hook: str) -> dict[str, Any]:
-        """What was told in this hook, which came once."""
+        """What this hook was given, which came once."""
         (facts,) = self.of(hook)
         return facts
 

@@ -40,8 +40,8 @@ def exit_visit(state: Any = "END", *, began: float = 1.0) -> Visit:
 
 def split_visit(*spans: Span, took: float = 1.0, strategy: Any = None, **more: Any) -> Visit:
     join: JoinConfig[Any] = JoinConfig(strategy or JoinStrategy.ALL, "NEXT")
-    told = JoinRecord(config=join, verdict=Verdict.PROCEED, duration=took)
-    return visit(more.pop("state", "SPLIT"), took=took, spans=spans, join=told, **more)
+    joined = JoinRecord(config=join, verdict=Verdict.PROCEED, duration=took)
+    return visit(more.pop("state", "SPLIT"), took=took, spans=spans, join=joined, **more)
 
 
 def record(*visits: Visit, took: float = 1.0, status: Status = DONE, **more: Any) -> Record:

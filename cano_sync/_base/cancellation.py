@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ("CancellationToken", "Cancelled", "Registration")
+__all__ = ("CancellationToken", "Cancelled", "Registration", "check_token")
 
 import _thread
 import logging
 import os
 import threading
 import time
-from typing import overload
+from typing import Any, overload
 
 from ..errors import ConfigurationError
 from .durations import Duration, limit, seconds
@@ -471,3 +471,9 @@ class CancellationToken:
             return f"<CancellationToken cancelled, reason={self.reason!r}>"
         left = self.remaining()
         return f"<CancellationToken {'active' if left is None else f'{left:.3f} s left'}>"
+
+
+def check_token(cancel: Any) -> None:
+    """Refuse what was given for `cancel` and is no token; None is none, and will do."""
+    if cancel is not None and not isinstance(cancel, CancellationToken):
+        raise ConfigurationError(f"cancel must be a CancellationToken, not {cancel!r}")

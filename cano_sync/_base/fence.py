@@ -1,4 +1,4 @@
-"""The fence: keeps the tasks that a run has left behind out of its store."""
+"""The fence: keeps the abandoned tasks of a run out of its store."""
 
 from __future__ import annotations
 
@@ -43,7 +43,10 @@ class Gate:
     @property
     def is_closed(self) -> bool:
         """Whether this gate, or one above it, is closed."""
-        return any(gate._closed for gate in self._chain())
+        gate: Gate | None = self
+        while gate is not None and not gate._closed:
+            gate = gate._parent
+        return gate is not None
 
     def check(self) -> None:
         """Raise `Cancelled` behind a closed gate."""
@@ -157,7 +160,7 @@ class Fence(Store):
 
 
 def fence(store: Store, outer: Gate | None = None) -> tuple[Store, Gate]:
-    """`store` as tasks that may be left behind see it, and the gate to close behind them.
+    """`store` as tasks that may be abandoned see it, and the gate to close behind them.
 
     The new gate hangs below the `outer` one, of the task that runs this one: closing either
     stops the writes.

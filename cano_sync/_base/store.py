@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("MemoryStore", "Store")
+__all__ = ("MemoryStore", "Store", "check_store")
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -259,6 +259,32 @@ class MemoryStore(Store):
 
     def __reduce__(self) -> tuple[type[MemoryStore], tuple[dict[str, Any]]]:
         return (type(self), (self.snapshot(),))  # a lock can be neither copied nor pickled
+
+
+_STORE_METHODS = (
+    "get", "put", "append", "update", "remove", "contains_key", "keys", "clear", "snapshot",
+)  # fmt: skip
+
+
+def check_store(store: Any) -> None:
+    """Refuse what is no store; None is none, and will do."""
+    if store is None or type(store) is MemoryStore:
+        return
+    if isinstance(store, type):
+        raise ConfigurationError(
+            f"{store.__qualname__} is a class, not a store; give an object: {store.__qualname__}()"
+        )
+    missing = [name for name in _STORE_METHODS if not callable(getattr(store, name, None))]
+    if isinstance(store, dict):
+        raise ConfigurationError(
+            "a dict is not a store, for no lock protects it; give MemoryStore(the_dict), which "
+            "begins with a copy of it"
+        )
+    if missing:
+        raise ConfigurationError(
+            f"{store!r} of type {type(store).__name__} is not a store: it has no "
+            f"{', '.join(missing)}; derive from cano_sync.Store, or give a MemoryStore"
+        )
 
 
 def _is_a(value: Any, type: Any, key: str) -> bool:

@@ -345,6 +345,8 @@ def _at_exit() -> None:
 # Before the interpreter joins the threads that are no daemons, which may wait for what is under
 # way: as concurrent.futures does itself, by the only inner name of the standard library that the
 # engine uses. It is there in Python 3.9 to 3.14. Without it, daemon threads can wait until later.
+# The last to register is the first to be called: the base class of `Pool` has loaded that module
+# before, so that a user's executor still takes the branches of a run that is under way.
 getattr(threading, "_register_atexit", atexit.register)(_at_exit)
 
 

@@ -24,7 +24,7 @@ from .._base.waiting import Wakeup, wait_first
 from .._model.join import JoinConfig
 from .._model.outcome import SplitResult
 from .._model.strategy import Verdict
-from .._model.task import BoundTask
+from .._model.task import BoundTask, TaskContext
 from ..errors import CanoError, JoinError, SplitTimeoutError, TaskExecutionError, WorkflowError
 from .events import RunEvents
 from .jobs import Job
@@ -104,7 +104,7 @@ class Split:
             self._pool = process_pool(nesting.depth + 1)
         on_user_executor = nesting.on_user_executor or (self._pool is None and not self._is_inline)
         self._executor = self._pool or executor
-        self._is_bare = events is None and not self._surroundings.has_tasks
+        self._is_bare = not self._surroundings.has_tasks
         self._stays = nesting.is_inline  # the attempts of its branches
         self._store, self._gate = fence(store, nesting.gate)
         self._locating = threading.Lock()  # guards where errors of branches say they come from
@@ -341,8 +341,11 @@ class Split:
         task, tracker = self._tasks[index], self._tracker
         context = self._context.copy()
         try:
-            if task.is_simple and self._is_bare:
-                value = context.run(task.plain, self._store)
+            if task.is_simple and self._events is None:
+                if self._is_bare:
+                    value = context.run(task.plain, self._store)
+                else:
+                    value = context.run(self._call_surrounded, task, index)
             else:
                 value = context.run(self._task_run(index).execute)
         except (Exception, Cancelled) as error:
@@ -368,6 +371,12 @@ class Split:
                 tracker.land(index, None, self._failure(unrun, task))
             else:
                 tracker.land(index, value, None)
+
+    def _call_surrounded(self, task: BoundTask, index: int) -> Any:
+        """As a TaskRun would; where no events are emitted, this is all that there is to it."""
+        surroundings = self._surroundings
+        context = TaskContext(self._run_id, self._state, index, 1, self._error, surroundings.thread)
+        return surroundings.call(task, self._store, self._token, context)
 
     def _task_run(self, index: int) -> TaskRun:
         return TaskRun(

@@ -15,7 +15,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager
 from typing import Any, Literal, TypeAlias
 
 from .._base.cancellation import CancellationToken, Cancelled
@@ -81,7 +81,7 @@ class Surroundings:
     def call(
         self, task: BoundTask, store: Store, token: CancellationToken, context: TaskContext
     ) -> Any:
-        """Call the task within all that surrounds tasks."""
+        """Call the task within all that surrounds tasks; there is something that does."""
         return self._call_within(0, task, store, token, context, {})
 
     def _call_within(
@@ -94,45 +94,43 @@ class Surroundings:
         provided: dict[str, Any],
     ) -> Any:
         tasks = self._parts.tasks
-        if position == len(tasks):
-            return task.call(store, token, context, provided)
         around = tasks[position]
+        stage = "entering"
+        raised: BaseException | None = None
         try:
-            manager = around.task(context, self._captured[position])
-            enter, leave = _enter_and_leave(manager, around, context)
-            given = enter(manager)
-        except Exception as error:
-            error.add_note(f"(raised on entering {name_of(around)} around task {task.name!r})")
-            raise
-        if around.name is not None:
-            provided[around.name] = given
-        try:
-            result = self._call_within(position + 1, task, store, token, context, provided)
+            with around.task(context, self._captured[position]) as given:
+                stage = "running"
+                if around.name is not None:
+                    provided[around.name] = given
+                position += 1
+                try:
+                    if position < len(tasks):
+                        result = self._call_within(position, task, store, token, context, provided)
+                    elif task.is_simple:
+                        result = task.plain(store)
+                    else:
+                        result = task.call(store, token, context, provided)
+                except BaseException as error:
+                    raised = error
+                # Its result is dropped when the run has gone on without it: what it did shall be,
+                # too. Whoever abandons it between this look and a commit is too late for that.
+                if raised is None and is_abandoned(token):
+                    raised = Cancelled(token.reason)
+                if raised is not None:
+                    raise _as_users_know_it(raised)
+                stage = "leaving"
         except BaseException as error:
-            known = _as_users_know_it(error)
-            swallowed = leave(manager, type(known), known, known.__traceback__)
-            if swallowed and isinstance(error, Exception) and not token.cancelled:
-                raise WorkflowError(
-                    f"state {full_name(context.state)}: {name_of(around)} around task "
-                    f"{task.name!r} swallowed {error_text(known)}, and so there is no result; let "
-                    "it pass, and give the state an error_state, or catch it in the task",
-                    state=context.state,
-                    task=task.name,
-                    run_id=context.run_id,
-                ) from known
+            if raised is not None and raised is not error and error is _as_users_know_it(raised):
+                raise raised from error  # the engine's wrapping again
+            if stage != "running" and isinstance(error, Exception):
+                error.add_note(f"(raised on {stage} {name_of(around)} around task {task.name!r})")
             raise
-        # Its result is dropped when the run has gone on without it: what it did shall be, too.
-        # Whoever abandons it between this look and a commit comes too late to stop that.
-        if is_abandoned(token):
-            signal = Cancelled(token.reason)
-            leave(manager, Cancelled, signal, None)
-            raise signal
-        try:
-            leave(manager, None, None, None)
-        except Exception as error:
-            error.add_note(f"(raised on leaving {name_of(around)} around task {task.name!r})")
-            raise
-        return result
+        else:
+            if stage == "leaving":
+                return result
+            raise _swallowed(raised, around, task, token, context)
+        finally:
+            del raised  # its traceback holds this frame, which would hold it
 
     def around_job(self, *, state: Any, run_id: str | None) -> JobSurroundings | None:
         """What surrounds a job on the pool thread that does it, if anything does; for one job."""
@@ -148,7 +146,7 @@ class JobSurroundings:
 
     def __init__(self, arounds: tuple[Around, ...], state: Any, run_id: str | None) -> None:
         self._arounds = arounds
-        self._entered = ExitStack()
+        self._entered: list[AbstractContextManager[Any]] = []
         self._state = state
         self._run_id = run_id
 
@@ -160,7 +158,9 @@ class JobSurroundings:
         """
         for around in self._arounds:
             try:
-                self._entered.enter_context(around.thread())
+                manager = around.thread()
+                manager.__enter__()
+                self._entered.append(manager)
             except Exception as error:
                 self.leave()
                 raise WorkflowError(
@@ -172,10 +172,11 @@ class JobSurroundings:
 
     def leave(self) -> None:
         """Leave them; the second time there is nothing to do. What they raise is logged."""
-        try:
-            self._entered.close()
-        except BaseException:
-            _log.exception("what surrounds a pool thread's job raised when it was left")
+        while self._entered:
+            try:
+                self._entered.pop().__exit__(None, None, None)
+            except BaseException:  # Cancelled among them
+                _log.exception("what surrounds a pool thread's job raised when it was left")
 
     def __enter__(self) -> None:
         self.enter()
@@ -206,20 +207,27 @@ def surroundings_of(arounds: Iterable[Around]) -> Surroundings:
     return (_Parts(given) if given else _NONE).on_caller
 
 
-def _enter_and_leave(
-    manager: Any, around: Around, context: TaskContext
-) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    kind = type(manager)
-    try:
-        return kind.__enter__, kind.__exit__
-    except AttributeError:
-        raise WorkflowError(
-            f"state {full_name(context.state)}: {name_of(around)} gave {manager!r} of type "
-            f"{kind.__name__}, which is no context manager; decorate a generator function with "
-            "@contextlib.contextmanager",
-            state=context.state,
-            run_id=context.run_id,
-        ) from None
+def _swallowed(
+    raised: BaseException | None,
+    around: Around,
+    task: BoundTask,
+    token: CancellationToken,
+    context: TaskContext,
+) -> BaseException:
+    """What to raise where a context manager has swallowed what was raised in it."""
+    assert raised is not None
+    if token.cancelled or not isinstance(raised, Exception):
+        return raised
+    error = WorkflowError(
+        f"state {full_name(context.state)}: {name_of(around)} around task {task.name!r} "
+        f"swallowed {error_text(_as_users_know_it(raised))}, and so there is no result; let it "
+        "pass, and give the state an error_state, or catch it in the task",
+        state=context.state,
+        task=task.name,
+        run_id=context.run_id,
+    )
+    error.__cause__ = raised
+    return error
 
 
 def _as_users_know_it(error: BaseException) -> BaseException:

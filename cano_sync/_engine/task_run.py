@@ -110,7 +110,7 @@ class TaskRun:
         return result
 
     def _emit_end(self, events: TaskEvents, error: BaseException) -> NoReturn:
-        """Emit how the task has ended, and raise the error as its observers were told it."""
+        """Emit how the task has ended, and raise the error that its observers have received."""
         if not isinstance(error, Exception | Cancelled):  # it wants out of the program
             events.failed(error)
             raise error

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 __all__ = ("Around", "HandOver", "around_of", "does", "name_of", "provided_by")
 
+import inspect
 import keyword
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from .._base.lazy import Lazy
 from ..errors import ConfigurationError
 from .signature import display_name
 from .task import TaskContext
-
-if TYPE_CHECKING:
-    import inspect
-else:
-    inspect = Lazy("inspect")
 
 HandOver: TypeAlias = Literal["run", "split", "attempt", "submit"]
 """What goes to another thread: a whole run (it has a time limit or a token), the branches of a
@@ -132,7 +127,7 @@ def name_of(around: Around) -> str:
     """How errors call it."""
     if isinstance(around, _Factory):
         return display_name(around.factory)
-    return type(around).__qualname__
+    return display_name(type(around))
 
 
 def around_of(given: Any, where: str, name: Any = None) -> Around:

@@ -13,10 +13,10 @@ from .._base.lazy import Lazy
 if TYPE_CHECKING:
     import tenacity
 
-    from . import retry as retries_room
+    from . import retry as retry_module
 else:
     # It brings tenacity along: a third of what importing this library would cost.
-    retries_room = Lazy(".retry", __package__)
+    retry_module = Lazy(".retry", __package__)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -49,7 +49,7 @@ class TaskConfig:
         attempt_timeout: Duration | None = None,
     ) -> None:
         if retry is not None:
-            retries_room.check_retry(retry)
+            retry_module.check_retry(retry)
         object.__setattr__(self, "retry", retry)
         object.__setattr__(self, "attempt_timeout", limit(attempt_timeout, "attempt_timeout"))
 
@@ -68,7 +68,7 @@ class TaskConfig:
         >>> TaskConfig(attempt_timeout=2).with_fixed_retry(3, 0.5).attempt_timeout
         2.0
         """
-        return replace(self, retry=retries_room.fixed(retries, seconds(delay, "delay")))
+        return replace(self, retry=retry_module.fixed(retries, seconds(delay, "delay")))
 
     def with_exponential_retry(
         self,
@@ -89,7 +89,7 @@ class TaskConfig:
                 so that many clients do not come back all at once.
         """
         base, longest = seconds(base_delay, "base_delay"), seconds(max_delay, "max_delay")
-        retry = retries_room.exponential(retries, base, multiplier, longest, jitter)
+        retry = retry_module.exponential(retries, base, multiplier, longest, jitter)
         return replace(self, retry=retry)
 
     def with_attempt_timeout(self, timeout: Duration | None) -> TaskConfig:

@@ -13,21 +13,16 @@ __all__ = (
     "overridden",
 )
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from .._base.lazy import Lazy
 from ..errors import ConfigurationError
 from .join import JoinConfig
 from .outcome import Outcome, SplitResult
 from .strategy import Verdict
-
-if TYPE_CHECKING:
-    import inspect
-else:
-    inspect = Lazy("inspect")
 
 
 class Observer:
@@ -37,20 +32,20 @@ class Observer:
     runs of its workflows, from several threads at once: keep what you keep by `run_id`, and under
     a lock if it is more than one step.
 
-    All arguments come by name. Take those that you need, and end with `**_`: a hook may tell more
+    All arguments come by name. Take those that you need, and end with `**_`: a hook may get more
     in a later version. Every hook gets `run_id`; durations are seconds.
 
-    - **A run is told in order.** `run_started` is first, `run_finished` last. In between come, for
+    - **Events come in order.** `run_started` is first, `run_finished` last. In between come, for
       each state, `state_entered` and `state_left`; for each task that was started exactly one of
-      `task_succeeded`, `task_failed` and `task_cancelled`. Only of a thread that was left behind,
-      one event may still come after `run_finished`: `task_abandoned`, `task_returned`, or a
-      hook that was already on its way there.
+      `task_succeeded`, `task_failed` and `task_cancelled`. Only of an abandoned task one
+      event may still come after `run_finished`: `task_abandoned`, `task_returned`, or a hook that
+      was already on its way there.
     - **Threads.** The run's hooks come on the thread that called `orchestrate` (of `submit`: on a
       thread of the pool), those of states, splits and single tasks on the run's own thread, which
       is the same unless there is a time limit or a token; those of a branch on the branch's
-      thread. What is left behind is told by who leaves it. A hook that blocks holds up that
+      thread; `task_abandoned` on the thread that abandons it. A hook that blocks holds up that
       thread, and with it the run's promises about time.
-    - **Context.** A hook is called in the `contextvars` context of what it tells about: what
+    - **Context.** A hook is called in the `contextvars` context of what the event is about: what
       `run_started` sets, all tasks of the run see; what `task_started` or `attempt_started` sets,
       the task sees; nobody outside sees either.
     - **A hook can hurt nobody.** One that raises is logged once (logger `cano_sync`), and its
@@ -159,7 +154,7 @@ class Observer:
     ) -> None:
         """An abandoned task has given its thread back, so many seconds later; on that thread."""
 
-    # An attempt; told only of tasks that have retries.
+    # An attempt: only of tasks that have retries.
 
     def attempt_started(
         self, *, run_id: str, state: Any, task: str, index: int | None, attempt: int

@@ -6,24 +6,17 @@ __all__ = ("Shape", "declared_states", "display_name", "read_signature")
 
 import builtins
 import functools
+import inspect
 import types
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
-from .._base.lazy import Lazy
 from ..errors import ConfigurationError
 
-if TYPE_CHECKING:
-    import inspect
-else:
-    inspect = Lazy("inspect")  # a fifth of what importing this library would cost
 
-
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """What a callable wants: how many positional arguments, and which of ours by name.
 
     Attributes:
@@ -116,7 +109,7 @@ def _read(
     try:
         follow = _passes_on(function)
         parameters = inspect.signature(function, follow_wrapped=follow).parameters.values()
-    except (ValueError, TypeError):  # some builtins tell nothing
+    except (ValueError, TypeError):  # some builtins have no signature
         return Shape(len(offer), cancel=False, context=False)
     bound = function.keywords if isinstance(function, functools.partial) else {}
     positional, wanted, unknown = 0, set(), []
@@ -166,7 +159,7 @@ def _misplaced(name: str, parameter: str, offer: tuple[str, ...]) -> Configurati
 def _passes_on(function: Any) -> bool:
     """Whether a decorator's wrapper passes on whatever it gets, so that what it wraps counts.
 
-    Otherwise it counts itself, for it is what gets called; `functools.wraps` tells only whose name
+    Otherwise it counts itself, for it is what gets called; `functools.wraps` says only whose name
     it has. One without code in Python is functools.lru_cache or the like.
     """
     while isinstance(function, functools.partial):

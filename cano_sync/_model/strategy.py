@@ -1,5 +1,7 @@
 """Join strategies: from a tally of ended branches, wait, proceed or fail."""
 
+from __future__ import annotations
+
 __all__ = ("JoinStrategy", "Tally", "Verdict")
 
 import math
@@ -21,8 +23,6 @@ class Verdict(Enum):
     """The join cannot succeed any more; what still runs is cancelled."""
 
 
-# Without `from __future__ import annotations`, for this class: a NamedTuple compiles annotations
-# that are text one by one, a millisecond in all.
 class Tally(NamedTuple):
     """How far a split has come.
 
@@ -63,13 +63,13 @@ class JoinStrategy(ABC):
     <Verdict.PROCEED: 'proceed'>
     """
 
-    ALL: ClassVar["JoinStrategy"]
+    ALL: ClassVar[JoinStrategy]
     """Every branch must succeed; fails when one has failed, after all have ended."""
-    ANY: ClassVar["JoinStrategy"]
+    ANY: ClassVar[JoinStrategy]
     """The first success is enough; fails when all have failed."""
-    SETTLED: ClassVar["JoinStrategy"]
+    SETTLED: ClassVar[JoinStrategy]
     """Proceeds when all have ended, well or not; needs no time limit, and fails only by one."""
-    PARTIAL_TIMEOUT: ClassVar["JoinStrategy"]
+    PARTIAL_TIMEOUT: ClassVar[JoinStrategy]
     """Takes what has ended at the deadline, or all; fails when nothing has. Needs a timeout."""
 
     @abstractmethod
@@ -80,7 +80,7 @@ class JoinStrategy(ABC):
         """Proceed or fail, now that the split's time is up? It fails unless this says otherwise."""
         return Verdict.FAIL
 
-    def failing_fast(self) -> "JoinStrategy":
+    def failing_fast(self) -> JoinStrategy:
         """The strategy that stands in for this one under `fail_fast=True`.
 
         Raises:
@@ -96,7 +96,7 @@ class JoinStrategy(ABC):
         return None
 
     @staticmethod
-    def quorum(n: int) -> "JoinStrategy":
+    def quorum(n: int) -> JoinStrategy:
         """Proceed when `n` branches have succeeded; fail when so many no longer can.
 
         >>> JoinStrategy.quorum(2).decide(Tally(total=3, successes=1, errors=2))
@@ -105,12 +105,12 @@ class JoinStrategy(ABC):
         return _AtLeast(n, "quorum")
 
     @staticmethod
-    def partial_results(n: int) -> "JoinStrategy":
+    def partial_results(n: int) -> JoinStrategy:
         """Proceed with the first `n` successes: the rule of `quorum`, for who wants results."""
         return _AtLeast(n, "partial_results")
 
     @staticmethod
-    def percentage(p: float) -> "JoinStrategy":
+    def percentage(p: float) -> JoinStrategy:
         """Proceed when the share `p` of all branches has succeeded, rounded up; 0 < p <= 1.
 
         >>> JoinStrategy.percentage(0.5).decide(Tally(total=3, successes=2, errors=0))
@@ -132,7 +132,7 @@ class _All(JoinStrategy):
             return Verdict.WAIT
         return Verdict.FAIL if tally.errors else Verdict.PROCEED
 
-    def failing_fast(self) -> "JoinStrategy":
+    def failing_fast(self) -> JoinStrategy:
         return _AllFailFast()
 
     def __repr__(self) -> str:
@@ -146,7 +146,7 @@ class _AllFailFast(JoinStrategy):
     def decide(self, tally: Tally) -> Verdict:
         return _need(tally.total, tally)
 
-    def failing_fast(self) -> "JoinStrategy":
+    def failing_fast(self) -> JoinStrategy:
         return self
 
     def __repr__(self) -> str:

@@ -28,8 +28,8 @@ class RunReport:
     """How a run has ended.
 
     Attributes:
-        outcome: SUCCEEDED, FAILED, TIMED_OUT or CANCELLED.
-        state: the exit state, or the one where it stopped.
+        outcome: SUCCEEDED, FAILED, TIMED_OUT, CANCELLED or NOT_STARTED.
+        state: the exit state, or the one where it stopped or was to begin.
         seconds: how long it took.
         run_id: the run's id, if it has begun.
         error: what it raised.
@@ -118,7 +118,7 @@ def problems_as_json(target: str | None, problems: Sequence[str]) -> str:
         target: what was to be run, if that is known.
         problems: why it could not.
     """
-    data = {"outcome": "invalid", "target": target, "problems": [*problems]}
+    data = {"outcome": Status.NOT_STARTED.value, "target": target, "problems": [*problems]}
     return json.dumps(data, indent=2) + "\n"
 
 

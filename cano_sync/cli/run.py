@@ -52,6 +52,7 @@ EXIT_CODES = {
     Status.FAILED: FAILED,
     Status.CANCELLED: CANCELLED,
     Status.TIMED_OUT: TIMED_OUT,
+    Status.NOT_STARTED: FAILED,
 }
 
 
@@ -159,7 +160,7 @@ def _perform(
         try:
             final = workflow.orchestrate(state, store=store, cancel=token)
         except CanoError as error:
-            return _stopped(error, recorder, time.monotonic() - began)
+            return _stopped(error, state, recorder, time.monotonic() - began)
     return RunReport(
         outcome=Status.SUCCEEDED,
         state=final,
@@ -180,18 +181,18 @@ def _watched(
     return [recorder], LiveView(console, partial(draw_run, recorder, console))
 
 
-def _stopped(error: CanoError, recorder: Recorder, seconds: float) -> RunReport:
-    """The report of a run that did not come to an exit state."""
+def _stopped(error: CanoError, start: Any, recorder: Recorder, seconds: float) -> RunReport:
+    """The report of a run from `start` that did not come to an exit state."""
     # Tasks that listen to their tokens return within a millisecond or so.
     wait_for_abandoned(MOMENT)
     recorder.wait_for_returns(MOMENT)
     record = recorder.record
     run_id = record.run_id  # none, where it could not begin
-    outcome = Status.FAILED if run_id is None else status_of(run_id, error)
+    outcome = Status.NOT_STARTED if run_id is None else status_of(run_id, error)
     spans = record.visits[-1].spans if record.visits else ()
     return RunReport(
         outcome=outcome,
-        state=error.state if run_id is None else record.state,
+        state=start if run_id is None else record.state,
         seconds=seconds,
         run_id=run_id,
         error=error,

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypedDict, TypeVar
 
 from .._base.durations import Duration, seconds
-from .._base.store import Store
+from .._base.store import Store, check_store
 from .._base.text import full_name
-from .._model.arguments import check_run, is_collection
+from .._model.description import is_collection
 from ..errors import ConfigurationError
 from ..workflow import Workflow
 from .backoff import Backoff
@@ -135,7 +135,7 @@ def _factory(store: Any) -> Callable[[], Store | None]:
         return lambda: None
     if isinstance(store, type) or (callable(store) and not hasattr(store, "get")):
         return lambda: _made_by(store)
-    check_run(store, None)
+    check_store(store)
     given: Any = store  # for some type checkers it is still what can be called
     return lambda: given
 
@@ -146,7 +146,7 @@ def _made_by(factory: Callable[[], Any]) -> Store:
         raise ConfigurationError(
             f"the store factory {factory!r} returned None: did it forget to return the store?"
         )
-    check_run(made, None)
+    check_store(made)
     store: Store = made
     return store
 

@@ -59,26 +59,26 @@ def test_without_parents_it_is_an_ordinary_token() -> None:
     assert (token.cancel_called, token.reason) == (True, "enough")
 
 
-def test_below_a_cancelled_parent_it_is_cancelled_from_the_start_and_rings() -> None:
-    parent, rings = CancellationToken(), []
+def test_below_a_cancelled_parent_it_is_cancelled_and_woken_from_the_start() -> None:
+    parent, woken = CancellationToken(), []
     parent.cancel("too late")
-    token = EngineToken(parent, wakeup=wakeup(lambda: rings.append(1)))
+    token = EngineToken(parent, wakeup=wakeup(lambda: woken.append(1)))
     assert token.cancel_called
     assert token.reason == "too late"
-    assert rings == [1]
+    assert woken == [1]
     assert listeners(parent) == 0
 
 
-def test_a_deadline_is_cancelled_but_nobody_has_told() -> None:
+def test_a_deadline_cancels_but_is_no_call_of_cancel() -> None:
     """The coordinator waits for it, and tells it apart from a cancellation."""
     token = EngineToken(deadline=time.monotonic() - 1)
     assert token.cancelled
     assert not token.cancel_called
-    rings: list[int] = []
-    below = EngineToken(CancellationToken(0), wakeup=wakeup(lambda: rings.append(1)))
+    woken: list[int] = []
+    below = EngineToken(CancellationToken(0), wakeup=wakeup(lambda: woken.append(1)))
     assert below.cancelled
     assert not below.cancel_called
-    assert rings == []
+    assert woken == []
 
 
 @pytest.mark.parametrize("own", [None, 1, 3])
@@ -90,7 +90,7 @@ def test_the_earliest_of_all_deadlines_counts(own: int | None) -> None:
     assert token.deadline == (deadline if own == 1 else second.deadline)
 
 
-def test_the_bell_rings_before_any_callback_is_called() -> None:
+def test_the_wakeup_comes_before_any_callback_is_called() -> None:
     calls: list[str] = []
     parent = CancellationToken()
     token = EngineToken(parent, wakeup=wakeup(lambda: calls.append("wakeup")))
@@ -122,12 +122,12 @@ def test_a_token_below_it_hears_of_the_end_of_one_above() -> None:
     assert calls == ["enough"]
 
 
-def test_the_bell_rings_once() -> None:
-    parent, rings = CancellationToken(), []
-    token = EngineToken(parent, wakeup=wakeup(lambda: rings.append(1)))
+def test_the_wakeup_comes_once() -> None:
+    parent, woken = CancellationToken(), []
+    token = EngineToken(parent, wakeup=wakeup(lambda: woken.append(1)))
     token.cancel()
     parent.cancel()
-    assert rings == [1]
+    assert woken == [1]
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -175,12 +175,12 @@ def test_releasing_twice_or_after_the_cancellation_changes_nothing() -> None:
     assert listeners(parent) == 0
 
 
-def test_released_its_bell_is_silent() -> None:
-    rings: list[int] = []
-    token = EngineToken(wakeup=wakeup(lambda: rings.append(1)))
+def test_released_it_wakes_nobody() -> None:
+    woken: list[int] = []
+    token = EngineToken(wakeup=wakeup(lambda: woken.append(1)))
     token.release()
     token.cancel()
-    assert rings == []
+    assert woken == []
 
 
 def test_it_stays_linked_when_its_last_callback_goes() -> None:
@@ -231,15 +231,15 @@ def test_a_timer_for_a_token_below_it_ends_with_that_token() -> None:
     assert child.reason == "over time"
 
 
-def test_cancelled_apart_it_rings_here_and_does_not_wait_for_the_callbacks(
+def test_cancelled_apart_it_wakes_here_and_does_not_wait_for_the_callbacks(
     gate: threading.Event,
 ) -> None:
-    rings: list[int] = []
+    woken: list[int] = []
     called = threading.Event()
-    token = EngineToken(wakeup=wakeup(lambda: rings.append(threading.get_ident())))
+    token = EngineToken(wakeup=wakeup(lambda: woken.append(threading.get_ident())))
     token.on_cancel(lambda: (gate.wait(SOON), called.set()))
     token.cancel_nowait("over time")  # it would not return if it called them here
-    assert rings == [threading.get_ident()]
+    assert woken == [threading.get_ident()]
     assert (token.cancel_called, token.reason) == (True, "over time")
     assert not called.is_set()
     gate.set()

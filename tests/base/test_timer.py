@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cano_sync._base import timer as timer_room
+from cano_sync._base import timer as timer_module
 from cano_sync._base.timer import TimerEntry, _Timer
 from tests.kit import SOON
 
@@ -36,8 +36,8 @@ class Threads:
 @pytest.fixture
 def threads(monkeypatch: pytest.MonkeyPatch) -> Threads:
     threads = Threads()
-    monkeypatch.setattr(timer_room, "on_new_thread", threads)
-    monkeypatch.setattr(timer_room, "IDLE", 0.05)
+    monkeypatch.setattr(timer_module, "on_new_thread", threads)
+    monkeypatch.setattr(timer_module, "IDLE", 0.05)
     return threads
 
 
@@ -70,7 +70,7 @@ def test_what_was_cancelled_is_not_called(
     threads: Threads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     timer, calls, called = _Timer(), list[int](), threading.Event()
-    monkeypatch.setattr(timer_room, "_timer", timer)
+    monkeypatch.setattr(timer_module, "_timer", timer)
     first = entry(0.02, lambda: calls.append(1))
     timer.add(first)
     timer.add(entry(0.04, called.set))
@@ -84,7 +84,7 @@ def test_what_was_cancelled_is_not_called(
 def test_one_that_is_cancelled_before_it_is_scheduled_leaves_nothing(threads: Threads) -> None:
     cancelled = entry(LONG, lambda: None)
     cancelled.cancel()
-    timer_room.schedule(cancelled)
+    timer_module.schedule(cancelled)
     assert threads.started == []
 
 
@@ -93,13 +93,13 @@ def test_cancelled_entries_do_not_pile_up(
 ) -> None:
     """A thousand requests, each with a deadline of an hour that it does not need."""
     timer = _Timer()
-    monkeypatch.setattr(timer_room, "_timer", timer)
+    monkeypatch.setattr(timer_module, "_timer", timer)
     timer._is_running = True  # nobody takes anything out meanwhile
     for _ in range(1_000):
         passing = entry(LONG, lambda: None)
         timer.add(passing)
         passing.cancel()
-    assert len(timer._heap) < 3 * timer_room.CROWD
+    assert len(timer._heap) < 3 * timer_module.CROWD
     assert timer.pending() == 0
 
 
@@ -108,7 +108,7 @@ def test_where_there_was_no_thread_the_next_entry_tries_again(
 ) -> None:
     timer, both = _Timer(), threading.Barrier(3)
     with monkeypatch.context() as patch:
-        patch.setattr(timer_room, "on_new_thread", lambda function: False)
+        patch.setattr(timer_module, "on_new_thread", lambda function: False)
         timer.add(entry(0.0, lambda: threads(both.wait)))
     timer.add(entry(0.0, lambda: threads(both.wait)))
     both.wait(SOON)
@@ -118,10 +118,10 @@ def test_a_forked_child_has_deadlines_of_its_own(monkeypatch: pytest.MonkeyPatch
     parents = _Timer()
     parents._is_running = True
     parents.add(entry(LONG, lambda: None))
-    monkeypatch.setattr(timer_room, "_timer", parents)
-    timer_room._restart()
-    assert timer_room._timer is not parents
-    assert timer_room._timer.pending() == 0
+    monkeypatch.setattr(timer_module, "_timer", parents)
+    timer_module._restart()
+    assert timer_module._timer is not parents
+    assert timer_module._timer.pending() == 0
 
 
 def test_an_action_that_raises_is_logged_and_the_others_are_still_called(
@@ -145,7 +145,7 @@ def test_ctrl_c_before_the_thread_has_begun_leaves_the_next_entry_to_start_it(
 
     timer, called = _Timer(), threading.Event()
     with monkeypatch.context() as patch:
-        patch.setattr(timer_room, "on_new_thread", interrupt)
+        patch.setattr(timer_module, "on_new_thread", interrupt)
         with pytest.raises(KeyboardInterrupt):
             timer.add(entry(LONG, lambda: None))
     timer.add(entry(0.0, called.set))

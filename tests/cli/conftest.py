@@ -81,6 +81,11 @@ def one(work, **config):
     return Workflow().register(Quote.ASK, step, **config).add_exit_state(Quote.DONE)
 
 
+executor = ThreadPoolExecutor(1)
+shut_down = workflow.with_executor(executor)
+executor.shutdown()
+
+
 def fail(store, cancel):
     raise ValueError("no such\\norder")
 

@@ -150,7 +150,7 @@ def test_with_json_a_run_that_cannot_begin_is_an_object_too(
     (folder / "broken.py").write_text("raise OSError('no database')\n")
     wrong = cli("run", *arguments, "--format", "json")
     report = json.loads(wrong.stdout)
-    assert (wrong.exit_code, report["outcome"], len(report["problems"])) == (code, "invalid", 1)
+    assert (wrong.exit_code, report["outcome"], len(report["problems"])) == (code, "not_started", 1)
     assert report["problems"][0].startswith(problem)
     assert wrong.stderr
 
@@ -158,8 +158,16 @@ def test_with_json_a_run_that_cannot_begin_is_an_object_too(
 def test_with_json_all_problems_of_an_invalid_workflow_are_in_one_object(cli) -> None:
     wrong = cli("run", "shop:invalid", "--format=json")
     report = json.loads(wrong.stdout)
-    assert (wrong.exit_code, report["outcome"], report["target"]) == (1, "invalid", "shop:invalid")
-    assert len(report["problems"]) == 3
+    assert (wrong.exit_code, report["outcome"]) == (1, "not_started")
+    assert (report["target"], len(report["problems"])) == ("shop:invalid", 3)
+
+
+def test_a_run_whose_executor_is_shut_down_has_not_started(cli) -> None:
+    wrong = cli("run", "shop:shut_down", "--format=json")
+    report = json.loads(wrong.stdout)
+    assert (wrong.exit_code, report["outcome"]) == (1, "not_started")
+    assert (report["state"], report["run_id"], report["reason"]) == ("ASK", None, None)
+    assert wrong.stderr.startswith("cano-sync: not started in Quote.ASK after 0.")
 
 
 # Wrong usage.

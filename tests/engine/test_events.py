@@ -1,4 +1,4 @@
-"""What a run's observers are told, when, on which thread and in which context."""
+"""Which events a run's observers receive, when, on which thread and in which context."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def listening(store: Any, cancel: CancellationToken) -> None:
 # Runs and states.
 
 
-def test_a_run_is_told_from_its_start_to_its_end(notes: Notes) -> None:
+def test_a_run_emits_events_from_its_start_to_its_end(notes: Notes) -> None:
     workflow = Workflow[str]().register("GO", lambda: "ON").register("ON", lambda: "END")
     workflow.add_exit_state("END").with_observer(notes).orchestrate("GO")
     step = ["state_entered", "task_started", "task_succeeded", "state_left"]
@@ -99,7 +99,7 @@ def test_a_run_is_told_from_its_start_to_its_end(notes: Notes) -> None:
     assert 0 < took <= finished["duration"]
 
 
-def test_a_run_that_begins_in_an_exit_state_is_told_too(notes: Notes) -> None:
+def test_a_run_that_begins_in_an_exit_state_emits_events_too(notes: Notes) -> None:
     single(lambda: "END").with_observer(notes).orchestrate("END")
     assert notes.names() == ["run_started", "state_entered", "run_finished"]
 
@@ -116,7 +116,7 @@ def test_the_run_has_the_id_that_its_tasks_and_errors_know(notes: Notes) -> None
     assert ids == [caught.value.run_id] == [notes.one("run_started")["run_id"]]
 
 
-def test_a_failure_that_ends_the_run_is_told_by_task_state_and_run(notes: Notes) -> None:
+def test_a_failure_that_ends_the_run_is_emitted_by_task_state_and_run(notes: Notes) -> None:
     with pytest.raises(TaskExecutionError) as caught:
         single(fail).with_observer(notes).orchestrate("GO")
     for hook in ("task_failed", "state_left", "run_finished"):
@@ -161,13 +161,13 @@ def test_a_task_that_raises_an_error_of_ours_is_routed_as_without_observers(note
     assert notes.one("task_failed")["error"] is notes.one("state_left")["error"]
 
 
-def test_a_run_in_the_background_is_told_on_its_thread(notes: Notes) -> None:
+def test_a_run_in_the_background_emits_its_events_on_its_thread(notes: Notes) -> None:
     single(lambda: "END").with_observer(notes).submit("GO").result(20)
     assert {facts["thread"] for _, facts in notes.all} != {threading.current_thread().name}
     assert notes.names()[-1] == "run_finished"
 
 
-def test_a_nested_run_has_its_own_news(notes: Notes) -> None:
+def test_a_nested_run_has_its_own_events(notes: Notes) -> None:
     inner = single(lambda: "END").with_observer(notes)
     outer = single(lambda: inner.orchestrate("GO")).with_observer(notes)
     outer.orchestrate("GO")
@@ -178,19 +178,19 @@ def test_a_nested_run_has_its_own_news(notes: Notes) -> None:
 # Tasks and attempts.
 
 
-def test_a_task_is_told_by_its_name(notes: Notes) -> None:
+def test_a_tasks_events_have_its_name(notes: Notes) -> None:
     single(task(name="load the order")(lambda: "END")).with_observer(notes).orchestrate("GO")
     started = notes.one("task_started")
     assert (started["task"], started["state"], started["index"]) == ("load the order", "GO", None)
 
 
-def test_a_task_without_retries_tells_of_no_attempts(notes: Notes) -> None:
+def test_a_task_without_retries_emits_no_attempts(notes: Notes) -> None:
     config = TaskConfig().with_attempt_timeout(20)
     single(lambda: "END", config).with_observer(notes).orchestrate("GO")
     assert notes.of("attempt_started") == []
 
 
-def test_each_attempt_is_told_with_its_delay_until_one_is_good(notes: Notes) -> None:
+def test_each_attempt_is_emitted_with_its_delay_until_one_succeeds(notes: Notes) -> None:
     outcomes = iter([ValueError("first"), ValueError("second"), None])
 
     def flaky() -> str:
@@ -260,7 +260,7 @@ def test_an_attempt_out_of_time_leaves_a_thread_that_may_come_back(
 # Splits.
 
 
-def test_a_split_is_told_branch_by_branch_and_decided_before_it_goes_on(notes: Notes) -> None:
+def test_a_split_emits_branch_by_branch_and_is_decided_before_it_goes_on(notes: Notes) -> None:
     @task(name="geo")
     def geo() -> str:
         return "CH"
@@ -278,7 +278,7 @@ def test_a_split_is_told_branch_by_branch_and_decided_before_it_goes_on(notes: N
     assert order == ["split_started", "branch_landed", "join_decided", "state_left"]
 
 
-def test_branches_are_told_on_their_threads_by_their_index(notes: Notes) -> None:
+def test_branches_emit_on_their_threads_with_their_index(notes: Notes) -> None:
     both = threading.Barrier(2)
     split(lambda: both.wait(), lambda: both.wait()).with_observer(notes).orchestrate("GO")
     started = {facts["index"]: facts["thread"] for facts in notes.of("task_started")}
@@ -297,7 +297,7 @@ def test_a_branch_that_fails_lands_with_the_error_of_its_task(notes: Notes) -> N
     assert notes.one("state_left")["error"] is caught.value
 
 
-def test_the_branches_retries_are_told(notes: Notes) -> None:
+def test_the_branches_retries_are_emitted(notes: Notes) -> None:
     retried = task(config=TaskConfig().with_fixed_retry(1, 0))(fail)
     with pytest.raises(JoinError):
         split(retried).with_observer(notes).orchestrate("GO")
@@ -467,10 +467,10 @@ def test_a_cancelled_split_is_not_decided_and_all_its_branches_are_cancelled(
     assert notes.of("join_decided") == notes.of("branch_landed") == []
 
 
-def test_a_branch_that_is_left_after_the_run_was_told_to_be_over_is_told_as_abandoned(
+def test_a_branch_that_is_left_after_run_finished_is_emitted_as_abandoned(
     notes: Notes, gate: threading.Event
 ) -> None:
-    """The caller, who tells the end, may be quicker than the split that leaves its branches."""
+    """The caller, who emits the end, may be quicker than the split that leaves its branches."""
     events = RunEvents("run", listeners_of([notes]))
     events.run_started("GO")
     events.task_started("deaf", "GO", 0, CancellationToken())
@@ -488,7 +488,7 @@ def test_a_branch_that_is_left_after_the_run_was_told_to_be_over_is_told_as_aban
     assert notes.names(*late)[-1] == "task_returned"
 
 
-def test_a_run_out_of_time_is_told_to_its_end_by_the_caller(
+def test_the_end_of_a_run_out_of_time_is_emitted_by_the_caller(
     notes: Notes, gate: threading.Event, eventually: Eventually
 ) -> None:
     workflow = single(lambda: gate.wait(20)).with_timeout(0.2).with_observer(notes)
@@ -541,7 +541,7 @@ def test_ctrl_c_in_a_task_is_a_cancellation(notes: Notes) -> None:
     assert isinstance(notes.one("run_finished")["error"], KeyboardInterrupt)
 
 
-def test_what_wants_out_of_the_program_is_told_and_passes(notes: Notes) -> None:
+def test_what_wants_out_of_the_program_is_emitted_and_passes(notes: Notes) -> None:
     with pytest.raises(SystemExit):
         single(lambda: exec("raise SystemExit")).with_observer(notes).orchestrate("GO")
     assert isinstance(notes.one("task_failed")["error"], SystemExit)
@@ -580,7 +580,7 @@ def test_an_observer_that_raises_is_logged_once_and_hears_no_more_of_the_run(
     assert notes.one("run_started")["run_id"] in record.getMessage()
     assert len(notes.of("state_entered")) == 2  # the other one hears all
     workflow.orchestrate("GO")
-    assert raising.calls == 2  # and the next run is told again
+    assert raising.calls == 2  # and receives the events of the next run again
 
 
 def test_branches_that_trip_over_an_observer_at_once_log_it_once(
@@ -765,7 +765,7 @@ def test_ctrl_c_in_a_hook_ends_the_run_and_the_others_hear_each_start_and_end(
     assert hook in notes.names()
 
 
-def test_ctrl_c_while_one_is_left_behind_leaves_the_others_behind_too(
+def test_ctrl_c_while_one_is_abandoned_abandons_the_others_too(
     notes: Notes, gate: threading.Event, eventually: Eventually
 ) -> None:
     begun = threading.Barrier(4)
@@ -794,13 +794,13 @@ def test_a_branch_that_has_landed_says_so_before_the_join_is_decided(
 ) -> None:
     """Though its thread may be slow to say so, and another branch decide meanwhile."""
     counted, decided = threading.Event(), threading.Event()
-    tell, settle = Tracker._emit_landed, Tracker.settle
+    emit, settle = Tracker._emit_landed, Tracker.settle
 
     def slow(tracker: Tracker, index: int, ended: float) -> None:
         if index == 0:
             counted.set()
             assert decided.wait(20)
-        tell(tracker, index, ended)
+        emit(tracker, index, ended)
 
     def settled(tracker: Tracker, *given: Any, **named: Any) -> None:
         settle(tracker, *given, **named)
@@ -809,8 +809,8 @@ def test_a_branch_that_has_landed_says_so_before_the_join_is_decided(
     monkeypatch.setattr(Tracker, "_emit_landed", slow)
     monkeypatch.setattr(Tracker, "settle", settled)
     split(lambda: 1, lambda: counted.wait(20)).with_observer(notes).orchestrate("GO")
-    told = notes.names("branch_landed", "join_decided", "run_finished")
-    assert told == ["branch_landed", "branch_landed", "join_decided", "run_finished"]
+    emitted = notes.names("branch_landed", "join_decided", "run_finished")
+    assert emitted == ["branch_landed", "branch_landed", "join_decided", "run_finished"]
 
 
 def test_a_hook_that_blocks_after_the_landing_does_not_hold_up_a_deadline(

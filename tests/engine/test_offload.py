@@ -20,9 +20,9 @@ from cano_sync import (
     abandoned_tasks,
     current_token,
 )
-from cano_sync._base import waiting as waiting_room
+from cano_sync._base import waiting as waiting_module
 from cano_sync._base.waiting import wait_first
-from cano_sync._engine import offload as offload_room
+from cano_sync._engine import offload as offload_module
 from cano_sync._engine.jobs import Job
 from cano_sync._engine.nesting import Nesting
 from cano_sync._engine.offload import Abandoned, run_on_pool
@@ -160,7 +160,7 @@ def test_the_store_is_closed_when_the_caller_goes_on(gate: threading.Event) -> N
 
 def test_what_the_work_raised_because_of_it_comes_along(monkeypatch: pytest.MonkeyPatch) -> None:
     """If it does so within the grace, which is as long as it takes here."""
-    monkeypatch.setattr(offload_room, "LAST_WORD_GRACE", SOON)
+    monkeypatch.setattr(offload_module, "LAST_WORD_GRACE", SOON)
     error = Boom("the connection was closed")
 
     def work(store: Store, token: CancellationToken) -> None:
@@ -175,12 +175,12 @@ def test_what_the_work_raised_because_of_it_comes_along(monkeypatch: pytest.Monk
 
 
 def test_a_result_that_comes_within_the_grace_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(offload_room, "LAST_WORD_GRACE", SOON)
+    monkeypatch.setattr(offload_module, "LAST_WORD_GRACE", SOON)
 
     def work(store: Store, token: CancellationToken) -> str:
-        told = threading.Event()
-        with token.on_cancel(told.set):  # the caller has given it up by then
-            told.wait(SOON)
+        cancelled = threading.Event()
+        with token.on_cancel(cancelled.set):  # the caller has given it up by then
+            cancelled.wait(SOON)
         return "too late"
 
     with pytest.raises(Abandoned) as caught:
@@ -193,12 +193,12 @@ def test_an_error_that_comes_with_the_cancellation_is_a_consequence(
 ) -> None:
     """Both were there when the caller woke."""
     parent = CancellationToken()
-    real = offload_room.wait_first
+    real = offload_module.wait_first
 
     def late_waking(first: Future[Any], second: Future[None], deadline: float | None) -> None:
         real(first, Future(), deadline)
 
-    monkeypatch.setattr(offload_room, "wait_first", late_waking)
+    monkeypatch.setattr(offload_module, "wait_first", late_waking)
 
     def work(store: Store, token: CancellationToken) -> None:
         parent.cancel("enough")
@@ -233,11 +233,11 @@ def busy_pool(monkeypatch: pytest.MonkeyPatch, gate: threading.Event) -> Pool:
     """In place of the process's pools: one whose only thread is taken."""
     pool = Pool(1)
     pool.submit(gate.wait, SOON)
-    monkeypatch.setattr(offload_room, "process_pool", lambda depth: pool)
+    monkeypatch.setattr(offload_module, "process_pool", lambda depth: pool)
     return pool
 
 
-def test_work_that_found_no_seat_is_taken_back(busy_pool: Pool, gate: threading.Event) -> None:
+def test_work_that_found_no_thread_is_taken_back(busy_pool: Pool, gate: threading.Event) -> None:
     called: list[int] = []
     with pytest.raises(Abandoned) as caught:
         do(lambda store, token: called.append(1), limit=0.05)
@@ -248,7 +248,7 @@ def test_work_that_found_no_seat_is_taken_back(busy_pool: Pool, gate: threading.
     assert called == []
 
 
-def test_work_whose_seat_comes_too_late_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_whose_thread_comes_too_late_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pool took it out of its queue just before the caller went on."""
 
     class Late:
@@ -260,7 +260,7 @@ def test_work_whose_seat_comes_too_late_is_not_begun(monkeypatch: pytest.MonkeyP
             monkeypatch.setattr(future, "set_running_or_notify_cancel", lambda: True)
 
     late, called = Late(), list[int]()
-    monkeypatch.setattr(offload_room, "process_pool", lambda depth: late)
+    monkeypatch.setattr(offload_module, "process_pool", lambda depth: late)
     with pytest.raises(Abandoned):
         do(lambda store, token: called.append(1), limit=0.05)
     assert abandoned_tasks() == 0
@@ -274,19 +274,19 @@ def test_ctrl_c_in_the_wait_cancels_the_work_and_closes_its_store(
     monkeypatch: pytest.MonkeyPatch, gate: threading.Event
 ) -> None:
     began = threading.Event()
-    told: queue.Queue[str | None] = queue.Queue()
+    reasons: queue.Queue[str | None] = queue.Queue()
     raised: queue.Queue[type[BaseException]] = queue.Queue()
 
     def interrupted(*args: object) -> None:
         assert began.wait(SOON)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(offload_room, "wait_first", interrupted)
+    monkeypatch.setattr(offload_module, "wait_first", interrupted)
 
     def work(store: Store, token: CancellationToken) -> None:
         began.set()
         token.wait()
-        told.put(token.reason)
+        reasons.put(token.reason)
         gate.wait(SOON)
         try:
             store.put("late", True)
@@ -295,7 +295,7 @@ def test_ctrl_c_in_the_wait_cancels_the_work_and_closes_its_store(
 
     with pytest.raises(KeyboardInterrupt):
         do(work)
-    assert told.get(timeout=SOON) == "interrupted"
+    assert reasons.get(timeout=SOON) == "interrupted"
     gate.set()
     assert raised.get(timeout=SOON) is Cancelled
 
@@ -355,7 +355,7 @@ def test_a_wait_longer_than_the_platforms_limit_goes_on_after_it(
         rounds.append(left)
         return 0.001
 
-    monkeypatch.setattr(waiting_room, "wait_slice", short)
+    monkeypatch.setattr(waiting_module, "wait_slice", short)
     deadline = time.monotonic() + 0.02
     wait_first(Future(), Future(), deadline)
     assert time.monotonic() >= deadline

@@ -33,8 +33,8 @@ from cano_sync import (
     abandoned_tasks,
     wait_for_abandoned,
 )
-from cano_sync._engine import jobs as jobs_room
-from cano_sync._engine import pool as pool_room
+from cano_sync._engine import jobs as jobs_module
+from cano_sync._engine import pool as pool_module
 from cano_sync._engine.jobs import Job
 from cano_sync._engine.nesting import Nesting
 from cano_sync._engine.pool import Pool, occupancy, process_pool
@@ -237,7 +237,7 @@ def test_an_executor_shut_down_while_a_branch_runs_lets_that_thread_do_the_rest(
     assert future.result(SOON) is Step.DONE
 
 
-def test_a_seat_between_two_branches_still_counts() -> None:
+def test_a_worker_between_two_branches_still_counts() -> None:
     class ShutDownAfterTheFirst(JoinStrategy):
         def decide(self, tally: Tally) -> Verdict:
             if tally.ended == 1:
@@ -250,7 +250,7 @@ def test_a_seat_between_two_branches_still_counts() -> None:
     assert workflow.orchestrate(Step.START) is Step.DONE
 
 
-def test_an_executor_that_takes_no_more_seats_keeps_those_that_it_took() -> None:
+def test_an_executor_that_takes_no_more_workers_keeps_those_that_it_took() -> None:
     class TakesOne(Executor):
         """Begins the first job only once it has refused the second."""
 
@@ -334,7 +334,7 @@ def test_the_second_of_two_that_make_a_pool_takes_the_firsts(
             return default if self.looks == 1 else super().get(key, default)
 
     first = object()
-    monkeypatch.setattr(pool_room, "_pools", Late({1: first}))
+    monkeypatch.setattr(pool_module, "_pools", Late({1: first}))
     assert process_pool(1) is first
 
 
@@ -344,18 +344,18 @@ def test_a_forked_child_forgets_pools_tasks_and_a_lock_that_was_held(
     """What the fork test below shows in a child, shown here step by step."""
     held = threading.Lock()
     held.acquire()
-    monkeypatch.setattr(pool_room, "_lock", held)
-    monkeypatch.setattr(pool_room, "_pools", {1: Pool(1)})
-    monkeypatch.setattr(jobs_room, "_abandoned", {object()})
-    monkeypatch.setattr(jobs_room, "_lock", threading.RLock())
-    monkeypatch.setattr(jobs_room, "_all_returned", threading.Condition())
-    monkeypatch.setattr(pool_room, "_all", WeakValueDictionary())
+    monkeypatch.setattr(pool_module, "_lock", held)
+    monkeypatch.setattr(pool_module, "_pools", {1: Pool(1)})
+    monkeypatch.setattr(jobs_module, "_abandoned", {object()})
+    monkeypatch.setattr(jobs_module, "_lock", threading.RLock())
+    monkeypatch.setattr(jobs_module, "_all_returned", threading.Condition())
+    monkeypatch.setattr(pool_module, "_all", WeakValueDictionary())
     assert abandoned_tasks() == 1
-    pool_room._forget_pools()
-    jobs_room.forget_abandoned()
+    pool_module._forget_pools()
+    jobs_module.forget_abandoned()
     assert abandoned_tasks() == 0
-    assert pool_room._pools == {}
-    assert not pool_room._lock.locked()
+    assert pool_module._pools == {}
+    assert not pool_module._lock.locked()
 
 
 def test_each_depth_of_nested_splits_has_a_pool_of_its_own() -> None:
@@ -524,6 +524,37 @@ atexit.register(late)
     assert ended.stdout.split() == ["True", "False"]
 
 
+def test_a_run_that_is_under_way_at_the_exit_splits_on_a_users_executor() -> None:
+    """The pool waits for it before the standard library closes all executors."""
+    script = """
+import time
+from cano_sync import JoinConfig, JoinStrategy, Workflow
+from concurrent.futures import ThreadPoolExecutor
+
+def load():
+    time.sleep(0.2)  # by then the main thread has ended
+    return "ASK"
+
+workflow = (
+    Workflow()
+    .register("LOAD", load)
+    .register_split("ASK", [lambda: 1, lambda: 2], JoinConfig(JoinStrategy.ALL, "DONE"))
+    .add_exit_state("DONE")
+    .with_executor(ThreadPoolExecutor(2))
+)
+workflow.submit("LOAD").add_done_callback(lambda run: print(run.exception() or run.result()))
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=50,
+        cwd=Path(__file__).parents[2],
+    )
+    assert ended.stdout.split() == ["DONE"]
+
+
 # A system without threads.
 
 
@@ -534,7 +565,7 @@ def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     def start(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(pool_room, "_pools", {})
+    monkeypatch.setattr(pool_module, "_pools", {})
     monkeypatch.setattr(threading.Thread, "start", start)
 
 
@@ -659,7 +690,7 @@ def test_without_a_thread_but_abandoned_ones_a_run_says_so(
     def start(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(pool_room, "_pools", {})
+    monkeypatch.setattr(pool_module, "_pools", {})
     with pytest.raises(WorkflowTimeoutError):
         single(lambda: gate.wait(SOON)).with_timeout(0.25).orchestrate(Step.START)
     assert abandoned_tasks() == 1
@@ -668,7 +699,7 @@ def test_without_a_thread_but_abandoned_ones_a_run_says_so(
         split([done]).orchestrate(Step.START)
 
 
-def test_the_threads_of_all_pools_are_told_until_they_are_shut_down(
+def test_the_threads_of_all_pools_are_counted_until_they_are_shut_down(
     gate: threading.Event, eventually: Eventually
 ) -> None:
     """A scheduler's, too, which is nobody else's."""
@@ -783,7 +814,7 @@ def test_jobs_that_wait_get_the_threads_that_abandoned_tasks_keep(
         for _ in range(2):
             pool.start(Job(pool, lambda job: both.wait(SOON)))
         assert pool.occupancy() == (2, 0, 2)
-        monkeypatch.setattr(pool_room._thread, "start_new_thread", on_a_thread)
+        monkeypatch.setattr(pool_module._thread, "start_new_thread", on_a_thread)
         for each in deaf:
             assert each.job.abandon()
         both.wait(SOON)  # the two jobs run, though the two threads never came back
@@ -800,7 +831,7 @@ def test_where_no_thread_can_be_had_they_wait_for_one_that_comes_back(
         deaf = Abandonable(pool, gate)
         waiting = pool.submit(lambda: "done")
         with monkeypatch.context() as patch:
-            patch.setattr(pool_room._thread, "start_new_thread", refuse)
+            patch.setattr(pool_module._thread, "start_new_thread", refuse)
             assert deaf.job.abandon()
         assert not waiting.done()
         gate.set()
@@ -853,7 +884,7 @@ def test_ctrl_c_before_the_waiting_jobs_get_their_threads_does_not_cost_the_next
         deaf = [Abandonable(pool, gate), Abandonable(pool, gate)]
         waiting = [pool.submit(lambda: "done") for _ in range(2)]
         with monkeypatch.context() as patch:
-            patch.setattr(pool_room._thread, "start_new_thread", interrupt)
+            patch.setattr(pool_module._thread, "start_new_thread", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 deaf[0].job.abandon()
         assert deaf[1].job.abandon()

@@ -591,7 +591,7 @@ def test_without_a_bulkhead_all_branches_run_at_once() -> None:
     assert len(result.successes) == 50
 
 
-def test_a_deaf_branch_keeps_its_seat_of_the_bulkhead(gate: threading.Event) -> None:
+def test_a_deaf_branch_keeps_its_place_in_the_bulkhead(gate: threading.Event) -> None:
     """The branches behind it never start; the split's timeout ends the wait."""
     called: list[int] = []
     result = run_split(

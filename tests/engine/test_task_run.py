@@ -188,7 +188,7 @@ def test_an_error_of_the_tree_that_is_not_retried_passes_as_it_is() -> None:
 
 
 class Steps(Node):
-    """A node that fails in one of its steps as often as it was told."""
+    """A node that fails in one of its steps so many times."""
 
     def __init__(self, step: str, error: Exception, failures: int) -> None:
         self.step, self.error, self.failures = step, error, failures

@@ -18,7 +18,7 @@ from cano_sync import (
     WorkflowError,
 )
 from cano_sync._base.fence import Gate, fence
-from cano_sync._engine import tracker as tracker_room
+from cano_sync._engine import tracker as tracker_module
 from cano_sync._engine.jobs import Job
 from cano_sync._engine.tracker import Tracker
 from cano_sync._model.task import bind
@@ -151,7 +151,7 @@ def test_the_fence_is_closed_before_the_caller_is_woken() -> None:
     assert seen == ["closed"]
 
 
-def test_those_who_still_perform_a_branch_are_left_behind() -> None:
+def test_workers_that_still_perform_a_branch_are_abandoned() -> None:
     tracker = tracker_of(3, JoinStrategy.ANY)
     jobs = [job(), job()]
     tracker.take(jobs[0])
@@ -162,7 +162,7 @@ def test_those_who_still_perform_a_branch_are_left_behind() -> None:
     assert tracker.take_running() == {}
 
 
-def test_a_dropped_branch_is_no_news() -> None:
+def test_a_dropped_branch_does_not_ask_the_strategy() -> None:
     asked: list[Tally] = []
 
     def note(tally: Tally) -> Verdict:
@@ -195,7 +195,7 @@ def test_outcomes_have_the_times_of_their_branches(monkeypatch: pytest.MonkeyPat
     """On a clock that the test sets: the wall clock only says where the fine timer stands."""
     clock = SimpleNamespace(now=10.0)
     fake = SimpleNamespace(time=lambda: 999_990.0 + clock.now, perf_counter=lambda: clock.now)
-    monkeypatch.setattr(tracker_room, "time", fake)
+    monkeypatch.setattr(tracker_module, "time", fake)
     tracker = tracker_of(4, JoinStrategy.PARTIAL_TIMEOUT)
     tracker.take(job())
     clock.now = 11.0

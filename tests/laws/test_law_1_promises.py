@@ -29,7 +29,7 @@ from cano_sync import (
     wait_for_abandoned,
 )
 from cano_sync._base import cancellation
-from cano_sync._engine import offload as offload_room
+from cano_sync._engine import offload as offload_module
 from tests.kit import SOON, Boom, Eventually, Step, boom, single, split
 
 AT_ONCE = 0.5
@@ -367,7 +367,7 @@ def test_a_slow_callback_of_others_does_not_hold_up_a_run(
     assert run.result(SOON) - cancelled < AT_ONCE
 
 
-def test_a_slow_callback_does_not_keep_the_news_from_other_tasks(
+def test_a_slow_callback_does_not_keep_the_cancellation_from_other_tasks(
     gate: threading.Event, slow: Any, elsewhere: ThreadPoolExecutor
 ) -> None:
     token, first = CancellationToken(), Callback(gate, slow)
@@ -397,7 +397,7 @@ def test_a_slow_callback_does_not_keep_the_news_from_other_tasks(
         raising,
     ],
 )
-def test_a_callback_that_raises_does_not_keep_the_news_from_another_run(
+def test_a_callback_that_raises_does_not_keep_the_cancellation_from_another_run(
     make: Any, gate: threading.Event, elsewhere: ThreadPoolExecutor
 ) -> None:
     token, first, task = CancellationToken(), Callback(gate, make), Deaf(gate)
@@ -414,7 +414,7 @@ def test_a_callback_that_raises_does_not_keep_the_news_from_another_run(
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_callback_that_finds_its_store_closed_does_not_keep_the_news_from_the_next_branch(
+def test_a_callback_that_finds_its_store_closed_does_not_keep_it_from_the_next_branch(
     gate: threading.Event,
 ) -> None:
     called, registered = threading.Event(), threading.Event()
@@ -518,7 +518,7 @@ def closed(store: Store, cancel: CancellationToken) -> Step:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cancelled task is given the time to say how it ended."""
-    monkeypatch.setattr(offload_room, "LAST_WORD_GRACE", SOON)
+    monkeypatch.setattr(offload_module, "LAST_WORD_GRACE", SOON)
 
 
 @pytest.mark.usefixtures("patient")

@@ -20,7 +20,7 @@ from cano_sync import (
     WorkflowCancelledError,
     WorkflowTimeoutError,
 )
-from cano_sync._engine import pool as pool_room
+from cano_sync._engine import pool as pool_module
 from cano_sync._engine.pool import Pool
 from tests.kit import SOON, Step
 
@@ -35,7 +35,7 @@ def stuck(monkeypatch: pytest.MonkeyPatch, gate: threading.Event) -> Iterator[th
 
     The event is set once somebody is starting one.
     """
-    monkeypatch.setattr(pool_room, "_pools", {})
+    monkeypatch.setattr(pool_module, "_pools", {})
     starting, real = threading.Event(), threading.Thread.start
 
     def start(thread: threading.Thread) -> None:
@@ -109,7 +109,7 @@ def test_other_executors_start_threads_of_their_own_meanwhile(stuck: threading.E
 def test_a_pool_that_closes_half_way_leaves_the_rest_to_the_workers_that_are_there(
     accepted: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool_room, "_pools", {})
+    monkeypatch.setattr(pool_module, "_pools", {})
     calls: list[object] = []
     real: Callable[[Pool, Any], None] = Pool.start
 
@@ -135,7 +135,7 @@ def test_a_pool_that_closes_half_way_leaves_the_rest_to_the_workers_that_are_the
 def test_short_branches_need_few_threads() -> None:
     """So a thousand trivial ones cost the same in every process: no crowd is woken for them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pool_room, "_pools", {})
+        patch.setattr(pool_module, "_pools", {})
         threads: set[int] = set()
         tasks = [lambda: threads.add(threading.get_ident())] * 1_000
         join = JoinConfig(JoinStrategy.ALL, Step.DONE)

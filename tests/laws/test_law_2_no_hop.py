@@ -19,7 +19,7 @@ from cano_sync import (
     TaskContext,
     Workflow,
 )
-from cano_sync._engine import offload as offload_room
+from cano_sync._engine import offload as offload_module
 from tests.kit import SOON, Boom, Step, single
 
 ME = threading.get_ident
@@ -68,13 +68,13 @@ def where() -> Where:
 def hops(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The depths at which runs and attempts have asked for a thread."""
     asked: list[int] = []
-    real: Callable[[int], Executor] = offload_room.process_pool
+    real: Callable[[int], Executor] = offload_module.process_pool
 
     def spy(depth: int) -> Executor:
         asked.append(depth)
         return real(depth)
 
-    monkeypatch.setattr(offload_room, "process_pool", spy)
+    monkeypatch.setattr(offload_module, "process_pool", spy)
     return asked
 
 

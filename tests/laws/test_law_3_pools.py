@@ -18,7 +18,7 @@ from cano_sync import (
     WorkflowTimeoutError,
     abandoned_tasks,
 )
-from cano_sync._engine import pool as pool_room
+from cano_sync._engine import pool as pool_module
 from tests.kit import SOON, Boom, Step, single, split
 
 RunScript = Callable[[str], str]
@@ -64,8 +64,8 @@ def one_thread() -> Iterator[Executor]:
 @pytest.fixture
 def pools_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process's pools, begun anew with a ceiling of one thread."""
-    monkeypatch.setattr(pool_room, "_pools", {})
-    monkeypatch.setattr(pool_room, "CEILING", 1)
+    monkeypatch.setattr(pool_module, "_pools", {})
+    monkeypatch.setattr(pool_module, "CEILING", 1)
 
 
 # Nesting.

@@ -17,7 +17,7 @@ from cano_sync import (
     Verdict,
     WorkflowCancelledError,
 )
-from cano_sync._base import waiting as waiting_room
+from cano_sync._base import waiting as waiting_module
 from tests.kit import SOON, Step, split
 
 
@@ -37,8 +37,8 @@ class Spy:
 
 @pytest.fixture
 def wait(monkeypatch: pytest.MonkeyPatch) -> Spy:
-    spy = Spy(waiting_room.wait)
-    monkeypatch.setattr(waiting_room, "wait", spy)
+    spy = Spy(waiting_module.wait)
+    monkeypatch.setattr(waiting_module, "wait", spy)
     return spy
 
 

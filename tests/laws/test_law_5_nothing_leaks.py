@@ -1,4 +1,4 @@
-"""Law 5: nothing leaks out of a branch, an attempt or a run that was left behind."""
+"""Law 5: nothing leaks out of an abandoned branch, attempt or run."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from cano_sync import (
     Workflow,
 )
 from cano_sync import task as task_with
-from cano_sync._engine import offload as offload_room
-from cano_sync._engine import split as split_room
+from cano_sync._engine import offload as offload_module
+from cano_sync._engine import split as split_module
 from tests.backends import Plain
 from tests.kit import SOON, Boom, Step, single, split
 
@@ -141,7 +141,7 @@ def late() -> Any:
     task.go_on.set()
 
 
-# The ways to be left behind. Each returns once the run has moved on without the late task.
+# The ways to be abandoned. Each returns once the run has moved on without the late task.
 
 Leave = Callable[[Late, Any], None]
 
@@ -433,8 +433,8 @@ def test_the_join_waits_a_moment_for_a_write_that_a_backend_is_busy_with(
     how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that the join state finds it. (It is five milliseconds; here we have patience.)"""
-    monkeypatch.setattr(split_room, "WRITE_GRACE", SOON)
-    monkeypatch.setattr(offload_room, "WRITE_GRACE", SOON)
+    monkeypatch.setattr(split_module, "WRITE_GRACE", SOON)
+    monkeypatch.setattr(offload_module, "WRITE_GRACE", SOON)
     store, seen = Slow(), []
     branch = put_slowly
     if how != "a branch":

@@ -25,7 +25,7 @@ PRELUDE = """
 
     DEAF = 8
     gate = threading.Event()
-    told = threading.Event()
+    called = threading.Event()
     lock = threading.Lock()
     lock.acquire()
 
@@ -35,7 +35,7 @@ PRELUDE = """
 
     def ready():
         # After Ctrl-C the callbacks run in a thread of their own, which no exit waits for.
-        atexit.register(told.wait, 10)
+        atexit.register(called.wait, 10)
         say("ready")
 
     def one(task, config=None):
@@ -45,26 +45,26 @@ PRELUDE = """
         config = JoinConfig(options.pop("strategy", JoinStrategy.ALL), "DONE", **options)
         return Workflow().register_split("A", tasks, config).add_exit_state("DONE")
 
-    def tell(what):
-        return lambda: (say(what), told.set())
+    def saying(what):
+        return lambda: (say(what), called.set())
 
     def listening(store, cancel):
         "Deaf, but with a callback: in Python code that Ctrl-C can interrupt on the main thread."
-        cancel.on_cancel(tell("cancelled"))
+        cancel.on_cancel(saying("cancelled"))
         ready()
         gate.wait(DEAF)
         return "DONE"
 
     def in_c(store, cancel):
         "In one long call of C code."
-        cancel.on_cancel(tell("cancelled"))
+        cancel.on_cancel(saying("cancelled"))
         ready()
         lock.acquire(timeout=DEAF)
         return "DONE"
 
     def swallowing(store, cancel):
         "Catches whatever can be caught."
-        cancel.on_cancel(tell("cancelled"))
+        cancel.on_cancel(saying("cancelled"))
         ready()
         end = time.monotonic() + DEAF
         while time.monotonic() < end:
@@ -120,7 +120,7 @@ RUNS: dict[str, str] = {
         """,
     "a sleep between two attempts": """
         def failing(store, cancel):
-            cancel.on_cancel(tell("cancelled"))
+            cancel.on_cancel(saying("cancelled"))
             ready()
             raise ValueError
 
@@ -128,7 +128,7 @@ RUNS: dict[str, str] = {
         """,
     "a sleep of a task's token": """
         def sleeping(store, cancel):
-            cancel.on_cancel(tell("cancelled"))
+            cancel.on_cancel(saying("cancelled"))
             ready()
             cancel.sleep(DEAF)
             return "DONE"
@@ -147,7 +147,7 @@ RUNS: dict[str, str] = {
 PATIENT = """
     def patient(store, cancel):
         "Listens: somebody else's executor waits for its threads at the interpreter's exit."
-        cancel.on_cancel(tell("cancelled"))
+        cancel.on_cancel(saying("cancelled"))
         ready()
         cancel.sleep(DEAF)
     """
@@ -189,7 +189,7 @@ def test_no_error_state_catches_it(start_script: StartScript) -> None:
     process = start_script(
         program(
             """
-            (Workflow().register("A", listening, error_state="B").register("B", tell("mended"))
+            (Workflow().register("A", listening, error_state="B").register("B", saying("mended"))
              .add_exit_state("DONE").orchestrate("A"))
             """
         )
@@ -260,7 +260,7 @@ EXITS: dict[str, str] = {
             pass
         """,
     "a token with a time limit and a callback": """
-        CancellationToken(timeout=DEAF).on_cancel(tell("never"))
+        CancellationToken(timeout=DEAF).on_cancel(saying("never"))
         """,
 }
 SIGNED_OFF = """
@@ -300,7 +300,7 @@ def test_and_also_when_the_main_thread_raises(what: str, start_script: StartScri
 
 
 def test_an_interpreter_waits_for_a_run_that_was_submitted(start_script: StartScript) -> None:
-    """It was not left behind: it is somebody's work."""
+    """It was not abandoned: it is somebody's work."""
     process = start_script(
         program(
             """

@@ -45,15 +45,9 @@ def test_a_state_is_shown_as_it_is_written(state: Any, text: str) -> None:
     assert full_name(state) == text
 
 
-def test_an_empty_description_has_no_states_exits_or_limits() -> None:
-    empty = Description()
-    assert (empty.states, empty.exits) == ({}, {})
+def test_a_description_has_no_limits_executor_or_store_unless_it_says_so() -> None:
+    empty = Description({}, {})
     assert (empty.timeout, empty.executor, empty.store) == (None, None, None)
-
-
-def test_two_descriptions_share_nothing() -> None:
-    assert Description().states is not Description().states
-    assert Description().exits is not Description().exits
 
 
 def test_a_single_state_goes_where_its_task_declares() -> None:
@@ -73,12 +67,12 @@ def test_a_split_goes_to_its_join_state_or_its_error_state() -> None:
 @pytest.mark.parametrize(
     "thing",
     [
-        Description(),
+        Description({}, {}),
         SingleState(bind(to_done)),
         SplitState(JoinConfig(JoinStrategy.ALL, Step.DONE)),
     ],
 )
 def test_a_description_does_not_change(thing: Any) -> None:
-    name = type(thing).__slots__[0]
+    name = type(thing)._fields[0]
     with pytest.raises(AttributeError):
         setattr(thing, name, None)

@@ -36,7 +36,7 @@ def test_a_hook_takes_its_arguments_by_name_and_does_nothing(hook: str) -> None:
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-def test_a_hook_of_a_run_tells_which(hook: str) -> None:
+def test_a_hook_of_a_run_gets_its_id(hook: str) -> None:
     parameters = inspect.signature(getattr(Observer, hook)).parameters
     assert ("run_id" in parameters) is not hook.startswith("flow_")
 
@@ -141,11 +141,11 @@ class HasHelpers(Observer):
         return f"run {run_id}"
 
     def tasks_failed(self) -> int:
-        """It takes nothing that `task_failed` is told."""
+        """It takes nothing that `task_failed` is given."""
         return 0
 
     def run_finish(self, run_id: str) -> float:
-        """It does not take all that `run_finished` is told."""
+        """It does not take all that `run_finished` is given."""
         return 0.0
 
     def summary(self, **_: Any) -> str:

@@ -87,7 +87,7 @@ def test_a_node_may_have_a_name_and_a_config() -> None:
     assert (bound.name, bound.config.attempt_timeout) == ("double it", 1.0)
 
 
-class Tell(Node):
+class HandsOn(Node):
     """Hands on what it got: the base of the nodes below."""
 
     def post(self, store: Store, result: Any) -> Any:
@@ -95,7 +95,7 @@ class Tell(Node):
 
 
 def test_without_prep_nothing_is_prepared() -> None:
-    class Mine(Tell):
+    class Mine(HandsOn):
         def exec(self, prepared: Any) -> Any:
             return [prepared]
 
@@ -103,7 +103,7 @@ def test_without_prep_nothing_is_prepared() -> None:
 
 
 def test_without_exec_what_was_prepared_is_the_result() -> None:
-    class Mine(Tell):
+    class Mine(HandsOn):
         def prep(self, store: Store) -> Any:
             return "prepared"
 
@@ -111,7 +111,7 @@ def test_without_exec_what_was_prepared_is_the_result() -> None:
 
 
 def test_exec_does_not_get_the_store() -> None:
-    class Mine(Tell):
+    class Mine(HandsOn):
         def exec(self, *args: Any, **kwargs: Any) -> Any:
             return args, kwargs
 
@@ -119,7 +119,7 @@ def test_exec_does_not_get_the_store() -> None:
 
 
 def test_each_step_gets_by_name_what_it_takes_and_no_more() -> None:
-    class Mine(Tell):
+    class Mine(HandsOn):
         def prep(self, store: Store, cancel: CancellationToken) -> Any:
             return [cancel]
 
@@ -135,7 +135,7 @@ def test_each_step_gets_by_name_what_it_takes_and_no_more() -> None:
 
 
 def test_one_step_that_takes_the_token_is_enough() -> None:
-    class Mine(Tell):
+    class Mine(HandsOn):
         def exec(self, prepared: Any, cancel: CancellationToken) -> Any:
             return cancel
 
@@ -144,7 +144,7 @@ def test_one_step_that_takes_the_token_is_enough() -> None:
 
 
 def test_steps_may_take_fewer_arguments() -> None:
-    class Mine(Tell):
+    class Mine(HandsOn):
         def prep(self) -> Any:
             return "prepared"
 
@@ -164,7 +164,7 @@ def test_steps_may_take_fewer_arguments() -> None:
 
 
 def test_steps_may_be_static() -> None:
-    class Mine(Tell):
+    class Mine(HandsOn):
         @staticmethod
         def exec(prepared: Any) -> Any:
             return "executed"
@@ -176,7 +176,7 @@ def test_steps_may_be_static() -> None:
 def test_a_parameter_that_nobody_supplies_names_the_step(step: str) -> None:
     def wants(self: Any, first: Any, second: Any, url: str) -> None: ...
 
-    fetch = type("Fetch", (Tell,), {step: wants})
+    fetch = type("Fetch", (HandsOn,), {step: wants})
     with pytest.raises(ConfigurationError, match=f"'Fetch.{step}' wants .*'url'"):
         bind(fetch())
 
@@ -189,7 +189,7 @@ def test_the_message_says_what_the_step_can_have(step: str, offered: str) -> Non
     def wants(self: Any, first: Any, second: Any, url: str) -> None: ...
 
     with pytest.raises(ConfigurationError, match=offered):
-        bind(type("Fetch", (Tell,), {step: wants})())
+        bind(type("Fetch", (HandsOn,), {step: wants})())
 
 
 @pytest.mark.parametrize("step", ["prep", "exec", "post"])
@@ -201,7 +201,7 @@ def test_a_step_that_would_run_later_is_refused(step: str) -> None:
 
     for function, word in ((later, "asynchronous"), (one_by_one, "generator")):
         with pytest.raises(ConfigurationError, match=word):
-            bind(type("Fetch", (Tell,), {step: function})())
+            bind(type("Fetch", (HandsOn,), {step: function})())
 
 
 def test_a_node_without_post_is_refused_with_the_mend() -> None:
@@ -222,7 +222,7 @@ def failing(step: str, error: BaseException) -> Node:
     def fail(self: Any, first: Any = None) -> Any:
         raise error
 
-    return type("Broken", (Tell,), {step: fail})()  # type: ignore[no-any-return]
+    return type("Broken", (HandsOn,), {step: fail})()  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize(

@@ -273,7 +273,7 @@ def test_a_builtin_gets_the_store(function: Any) -> None:
     assert shape(function) == Shape(1, False, False)
 
 
-def test_a_builtin_that_tells_nothing_gets_all_that_is_offered() -> None:
+def test_a_builtin_without_a_signature_gets_all_that_is_offered() -> None:
     class Secretive:
         __signature__ = "none to be had"
 

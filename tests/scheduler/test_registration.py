@@ -155,7 +155,7 @@ def test_a_workflow_is_validated_when_it_is_added(add: Any, scheduler: Scheduler
     assert scheduler.list() == ()
 
 
-def test_all_problems_of_a_workflow_are_told(scheduler: Scheduler) -> None:
+def test_all_problems_of_a_workflow_are_listed(scheduler: Scheduler) -> None:
     with pytest.raises(ConfigurationError) as caught:
         scheduler.manual("flow", Workflow(), "GO")
     assert len(caught.value.problems) == 2

@@ -1,4 +1,4 @@
-"""Observers under stress: whatever ends a run and when, each start is told one end."""
+"""Observers under stress: whatever ends a run and when, each start has one end."""
 
 from __future__ import annotations
 

@@ -29,9 +29,9 @@ from cano_sync import (
     Workflow,
     wait_for_abandoned,
 )
-from cano_sync._base import fence as fence_room
-from cano_sync._engine import offload as offload_room
-from cano_sync._engine import split as split_room
+from cano_sync._base import fence as fence_module
+from cano_sync._engine import offload as offload_module
+from cano_sync._engine import split as split_module
 from tests.backends import Plain
 from tests.kit import SOON, Step
 
@@ -137,7 +137,7 @@ def join(hunt: Hunt) -> None:
 
 
 def nested_join(hunt: Hunt) -> None:
-    """The writers are branches of a run inside the branch that is left behind."""
+    """The writers are branches of a run inside the abandoned branch."""
     inside = JoinConfig(JoinStrategy.ALL, Step.DONE)
     inner = Workflow().register_split(Step.WORK, [hunt.writer] * 2, inside)
     inner = inner.add_exit_state(Step.DONE)
@@ -237,8 +237,8 @@ def test_no_write_is_seen_after(what: str) -> None:
 
 def test_no_write_of_a_users_backend_is_seen_after_a_join(monkeypatch: pytest.MonkeyPatch) -> None:
     """The join waits a moment for a write under way; here that moment is as long as it takes."""
-    monkeypatch.setattr(split_room, "WRITE_GRACE", SOON)
-    monkeypatch.setattr(offload_room, "WRITE_GRACE", SOON)
+    monkeypatch.setattr(split_module, "WRITE_GRACE", SOON)
+    monkeypatch.setattr(offload_module, "WRITE_GRACE", SOON)
     refused, prey = hunts(join, 400, Plain)
     assert prey == 0
     assert refused > 100
@@ -265,7 +265,7 @@ def only_the_lock(guard: Any, *error: object) -> None:
 def test_without_the_fence_the_hunters_find_writes(
     what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fence_room.Gate, "check", no_check)
+    monkeypatch.setattr(fence_module.Gate, "check", no_check)
     leave, _ = HUNTS[what]
     _, prey = hunts(leave, 100)
     assert prey > 0
@@ -274,8 +274,8 @@ def test_without_the_fence_the_hunters_find_writes(
 def test_with_a_look_before_the_lock_the_hunters_find_writes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(fence_room._Guard, "__enter__", no_lock)
-    monkeypatch.setattr(fence_room._Guard, "__exit__", only_the_lock)
+    monkeypatch.setattr(fence_module._Guard, "__enter__", no_lock)
+    monkeypatch.setattr(fence_module._Guard, "__exit__", only_the_lock)
     found = 0
     for _ in range(20):
         _, prey = hunts(join, 500)

@@ -130,7 +130,7 @@ verdict: Verdict = Tally(3, 1, 0).pending  # error: assignment
 
 
 class Narrow(Observer):
-    """Does not take all that the hook is told."""
+    """Does not take all that the hook is given."""
 
     def state_entered(self, *, state: Quote) -> None: ...  # error: override
 

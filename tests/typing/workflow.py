@@ -416,7 +416,7 @@ def careful() -> Quote | None:
     return None
 
 
-# Observers: the hooks that one wants, with what one needs of what they tell.
+# Observers: the hooks that one wants, with what one needs of what they get.
 
 
 class Slow(Observer):
