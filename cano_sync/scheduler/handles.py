@@ -45,6 +45,11 @@ class Background:
             self._error = error
             raise
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it goes on: False once it was stopped and all has ended, or a clock failed."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """Stop, and wait until all has ended. Ctrl-C meanwhile cancels what runs.
 

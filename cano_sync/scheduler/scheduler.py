@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future
 from datetime import tzinfo
-from functools import partial
+from itertools import chain, repeat
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
@@ -23,7 +23,7 @@ from .flow import Flow
 from .handles import Background, ByHand
 from .observer import FlowObserver, check_flow_observer
 from .options import FlowOptions, check_flow, settings_of
-from .signals import stopping_on_signals
+from .signals import handling_signals
 from .status import FlowStatus
 from .timetable import Every, Manual, Timetable
 
@@ -36,9 +36,10 @@ S = TypeVar("S")
 class Scheduler:
     """Runs workflows on a timetable, each on a thread of its own, and never twice at once.
 
-    A *flow* is a workflow under an id, with its timetable: `Every`, `Cron`, `At` or `Manual`. `add`
-    takes more by name, see `FlowOptions`: `store=` (a store, or what makes one for each run),
-    `catch_up=`, `jitter=`, `backoff=` and `fail_on=`. A workflow is checked when it is added.
+    A *flow* is a workflow under an id, with its timetable: `Every(minutes=10)`,
+    `Cron("0 9 * * MON")`, `At(schedule.every().monday.at("09:00"))` or `Manual()`. `add` takes more
+    by name, see `FlowOptions`: `store=` (a store, or what makes one for each run), `catch_up=`,
+    `jitter=` (seconds), `backoff=` and `fail_on=`. A workflow is checked when it is added.
 
     - Flows do not wait for each other: the scheduler's own thread only hands over. A flow that is
       due while it is still running leaves that time out, which is counted; with `catch_up=True` it
@@ -121,16 +122,7 @@ class Scheduler:
         timetable: Timetable,
         **options: Unpack[FlowOptions[S]],
     ) -> None:
-        """Add a flow; it is due from now on, or from the start.
-
-        Args:
-            id: what it is called; each id is taken once.
-            workflow: what it runs.
-            initial_state: where each run begins.
-            timetable: when it is due: `Every(minutes=10)`, `Cron("0 9 * * MON")`,
-                `At(schedule.every().monday.at("09:00"))` or `Manual()`.
-            **options: `store`, `catch_up`, `jitter` (seconds), `backoff` and `fail_on`; see
-                `FlowOptions`.
+        """Add a flow under an id of its own; it is due from now on, or from the start.
 
         Raises:
             ConfigurationError: the id is taken, the workflow is not valid, an argument is wrong, or
@@ -235,10 +227,9 @@ class Scheduler:
         Raises:
             ConfigurationError: it has been started before.
         """
-        left = limit(stop_timeout, "start()'s stop_timeout")
+        timeouts = chain([limit(stop_timeout, "start()'s stop_timeout")], repeat(0.0))
         self._dispatcher.open("start()")
-        stop = self._dispatcher.stop
-        with stopping_on_signals(partial(stop, left), partial(stop, 0.0)):
+        with handling_signals(lambda *_: self._dispatcher.stop(next(timeouts))):
             self._dispatcher.run()
 
     def start_in_background(self, *, stop_timeout: Duration | None = None) -> Background:
@@ -263,15 +254,6 @@ class Scheduler:
 
         Raises:
             ConfigurationError: it has another clock, or has been started before.
-
-        >>> from cano_sync import Workflow
-        >>> workflow = Workflow().register("SWEEP", lambda: "DONE").add_exit_state("DONE")
-        >>> scheduler = Scheduler(clock=HandClock())
-        >>> scheduler.every_minutes("sweep", workflow, "SWEEP", 5)
-        >>> with scheduler.start_by_hand() as time:
-        ...     time.advance(3600)
-        >>> scheduler.status("sweep").runs
-        12
         """
         if not isinstance(self._clock, HandClock):
             raise ConfigurationError(

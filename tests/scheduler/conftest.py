@@ -85,7 +85,7 @@ class Held:
 
 
 class Fails:
-    """A task that fails as long as it is told to."""
+    """A task that fails as long as the test wants it."""
 
     def __init__(self) -> None:
         self.is_broken = True

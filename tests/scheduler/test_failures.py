@@ -24,7 +24,7 @@ from tests.scheduler.conftest import START, Fails, FlowNotes, Held, Journal, one
 
 
 class Counts(Journal):
-    """Notes when it runs, and fails as long as it is told to."""
+    """Notes when it runs, and fails as long as the test wants it."""
 
     is_broken = True
 
@@ -322,7 +322,7 @@ class Load(Enum):
 
 
 class Ends:
-    """A task whose run ends where it is told to."""
+    """A task whose run ends in a state that the test sets."""
 
     def __init__(self, where: Any = Load.NO_DATA) -> None:
         self.where = where

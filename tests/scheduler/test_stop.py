@@ -1,4 +1,4 @@
-"""Starting and stopping: gracefully, after a time limit, and with tasks that hear nothing."""
+"""Starting and stopping: gracefully, after a time limit, and with tasks that do not listen."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def real() -> Scheduler:
 
 
 class Deaf:
-    """A task that hears nothing until the gate opens; then it would write into the store."""
+    """A task that does not listen until the gate opens; then it would write into the store."""
 
     def __init__(self, gate: threading.Event) -> None:
         self.began = threading.Event()
@@ -342,7 +342,7 @@ def test_by_hand_the_end_of_the_block_waits_for_what_runs(held: Held) -> None:
 
 
 class BrokenClock(SystemClock):
-    """A user's own clock, which fails when it is told to."""
+    """A user's own clock, which fails once the test has broken it."""
 
     is_broken = False
 

@@ -311,7 +311,7 @@ def test_one_that_hangs_does_not_hold_up_the_others(
 def test_hundreds_that_hang_do_not_hold_up_the_others(
     scheduler: Scheduler, journal: Journal
 ) -> None:
-    """More of them than a pool of the engine has seats."""
+    """More of them than a pool of the engine has threads."""
     held = Held()
     for number in range(600):
         scheduler.manual(f"hangs {number}", one(held), "GO")
