@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ("connections_to", "fresh_database", "needs_postgres", "sqlalchemy_url")
+__all__ = ("connections_to", "execute", "fresh_database", "needs_postgres", "sqlalchemy_url")
 
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import psycopg
 import pytest
@@ -54,11 +55,15 @@ def sqlalchemy_url(name: str) -> str:
     return f"postgresql+psycopg://{server.get('user', 'root')}{secret}@{where}/{name}"
 
 
+def execute(name: str, statement: str) -> Any:
+    """Execute it in the database, and commit; the first value, if there is one."""
+    with psycopg.connect(SERVER, dbname=name) as connection:
+        cursor = connection.execute(statement)  # type: ignore[call-overload]
+        row = cursor.fetchone() if cursor.description else None
+    return None if row is None else row[0]
+
+
 def connections_to(name: str) -> int:
     """How many connections to the database are open."""
-    with psycopg.connect(SERVER) as connection:
-        row = connection.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = %s", (name,)
-        ).fetchone()
-    assert row is not None
-    return int(row[0])
+    statement = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}'"
+    return int(execute("postgres", statement))
