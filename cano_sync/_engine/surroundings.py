@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeAlias
 from .._base.cancellation import CancellationToken, Cancelled
 from .._base.store import Store
 from .._base.text import error_text, full_name
-from .._model.around import Around, HandOver, around_of, does, name_of, provided_by
+from .._model.around import AnyAround, Around, HandOver, around_of, does, name_of, provided_by
 from .._model.task import BoundTask, TaskContext
 from ..errors import NodeExecutionError, PreparationError, WorkflowError
 from .nesting import is_abandoned
@@ -44,7 +44,7 @@ class Surroundings:
     def __init__(self, parts: _Parts, thread: ThreadKind, captured: tuple[Any, ...] = ()) -> None:
         self._parts = parts
         self._captured = captured or (None,) * len(parts.tasks)
-        self.thread = thread
+        self.thread: ThreadKind = thread
         self.has_tasks = bool(parts.tasks)
 
     @property
@@ -97,6 +97,7 @@ class Surroundings:
         around = tasks[position]
         stage = "entering"
         raised: BaseException | None = None
+        result: Any = None
         try:
             with around.task(context, self._captured[position]) as given:
                 stage = "running"
@@ -243,7 +244,7 @@ _lock = threading.Lock()
 _installed: tuple[Around, ...] = ()
 
 
-def install_around(around: Around) -> Callable[[], None]:
+def install_around(around: AnyAround) -> Callable[[], None]:
     """Surround the tasks of *all* runs of this process, from the next run on.
 
     For what must not be forgotten in any workflow: a framework's wing calls it once, when the

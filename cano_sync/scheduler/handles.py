@@ -83,7 +83,7 @@ class Background:
 class ByHand:
     """A scheduler without a thread, whose time passes when you say so; for tests.
 
-    `Scheduler.start_by_hand` makes it. Flows run on threads as ever, but the clock stands still
+    `start_by_hand` makes it. Flows run on threads as ever, but the clock stands still
     while they do. Leaving the `with` block stops the scheduler, and waits for its runs. To be used
     by one thread.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("Scheduler",)
+__all__ = ("Scheduler", "start_by_hand")
 
 import os
 from collections.abc import Callable, Hashable, Iterable
@@ -13,8 +13,9 @@ from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from .._base.durations import Duration, limit
+from .._model.around import AnyAround, arounds_of
 from ..errors import ConfigurationError
-from ..workflow import Workflow
+from ..workflow import Workflow, within
 from .at import At
 from .clock import Clock, HandClock, SystemClock
 from .cron import Cron
@@ -57,15 +58,16 @@ class Scheduler:
     of three ways.
 
     Args:
-        clock: the clock that it lives by; None for the system's. `HandClock` is one for tests.
+        clock: the clock that it lives by; None for the system's. For tests there is
+            `cano_sync.testing.HandClock`.
         observers: hear what all flows do; each is a `FlowObserver`.
+        around: surround the tasks of all flows' runs, outside of what their workflows have; each
+            is an `Around`, or a function `(context) -> context manager`.
         random: what draws the jitter; None for Python's own.
 
     Raises:
         ConfigurationError: an argument is something else.
 
-    >>> from datetime import datetime
-    >>> import schedule
     >>> from cano_sync import Workflow
     >>> workflow = Workflow().register("SWEEP", lambda: "DONE").add_exit_state("DONE")
     >>> scheduler = Scheduler()
@@ -75,15 +77,6 @@ class Scheduler:
     DONE
     >>> scheduler.status("sweep").schedule, scheduler.status("sweep").runs
     ('every 5 min', 1)
-
-    A test of a timetable moves the time by hand, and need not wait:
-
-    >>> scheduler = Scheduler(clock=HandClock(datetime(2026, 11, 25, 8, 50).astimezone()))
-    >>> scheduler.add("sweep", workflow, "SWEEP", At(schedule.every().day.at("09:00")))
-    >>> with scheduler.start_by_hand() as time:
-    ...     time.advance(3 * 86400)  # from due time to due time
-    >>> scheduler.status("sweep").runs
-    3
     """
 
     def __init__(
@@ -91,6 +84,7 @@ class Scheduler:
         *,
         clock: Clock | None = None,
         observers: Iterable[FlowObserver] = (),
+        around: Iterable[AnyAround] = (),
         random: Random | None = None,
     ) -> None:
         missing = [name for name in ("wall", "monotonic", "wait") if not hasattr(clock, name)]
@@ -108,6 +102,7 @@ class Scheduler:
         listed = tuple(observers)
         for observer in listed:
             check_flow_observer(observer, "Scheduler(observers=...)")
+        self._arounds = arounds_of(around, "Scheduler(around=...)")
         self._clock: Clock = SystemClock() if clock is None else clock
         self._dispatcher = Dispatcher(self._clock, listed, Random() if random is None else random)
         self._process = os.getpid()
@@ -131,6 +126,9 @@ class Scheduler:
         """
         check_flow(id, workflow, initial_state, timetable)
         settings = settings_of(id, options, workflow, timetable)
+        if self._arounds:
+            workflow = within(workflow, self._arounds)
+            workflow.validate()  # compiled before the first time that it is due
         self._dispatcher.add(Flow(id, workflow, initial_state, timetable, settings))
 
     def every(
@@ -249,20 +247,6 @@ class Scheduler:
         self._dispatcher.open("start_in_background()")
         return Background(self._dispatcher, left)
 
-    def start_by_hand(self) -> ByHand:
-        """Run without a thread, while a test moves the scheduler's `HandClock`.
-
-        Raises:
-            ConfigurationError: it has another clock, or has been started before.
-        """
-        if not isinstance(self._clock, HandClock):
-            raise ConfigurationError(
-                f"start_by_hand() needs a clock that is moved by hand, not {self._clock!r}; make "
-                "it Scheduler(clock=HandClock())"
-            )
-        self._dispatcher.open("start_by_hand()")
-        return ByHand(self._dispatcher, self._clock)
-
     def stop(self, timeout: Duration | None = None) -> None:
         """Stop: no new runs; those under way go on to their end. Returns at once.
 
@@ -349,3 +333,32 @@ class Scheduler:
         """
         check_flow_observer(observer, "add_observer()")
         self._dispatcher.add_observer(observer)
+
+
+def start_by_hand(scheduler: Scheduler) -> ByHand:
+    """Start a scheduler without a thread, while a test moves its `HandClock`.
+
+    Args:
+        scheduler: one that was made with `clock=HandClock()`.
+
+    Raises:
+        ConfigurationError: it has another clock, or has been started before.
+
+    >>> from datetime import datetime
+    >>> import schedule
+    >>> from cano_sync import Workflow
+    >>> workflow = Workflow().register("SWEEP", lambda: "DONE").add_exit_state("DONE")
+    >>> scheduler = Scheduler(clock=HandClock(datetime(2026, 11, 25, 8, 50).astimezone()))
+    >>> scheduler.add("sweep", workflow, "SWEEP", At(schedule.every().day.at("09:00")))
+    >>> with start_by_hand(scheduler) as time:
+    ...     time.advance(3 * 86400)  # from due time to due time
+    >>> scheduler.status("sweep").runs
+    3
+    """
+    if not isinstance(scheduler._clock, HandClock):
+        raise ConfigurationError(
+            f"start_by_hand() needs a clock that is moved by hand, not {scheduler._clock!r}; make "
+            "it Scheduler(clock=HandClock())"
+        )
+    scheduler._dispatcher.open("start_by_hand()")
+    return ByHand(scheduler._dispatcher, scheduler._clock)

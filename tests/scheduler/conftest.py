@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from cano_sync import CancellationToken, Workflow
-from cano_sync.scheduler import FlowObserver, HandClock, Scheduler, Timetable
+from cano_sync.scheduler import FlowObserver, Scheduler, Timetable
+from cano_sync.testing import HandClock
 from tests.observing import Notes
 
 START = datetime(2026, 11, 25, 8, 0, tzinfo=UTC)  # a Wednesday
