@@ -118,6 +118,7 @@ def sqlalchemy_session(
     >>> store = MemoryStore()
     >>> workflow.orchestrate("COUNT", store=store), store.get("count")
     ('DONE', 42)
+    >>> engine.dispose()
     """
     if isinstance(factory, scoped_session):
         raise ConfigurationError(

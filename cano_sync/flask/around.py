@@ -42,8 +42,9 @@ class AppContextAround(Around):
             return _NOTHING if self._app is None else BranchContext(self._app, {})
         if is_at_home(found, context):
             return _NOTHING
-        was_handed_over = captured is not None and captured.context is found
-        return BranchContext(found.app, _inherited(found.app, captured) if was_handed_over else {})
+        if captured is None or captured.context is not found:
+            return BranchContext(found.app, {})
+        return BranchContext(found.app, _inherited(found.app, captured))
 
     def _serves(self, app: Flask) -> bool:
         return _has_cano(app) if self._app is None else app is self._app

@@ -27,12 +27,12 @@ Count = Enum("Count", "ASK SHOW DONE")
 
 
 def ask(store):
-    return current_app.name, id(app_ctx._get_current_object())
+    return current_app.name, app_ctx._get_current_object()
 
 
 def show(store):
     (first, one), (second, two) = store.get("seen")
-    store.put("apps", [current_app.name, first, second, one != two])
+    store.put("apps", [current_app.name, first, second, one is not two])
     return Count.DONE
 
 
