@@ -18,7 +18,7 @@ from . import Around, ConfigurationError, TaskContext
 try:
     from sqlalchemy.orm import Session, scoped_session
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
+    raise ImportError(
         "cano_sync.sqlalchemy needs SQLAlchemy: pip install 'cano_sync[sqlalchemy]'",
         name=error.name,
     ) from error

@@ -27,7 +27,7 @@ is needed for an app context, and so a session of Flask-SQLAlchemy, in each bran
 try:
     import flask as _flask  # noqa: F401
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
+    raise ImportError(
         "cano_sync.flask needs Flask: pip install 'cano_sync[flask]'", name=error.name
     ) from error
 

@@ -255,7 +255,7 @@ class _BranchRequest(ctx.RequestContext if _requests is not None else object):  
         return self._home.copy()
 
 
-class _MergedContext(ctx.AppContext):
+class _MergedContext(ctx.AppContext):  # pragma: no cover - the tests run with one Flask
     """The same from Flask 3.2 on: an app context of the branch's own, with a view's request.
 
     For its teardown it has no request: what is to be done at the request's end is done once.

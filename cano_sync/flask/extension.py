@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ("Cano",)
 
+from collections.abc import Collection
 from typing import Any
 
 from flask import Flask, appcontext_pushed, current_app, request_started
@@ -146,5 +147,6 @@ class Cano:
 
 
 def _check_names(value: Any) -> None:
-    if isinstance(value, str) or not all(isinstance(name, str) for name in value):
+    is_many = isinstance(value, Collection) and not isinstance(value, str)
+    if not is_many or not all(isinstance(name, str) for name in value):
         raise ConfigurationError(f"{OWN_IN_G} is {value!r}; give names, such as ['db']")

@@ -73,6 +73,29 @@ def test_a_workflow_is_run_in_the_apps_context(flask) -> None:
     assert '["shop", "shop", "shop", true]' in ended.stdout
 
 
+@pytest.mark.parametrize(
+    ("wing", "package", "message"),
+    [
+        ("flask", "flask", "cano_sync.flask needs Flask: pip install 'cano_sync[flask]'"),
+        (
+            "sqlalchemy",
+            "sqlalchemy.orm",
+            "cano_sync.sqlalchemy needs SQLAlchemy: pip install 'cano_sync[sqlalchemy]'",
+        ),
+    ],
+)
+def test_what_is_missing_is_said(wing: str, package: str, message: str) -> None:
+    script = (
+        f"import sys; sys.modules[{package!r}] = None\n"
+        f"try: import cano_sync.{wing}\n"
+        "except ImportError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=50, cwd=ROOT
+    )
+    assert done.stdout == f"{message}\n"
+
+
 def test_its_help_and_its_errors_are_those_of_the_command(flask) -> None:
     helped = flask("cano", "run", "--help")
     assert helped.stdout.startswith("Usage: flask cano run [OPTIONS] MODULE:WORKFLOW")

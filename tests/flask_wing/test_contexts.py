@@ -379,6 +379,8 @@ def test_an_app_is_given_once(app: Flask) -> None:
         ("CANO_REQUEST_TIMEOUT", "5", "CANO_REQUEST_TIMEOUT must be seconds"),
         ("CANO_REQUEST_TIMEOUT", -1, "CANO_REQUEST_TIMEOUT must be a finite number"),
         ("CANO_ERROR_RESPONSES", "no", "CANO_ERROR_RESPONSES is 'no'; give True or False"),
+        ("CANO_OWN_IN_G", None, "CANO_OWN_IN_G is None; give names"),
+        ("CANO_OWN_IN_G", [1], r"CANO_OWN_IN_G is \[1\]; give names"),
         ("CANO_OWN_IN_G", "db", r"CANO_OWN_IN_G is 'db'; give names, such as \['db'\]"),
     ],
 )
