@@ -286,7 +286,7 @@ def main(arguments: Sequence[str] | None = None, *, name: str = NAME) -> NoRetur
     code: object = INTERRUPTED
     with suppress(KeyboardInterrupt):  # after the command, but before its end
         try:
-            program.main(arguments, prog_name=name, obj=process_exit)
+            program.main(args=arguments, prog_name=name, obj=process_exit)
         except SystemExit as ending:
             # It may also have interrupted click, which has a code of its own for that.
             code = INTERRUPTED if process_exit.was_interrupted else ending.code

@@ -16,7 +16,8 @@ from .contexts import request_state
 
 Kind = type[HTTPException]
 
-# By the kind of error; the refusal of a process that is drained belongs here, too, as 503. What the client reads says nothing of states, tasks and suppliers.
+# By the kind of error; the refusal of a process that is drained belongs here, too, as 503.
+# What the client reads says nothing of states, tasks and suppliers.
 RESPONSES: dict[type[CanoError], Kind] = {
     WorkflowTimeoutError: GatewayTimeout,
     SplitTimeoutError: GatewayTimeout,

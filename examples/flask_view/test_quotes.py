@@ -19,7 +19,7 @@ from cano_sync.testing import inline
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[Flask]:
     """An app with the samples, and an empty log."""
-    made = create_app({"SQLITE_FILE": tmp_path / "quotes.db", "TESTING": True})
+    made = create_app({"SQLITE_FILE": tmp_path / "quotes.db", "CANO_REQUEST_TIMEOUT": 20})
     with made.app_context():
         add_samples()
     yield made
@@ -41,6 +41,7 @@ def test_a_bad_amount_is_a_bad_request(app: Flask) -> None:
 
 
 def test_a_supplier_that_is_late_is_a_gateway_timeout_and_leaves_nothing(app: Flask) -> None:
+    app.config["CANO_REQUEST_TIMEOUT"] = 1
     client = app.test_client()
     response = client.get("/quote?sku=A-99", headers={"Accept": "application/json"})
     assert response.status_code == 504

@@ -10,7 +10,7 @@ from cano_sync.flask import Cano
 from .models import create_tables, db
 from .views import pages
 
-DEFAULTS = {"CANO_REQUEST_TIMEOUT": 2.0, "SQLITE_FILE": "quotes.db"}
+DEFAULTS = {"CANO_REQUEST_TIMEOUT": 1.0, "SQLITE_FILE": "quotes.db"}
 
 
 def create_app(settings: dict[str, Any] | None = None) -> Flask:

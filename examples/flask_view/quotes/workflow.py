@@ -67,7 +67,7 @@ workflow = (
     .register_split(
         Quote.ASK,
         askings,
-        JoinConfig(JoinStrategy.ALL, Quote.CHOOSE, timeout=0.5, collect="offers"),
+        JoinConfig(JoinStrategy.ALL, Quote.CHOOSE, collect="offers"),
     )
     .register(Quote.CHOOSE, choose)
     .add_exit_states(Quote.QUOTED, Quote.BAD_REQUEST)
