@@ -10,6 +10,9 @@ import pytest
 
 from tests.postgres import fresh_database, needs_postgres, sqlalchemy_url
 
+# They take their time; the program itself is run by test_programs.py with all others.
+pytestmark = pytest.mark.servers
+
 PROJECT = Path(__file__).parents[2] / "examples" / "flask_view"
 
 
@@ -31,14 +34,12 @@ def test_its_own_tests_pass_on_sqlite(environment: dict[str, str]) -> None:
     assert " passed" in own_tests({**environment, "DATABASE_URL": ""})
 
 
-@pytest.mark.servers
 @needs_postgres
 def test_its_own_tests_pass_on_postgresql(environment: dict[str, str]) -> None:
     with fresh_database() as name:
         assert " passed" in own_tests({**environment, "DATABASE_URL": sqlalchemy_url(name)})
 
 
-@pytest.mark.servers
 @needs_postgres
 def test_it_prints_the_same_on_postgresql(program) -> None:
     recorded = (PROJECT.parent / "flask_view.out.txt").read_text(encoding="utf-8")

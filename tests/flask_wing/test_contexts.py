@@ -312,9 +312,8 @@ def test_a_flow_outside_of_requests_has_a_context_for_each_task(app: Flask) -> N
 
 def test_a_scheduled_flow_has_one_too(app: Flask) -> None:
     store = MemoryStore()
-    scheduler = Scheduler()
-    around = app.extensions["cano_sync"].around
-    scheduler.manual("flow", flow().with_around(around), Step.START, store=lambda: store)
+    scheduler = Scheduler(around=[app.extensions["cano_sync"].around])
+    scheduler.manual("flow", flow(), Step.START, store=lambda: store)
     # Begun where an app context is: its threads must not share that one.
     with app.app_context(), scheduler.start_in_background():
         home = context_itself()
