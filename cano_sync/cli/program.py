@@ -273,11 +273,11 @@ def completion(shell: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None, *, name: str = NAME) -> NoReturn:
-    """Run the command line of this process, and end the process.
+    """Run the command line, and end the process.
 
     Args:
-        arguments: what was typed; None for what this process was started with.
-        name: what was typed before them, for messages.
+        arguments: what to run; None for what the process was started with.
+        name: how usage messages call the command, where another one hands over to it.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # what it cannot encode is no reason to fail
         sys.stdout.reconfigure(errors="backslashreplace")

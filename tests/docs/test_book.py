@@ -25,6 +25,8 @@ PUBLIC = (
     "cano_sync.scheduler",
     "cano_sync.scheduler.telemetry",
     "cano_sync.diagram",
+    "cano_sync.flask",
+    "cano_sync.sqlalchemy",
 )
 
 needs_build = pytest.mark.skipif(
