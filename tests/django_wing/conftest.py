@@ -12,8 +12,10 @@ from django import conf
 from django.core.management.utils import get_random_secret_key
 from django.db import connections, transaction
 
+from cano_sync.django import closing
 from cano_sync.django.around import install, uninstall
 from tests.django_wing.servers import MACHINE, a_database, is_served, needs_postgres
+from tests.kit import SOON
 
 POSTGRES = [pytest.param("pg", marks=needs_postgres)]
 BOTH = ["default", *POSTGRES]
@@ -59,8 +61,9 @@ def configured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def app(configured: None) -> Iterator[None]:
+def app(configured: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """All other tests of the process run without what the app puts around theirs."""
+    monkeypatch.setattr(closing, "FAREWELL", SOON)  # however busy this machine is
     install()
     yield
     uninstall()

@@ -14,7 +14,7 @@ from django.db import OperationalError, connections, transaction
 from cano_sync import JoinError, TaskConfig, TaskExecutionError, Workflow
 from tests.django_wing.conftest import POSTGRES, Rows
 from tests.django_wing.servers import MACHINE
-from tests.kit import SOON, Boom, Step, boom, split
+from tests.kit import SOON, Boom, Eventually, Step, boom, split
 
 pytestmark = pytest.mark.parametrize("using", POSTGRES, indirect=True)
 
@@ -212,7 +212,7 @@ def test_the_branch_that_is_refused_says_what_mends_it(
 
 
 def test_a_connection_that_cannot_be_closed_is_logged_and_keeps_nobody(
-    rows: Rows, backends: Backends, caplog: pytest.LogCaptureFixture
+    rows: Rows, backends: Backends, eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:
     def branch() -> None:
         rows.count()
@@ -222,4 +222,4 @@ def test_a_connection_that_cannot_be_closed_is_logged_and_keeps_nobody(
     with caplog.at_level(logging.ERROR, "cano_sync.django"), ThreadPoolExecutor(1) as executor:
         split([branch]).with_executor(executor).orchestrate(Step.START)
     assert "a connection could not be closed" in caplog.text
-    assert backends.count() == 0
+    eventually(lambda: backends.count() == 0)
