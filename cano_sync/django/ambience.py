@@ -52,5 +52,6 @@ class Ambience:
         else:
             translation.activate(self.language)
         timezone.activate(self.zone)
-        set_urlconf(self.urlconf)
+        if self.urlconf is not None:  # else there is none here, either
+            set_urlconf(self.urlconf)
         set_script_prefix(self.prefix)

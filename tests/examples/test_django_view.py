@@ -35,6 +35,7 @@ def manage(environment: dict[str, str], *arguments: str) -> str:
     return ended.stdout + ended.stderr
 
 
+@pytest.mark.servers
 def test_its_own_tests_pass_on_sqlite(environment: dict[str, str]) -> None:
     """And nothing is left for the system checks to say."""
     said = manage(environment, "test", "--noinput")
