@@ -9,7 +9,7 @@ import pytest
 from django.db import OperationalError, connections, transaction
 
 from cano_sync import JoinError, TaskConfig, WorkflowError
-from cano_sync.django import OpenTransactionWarning
+from cano_sync.django import OpenTransactionWarning, guard
 from cano_sync.django.around import uninstall
 from tests.django_wing.conftest import POSTGRES, Rows
 from tests.kit import SOON, Boom, Step, single, split
@@ -187,8 +187,12 @@ def test_a_submitted_run_that_queries_is_warned_and_learns_its_mend(rows: Rows) 
 
 @on_postgres
 @pytest.mark.filterwarnings("ignore::cano_sync.django.OpenTransactionWarning")
-def test_a_branch_does_not_wait_for_ever_for_the_views_locks(rows: Rows) -> None:
+def test_a_branch_does_not_wait_for_ever_for_the_views_locks(
+    rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It says what it waits for before the split's time is up; its connection forgets the limit."""
+    assert 0.5 < guard.LOCK_SHARE < 1
+    monkeypatch.setattr(guard, "LOCK_SHARE", 0.1)  # time enough for a busy machine
     rows.add()
     limits: list[str] = []
 
@@ -201,7 +205,7 @@ def test_a_branch_does_not_wait_for_ever_for_the_views_locks(rows: Rows) -> None
 
     with transaction.atomic(rows.using):
         rows.execute("SELECT * FROM rows FOR UPDATE")
-        workflow = split([branch], timeout=0.3)
+        workflow = split([branch], timeout=3)
         with pytest.raises(JoinError) as caught:
             workflow.orchestrate(Step.START)
         assert "1 failed, 0 cancelled" in str(caught.value)
@@ -210,7 +214,7 @@ def test_a_branch_does_not_wait_for_ever_for_the_views_locks(rows: Rows) -> None
         assert "lock timeout" in str(error.__cause__)
         split([limit], timeout=SOON).orchestrate(Step.START)
     split([limit], timeout=SOON).orchestrate(Step.START)
-    assert 100 < int(limits[0].removesuffix("ms")) <= 270
+    assert 0 < int(limits[0].removesuffix("ms")) <= 300
     assert limits[1] not in (limits[0], "0")
     assert limits[2] == "0"
 
