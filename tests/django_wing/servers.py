@@ -123,7 +123,8 @@ class Cluster:
             return int(connection.execute(query, [self.server.user]).fetchone()[0])
 
 
-BINARIES = "/usr/lib/postgresql/15/bin"
+# Debian keeps the server's programs off the path, in a folder for each version.
+BINARIES = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
 
 
 def can_make_clusters() -> bool:
@@ -164,7 +165,7 @@ def a_cluster(connections: int) -> Iterator[Cluster]:
 
 
 def _path() -> str:
-    return os.pathsep.join((BINARIES, os.environ.get("PATH", "")))
+    return os.pathsep.join((*BINARIES, os.environ.get("PATH", "")))
 
 
 def _call(user: str | None, program: str, *arguments: str) -> None:
