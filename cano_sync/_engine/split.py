@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import ExitStack
 from contextvars import copy_context
 from types import CoroutineType
 from typing import Any
@@ -20,7 +19,7 @@ from .._base.fence import fence
 from .._base.inline import InlineExecutor
 from .._base.store import Store
 from .._base.text import error_text, full_name
-from .._base.waiting import Wakeup, wait_first
+from .._base.waiting import INTERRUPTS, Wakeup, wait_first
 from .._model.join import JoinConfig
 from .._model.outcome import SplitResult
 from .._model.strategy import Verdict
@@ -108,7 +107,7 @@ class Split:
         self._stays = nesting.is_inline  # the attempts of its branches
         self._store, self._gate = fence(store, nesting.gate)
         self._locating = threading.Lock()  # guards where errors of branches say they come from
-        self._stopped: Wakeup = Future()
+        self._stopped = Wakeup()
         self._token = EngineToken(token, deadline=self._deadline, wakeup=self._stopped)
         self._context = copy_context()
         inside = Nesting(
@@ -149,12 +148,15 @@ class Split:
             self._wait()
             self._emit_decided()
         finally:
-            if tracker.verdict is None:  # after a cancellation or Ctrl-C: the end of all writing
-                tracker.settle(Verdict.FAIL)
-            try:
-                self._abandon_running()
-            finally:
-                self._token.release()
+            interrupt: BaseException | None = None
+            for _ in INTERRUPTS:
+                try:
+                    self._leave()
+                    break
+                except BaseException as error:
+                    interrupt = error
+            if interrupt is not None:
+                raise interrupt
         if tracker.problem is not None:
             raise tracker.problem
         if tracker.verdict is not Verdict.PROCEED:
@@ -208,21 +210,32 @@ class Split:
                 raise Cancelled(self._token.reason)  # the time of one above was up
             self._tracker.time_is_up()
 
+    def _leave(self) -> None:
+        """What is to be done at the end; again, where Ctrl-C comes in the middle."""
+        if self._tracker.verdict is None:  # after a cancellation or Ctrl-C: the end of all writing
+            self._tracker.settle(Verdict.FAIL)
+        self._abandon_running()
+        self._token.release()
+
     def _abandon_running(self) -> None:
         """Cancel what still runs, and count it as abandoned until it returns."""
-        running = self._tracker.take_running()
+        running = self._tracker.running()
         if not running:
             return
         self._gate.close(WRITE_GRACE)
         self._token.cancel_nowait("the join was decided without this branch")
-        events = self._events
-        if events is None:
-            for job in running.values():
-                job.abandon()
-            return
-        with ExitStack() as last_first:  # each of them, though Ctrl-C may come in a hook
-            for index, job in reversed(running.items()):
-                last_first.callback(events.abandon, index, job, self._token.reason)
+        interrupt: BaseException | None = None
+        for index, job in running.items():
+            try:
+                if self._events is None:
+                    job.abandon()
+                else:
+                    self._events.abandon(index, job, self._token.reason)
+                self._tracker.drop(index)
+            except BaseException as error:  # Ctrl-C, in a hook perhaps: the others first
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt  # and once more those that were not dropped
 
     # The run's observers.
 

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -19,12 +18,12 @@ from cano_sync import Cancelled
 from cano_sync._base.engine_token import EngineToken
 from cano_sync._base.waiting import (
     SIGNAL_CHECK,
+    Wakeup,
     interruptible_wait,
     is_waiting,
     on_new_thread,
     wait_first,
     wait_slice,
-    wake,
 )
 
 SOON = 20.0
@@ -69,22 +68,22 @@ def test_another_thread_waits_in_one_piece() -> None:
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_either_of_two_ends_the_wait(which: int) -> None:
-    pair: tuple[Future[Any], Future[None]] = (Future(), Future())
-    threading.Thread(target=pair[which].set_result, args=(None,)).start()
+    pair = (Wakeup(), Wakeup())
+    threading.Thread(target=pair[which].set).start()
     wait_first(*pair, deadline=None)
-    assert [future.done() for future in pair] == [which == 0, which == 1]
+    assert [wakeup.done() for wakeup in pair] == [which == 0, which == 1]
 
 
 def test_the_deadline_ends_the_wait() -> None:
     end = time.monotonic() + 0.02
-    wait_first(Future(), Future(), end)
+    wait_first(Wakeup(), Wakeup(), end)
     assert time.monotonic() >= end
 
 
 def test_waking_twice_is_waking_once() -> None:
-    wakeup: Future[None] = Future()
-    wake(wakeup)
-    wake(wakeup)
+    wakeup = Wakeup()
+    wakeup.set()
+    wakeup.set()
     assert wakeup.done()
 
 
@@ -94,8 +93,8 @@ def test_waking_twice_is_waking_once() -> None:
 def test_in_a_wait_all_is_done_elsewhere_wakeups_first() -> None:
     woken: list[int] = []
     callback = Caller()
-    wakeup: Future[None] = Future()
-    wakeup.add_done_callback(lambda _: woken.append(HERE()))
+    wakeup = Wakeup()
+    wakeup.add_callback(lambda: woken.append(HERE()))
     ranks: list[bool] = []
     token = EngineToken(wakeup=wakeup)
     token.on_cancel(lambda: ranks.append(wakeup.done()))
@@ -190,7 +189,7 @@ def refuse(*args: Any) -> int:
 
 def test_no_thread_is_started_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_thread, "start_new_thread", lambda *args: pytest.fail("started"))
-    wakeup: Future[None] = Future()
+    wakeup = Wakeup()
     EngineToken(wakeup=wakeup).cancel_nowait("enough")
     assert wakeup.done()
 
@@ -243,9 +242,9 @@ def test_what_wants_out_of_the_program_gets_out_once_the_others_were_called(
 
 IN_CANCEL = """
 import signal
-from concurrent.futures import Future
 from cano_sync import CancellationToken
 from cano_sync._base.engine_token import EngineToken
+from cano_sync._base.waiting import Wakeup
 
 def interrupt(*_):
     raise KeyboardInterrupt
@@ -255,7 +254,7 @@ hits = 0
 for number in range(2000):
     parent, wakeups, calls = CancellationToken(), [], []
     for which in range(10):
-        wakeups.append(Future())
+        wakeups.append(Wakeup())
         token = EngineToken(parent, wakeup=wakeups[-1])
         token.child().on_cancel(lambda which=which: calls.append(which))
     is_inside = False
