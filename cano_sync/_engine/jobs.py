@@ -130,9 +130,9 @@ class Job:
             _abandoned.remove(self)
             if self._lender is not None:
                 self._lender.reclaim(self._thread)
-            if not _abandoned:
-                while _all_returned:
-                    _all_returned.pop().set()
+            waiting = [] if _abandoned else [*_all_returned]
+        for returned in waiting:
+            returned.set()
         if self._on_return is not None:
             self._on_return()
 

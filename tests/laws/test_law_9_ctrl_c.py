@@ -345,6 +345,12 @@ workflow = {
 def interrupt(*_):
     raise KeyboardInterrupt
 
+def spin():
+    "Until it comes, unless a finalizer has swallowed it."
+    late = time.monotonic() + 0.01
+    while time.monotonic() < late:
+        pass
+
 signal.signal(signal.SIGALRM, interrupt)
 end = time.monotonic() + 1
 inside = 0
@@ -355,9 +361,7 @@ while time.monotonic() < end:
         is_inside = True
         workflow.orchestrate("A")
         is_inside = False
-        late = time.monotonic() + 0.01  # by then it has come, unless a finalizer has swallowed it
-        while time.monotonic() < late:
-            pass
+        spin()
     except KeyboardInterrupt:
         inside += is_inside
     signal.setitimer(signal.ITIMER_REAL, 0)
