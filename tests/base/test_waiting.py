@@ -9,15 +9,19 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from typing import Any
 
 import pytest
 
 from cano_sync import Cancelled
+from cano_sync._base.cancellation import _Cancellation
 from cano_sync._base.engine_token import EngineToken
 from cano_sync._base.waiting import (
     SIGNAL_CHECK,
+    Completion,
     Wakeup,
     interruptible_wait,
     is_waiting,
@@ -236,6 +240,87 @@ def test_what_wants_out_of_the_program_gets_out_once_the_others_were_called(
     with pytest.raises(kind):
         token_with(raising(kind()), last).cancel()
     assert last.threads == [HERE()]
+
+
+def test_what_wants_out_of_the_program_gets_out_of_a_wakeup_too() -> None:
+    """Such as Ctrl-C that comes while a wait of a token's is woken."""
+    token, last = EngineToken(), Caller()
+    token._add(raising(KeyboardInterrupt()), is_wakeup=True)
+    token._add(last, is_wakeup=True)
+    with pytest.raises(KeyboardInterrupt):
+        token.cancel()
+    assert last.threads == [HERE()]
+
+
+def test_two_threads_that_wake_the_same_leave_nobody_unwoken() -> None:
+    """So it is where Ctrl-C comes again, just after a handler's cancellation got its thread."""
+    both = threading.Barrier(2)
+
+    class Met(Wakeup):
+        """Set by two threads at one moment."""
+
+        def set(self) -> None:
+            super().set()
+            both.wait(SOON)
+
+    first, last = Wakeup(), Met()
+    cancellation = _Cancellation()
+    cancellation._wakeups = [first, last]
+    other = threading.Thread(target=cancellation._wake_and_call)
+    other.start()
+    cancellation._wake_and_call()
+    other.join(SOON)
+    assert first.done()
+    assert last.done()
+
+
+# Wakeups and completions.
+
+
+def test_a_callback_that_comes_too_late_is_called_at_once() -> None:
+    wakeup, callback = Wakeup(), Caller()
+    wakeup.set()
+    wakeup.add_callback(callback)
+    assert callback.threads == [HERE()]
+
+
+def test_both_may_be_set_while_somebody_waits_for_either() -> None:
+    pair = (Wakeup(), Wakeup())
+    pair[0].add_callback(pair[1].set)
+    threading.Thread(target=pair[0].set).start()
+    wait_first(*pair, deadline=None)
+    pair[1].set()
+    assert all(wakeup.done() for wakeup in pair)
+
+
+def test_a_job_that_was_cancelled_does_not_begin() -> None:
+    completion = Completion[int]()
+    assert completion.cancel()
+    assert completion.done()
+    assert not completion.set_running_or_notify_cancel()
+    with pytest.raises(CancelledError):
+        completion.result()
+
+
+def test_a_job_that_has_begun_is_not_cancelled() -> None:
+    completion = Completion[int]()
+    assert completion.set_running_or_notify_cancel()
+    assert not completion.cancel()
+    assert not completion.done()
+    completion.set_result(3)
+    assert completion.done()
+    assert (completion.result(), completion.exception()) == (3, None)
+
+
+def test_an_error_of_a_job_keeps_no_completion_alive() -> None:
+    completion, error, kept = Completion[int](), ValueError("no"), Caller()
+    completion.add_callback(kept)
+    completion.set_exception(error)
+    with pytest.raises(ValueError, match="no"):
+        completion.result()
+    gone = weakref.ref(kept)
+    del completion, kept
+    assert gone() is None
 
 
 # Ctrl-C in the middle of cancel().
