@@ -5,12 +5,14 @@ from __future__ import annotations
 __all__ = ("Fence", "Gate", "fence")
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from .cancellation import Cancelled
 from .store import MemoryStore, Store
+from .waiting import Wakeup, wait_first
 
 
 class Gate:
@@ -28,17 +30,17 @@ class Gate:
         self._lock: Any = threading.RLock() if parent is None else parent._lock
         self._closed = False
         self._writing = 0  # writes under way in a foreign backend, outside the lock
-        self._drained: threading.Event | None = None
+        self._drained: Wakeup | None = None
 
     def close(self, patience: float = 0.0) -> None:
         """Let no more writes through; wait `patience` seconds for a foreign one under way."""
         with self._lock:
             self._closed = True
             if self._writing and patience and self._drained is None:
-                self._drained = threading.Event()
+                self._drained = Wakeup()
             drained = self._drained
         if drained is not None:
-            drained.wait(patience)
+            wait_first(drained, None, time.monotonic() + patience)
 
     def is_below(self, other: Gate) -> bool:
         """Whether it is the other, or closed with it."""
