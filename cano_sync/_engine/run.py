@@ -99,7 +99,7 @@ class Run:
 
     @property
     def id(self) -> str:
-        """The run's id, made when somebody first asks: most runs end well without."""
+        """The run's id, made when somebody first asks: most runs on one thread end without."""
         if self._id is None:
             self._id = os.urandom(16).hex()
         return self._id
@@ -193,8 +193,9 @@ class Run:
     def _offloaded(self) -> Any:
         limit = self._machine.description.timeout
         try:
+            # The id is made here, for two threads will ask: the one that walks, and this one.
             self._surroundings = self._surroundings.hand_over(
-                "run", state=self._entry.state, run_id=self._id
+                "run", state=self._entry.state, run_id=self.id
             )
             return run_on_pool(
                 self._walk_with,
@@ -379,7 +380,7 @@ class Run:
         )
 
     def start(self) -> Future[Any]:
-        """Execute it on a pool's thread, detached from the task that asks for it, if there is one.
+        """Submit it: execute it on a pool's thread, detached from the task that asks, if any does.
 
         That task may wait for it on a user's executor: then the run uses none of those.
 
