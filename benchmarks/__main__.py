@@ -39,6 +39,13 @@ CASES: dict[str, Bench] = {
     "scheduler": bench_scheduler,
 }
 
+try:
+    from .bench_django import bench_django
+except ModuleNotFoundError:  # Django or psycopg, which the extra "test" brings
+    pass
+else:
+    CASES["django"] = bench_django
+
 
 def main() -> int:
     """Run the cases that were asked for; 1 when a goal was not reached."""

@@ -664,7 +664,7 @@ def _error_text(codec: ValueCodec, error: BaseException) -> str:
 
 def _new_id() -> str:
     """An id that is never used again; those of later runs sort after it."""
-    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
+    return f"{time.time_ns() // 1_000:014x}{os.urandom(9).hex()}"
 
 
 def _busy(run: RunRow, owner: Owner) -> RunBusyError:
