@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("Workflow", "within")
+__all__ = ("Workflow", "kept_in", "within")
 
 import sys
 import warnings
@@ -523,6 +523,16 @@ def within(workflow: Workflow[S], arounds: tuple[Around, ...]) -> Workflow[S]:
     """The workflow with what surrounds all its own arounds (for the wings)."""
     described = workflow.description
     made: Workflow[S] = workflow._with(described._replace(arounds=(*arounds, *described.arounds)))
+    return made
+
+
+def kept_in(workflow: Workflow[S], checkpoints: checkpoint.Checkpoints, name: str) -> Workflow[S]:
+    """The workflow with its runs recorded there; by this name, if it has none (for the wings)."""
+    described = workflow.description
+    if described.keeping is None:
+        return workflow.with_checkpoints(checkpoints, name=name)
+    kept = described.keeping._replace(checkpoints=checkpoints)
+    made: Workflow[S] = workflow._with(described._replace(keeping=kept))
     return made
 
 

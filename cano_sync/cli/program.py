@@ -6,7 +6,7 @@ __all__ = ("main", "program")
 
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from .._base.text import error_text, one_line
+from ..checkpoints import RunStatus
 from ..demo.exchange import main as hold_auction
 from ..errors import CanoError, ConfigurationError
 from ..observe.recording.text import plural
@@ -32,6 +33,7 @@ from .errors import BROKEN_PIPE, FAILED, INTERRUPTED, CommandError, ProgramError
 from .graph import FORMATS
 from .log import log_flows
 from .process_exit import GRACE, SHORT_GRACE, ProcessExit
+from .recorded import checkpoints_at, runs_text, show_text, write_page
 from .report import problems_as_json
 from .run import RunOptions, run
 from .serve import serve
@@ -126,15 +128,71 @@ def program() -> None:
     """Run, check, draw and schedule workflows of cano_sync."""
 
 
-@program.command(
-    "run",
-    cls=RunCommand,
-    epilog="Exit code: 0 an exit state was reached; 1 the run failed, the workflow is not valid, "
-    "or the module's own code failed; 2 wrong usage: what was typed names nothing; 3 the exit "
-    "state is one of --fail-on; 4 the run was cancelled from "
-    "inside; 124 timed out; 130 Ctrl-C; 143 SIGTERM.",
+EXIT_CODES = (
+    "Exit code: 0 an exit state was reached; 1 the run failed, the workflow is not valid, or the "
+    "module's own code failed; 2 wrong usage: what was typed names nothing; 3 the exit state is "
+    "one of --fail-on; 4 the run was cancelled from inside; 124 timed out; 130 Ctrl-C; 143 SIGTERM."
 )
-@click.argument("target", metavar="MODULE:WORKFLOW", shell_complete=complete_workflow)
+
+TARGET = click.argument("target", metavar="MODULE:WORKFLOW", shell_complete=complete_workflow)
+
+CHECKPOINTS_OPTION = click.option(
+    "--checkpoints",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Record the run in this SQLite file, instead of where the workflow says, if it does.",
+)
+
+FORMAT_OPTION = click.option(
+    "--format", "layout", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
+
+HTML_OPTION = click.option(
+    "--html",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write that as a page.",
+)
+
+# What `run` and `resume` have in common, in the order of their help.
+RUN_OPTIONS = (
+    click.option(
+        "--timeout",
+        metavar="DURATION",
+        type=read_duration,
+        help="Limit the run: 5s, 200ms, 2m, 1h, or seconds.",
+    ),
+    click.option("--live", is_flag=True, help="Show on stderr how the machine moves."),
+    click.option("--timeline", is_flag=True, help="Draw on stderr what took how long."),
+    HTML_OPTION,
+    click.option(
+        "--show", metavar="KEY", multiple=True, help="Print a value of the store at the end."
+    ),
+    FORMAT_OPTION,
+    click.option(
+        "--fail-on",
+        metavar="STATE",
+        multiple=True,
+        shell_complete=complete_exit,
+        help="Exit with 3 where the run ends in this exit state.",
+    ),
+    click.option(
+        "--traceback", "trace", is_flag=True, help="Show where in the code a run has failed."
+    ),
+    GRACE_OPTION,
+    VERBOSE_OPTION,
+)
+
+
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The decorators of all of them."""
+    for option in reversed(RUN_OPTIONS):
+        command = option(command)
+    return command
+
+
+@program.command("run", cls=RunCommand, epilog=EXIT_CODES)
+@TARGET
 @click.option(
     "--start",
     metavar="STATE",
@@ -157,41 +215,92 @@ def program() -> None:
     help="Put the values of a JSON object into the store; - reads stdin. Where both name a key, "
     "--store wins.",
 )
+@CHECKPOINTS_OPTION
 @click.option(
-    "--timeout",
-    metavar="DURATION",
-    type=read_duration,
-    help="Limit the run: 5s, 200ms, 2m, 1h, or seconds.",
+    "--id",
+    "run_id",
+    metavar="ID",
+    help="The id of a recorded run: begin it; where it is there, go on with it, or give its end.",
 )
-@click.option("--live", is_flag=True, help="Show on stderr how the machine moves.")
-@click.option("--timeline", is_flag=True, help="Draw on stderr what took how long.")
-@click.option(
-    "--html",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Write that as a page.",
-)
-@click.option("--show", metavar="KEY", multiple=True, help="Print a value of the store at the end.")
-@click.option(
-    "--format", "layout", type=click.Choice(["text", "json"]), default="text", show_default=True
-)
-@click.option(
-    "--fail-on",
-    metavar="STATE",
-    multiple=True,
-    shell_complete=complete_exit,
-    help="Exit with 3 where the run ends in this exit state.",
-)
-@click.option("--traceback", "trace", is_flag=True, help="Show where in the code a run has failed.")
-@GRACE_OPTION
-@VERBOSE_OPTION
+@run_options
 @click.pass_context
 def run_command(ctx: click.Context, /, **given: Any) -> None:
     """Run a workflow until an exit state, and print that.
 
-    Ctrl-C and SIGTERM cancel the run; a second one ends the process at once.
+    Ctrl-C and SIGTERM cancel the run; a second one ends the process at once. One that is recorded
+    goes on where it was when the same command is given again, whatever has ended the first.
     """
     ctx.exit(run(RunOptions(**given), ctx.ensure_object(ProcessExit)))
+
+
+@program.command("resume", cls=RunCommand, epilog=EXIT_CODES)
+@TARGET
+@click.argument("run_id", metavar="ID")
+@CHECKPOINTS_OPTION
+@click.option(
+    "--takeover",
+    is_flag=True,
+    help="Take the run from a process that lives, but is stuck: that one can record nothing more.",
+)
+@run_options
+@click.pass_context
+def resume_command(ctx: click.Context, /, **given: Any) -> None:
+    """Go on with a recorded run until an exit state, and print that."""
+    options = RunOptions(start=None, pairs=(), values=None, is_resumed=True, **given)
+    ctx.exit(run(options, ctx.ensure_object(ProcessExit)))
+
+
+RECORDED_OPTION = click.option(
+    "--checkpoints",
+    metavar="FILE",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The SQLite file where runs are recorded.",
+)
+
+
+@program.command("runs")
+@RECORDED_OPTION
+@click.option("--workflow", metavar="NAME", help="Only the runs of this workflow.")
+@click.option(
+    "--status",
+    type=click.Choice([status.name.lower() for status in RunStatus]),
+    help="Only those of which this has become. A run whose process has died is still running.",
+)
+@click.option("--state", metavar="STATE", help="Only those that are in this state, by its name.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most.")
+@FORMAT_OPTION
+def runs_command(
+    checkpoints: Path,
+    workflow: str | None,
+    status: str | None,
+    state: str | None,
+    limit: int,
+    layout: str,
+) -> None:
+    """List recorded runs, the newest first."""
+    with checkpoints_at(checkpoints) as file:
+        runs = file.runs(
+            workflow=workflow,
+            status=None if status is None else RunStatus[status.upper()],
+            state=state,
+            limit=limit,
+        )
+    click.echo(runs_text(runs, layout), nl=False)
+
+
+@program.command("show")
+@click.argument("run_id", metavar="ID")
+@RECORDED_OPTION
+@HTML_OPTION
+@FORMAT_OPTION
+def show_command(run_id: str, checkpoints: Path, html: Path | None, layout: str) -> None:
+    """Show a recorded run: its states, by whom and when they were entered, and what changed."""
+    with checkpoints_at(checkpoints) as file:
+        run = file.run(run_id)
+    if html is not None:
+        write_page(run, html)
+    click.echo(show_text(run, layout), nl=False)
 
 
 @program.command()

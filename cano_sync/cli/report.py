@@ -39,6 +39,7 @@ class RunReport:
         abandoned: those whose threads still run.
         shown: keys and values of the store that were asked for.
         missing: keys that were asked for and are not there.
+        is_recorded: whether it was only interrupted, and can go on later.
     """
 
     outcome: Status
@@ -51,6 +52,7 @@ class RunReport:
     abandoned: tuple[str, ...] = ()
     shown: Mapping[str, Any] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    is_recorded: bool = False
 
     @property
     def summary(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ("RunOptions", "run")
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -18,10 +19,17 @@ from .. import wait_for_abandoned
 from .._base.cancellation import CancellationToken
 from .._base.store import MemoryStore, Store
 from .._base.text import did_you_mean
-from ..errors import CanoError, ConfigurationError
+from ..checkpoints import SQLiteCheckpoints
+from ..errors import (
+    CanoError,
+    CheckpointError,
+    ConfigurationError,
+    WorkflowCancelledError,
+    WorkflowTimeoutError,
+)
 from ..observe import LoggingObserver, Observer, Recorder, Status
 from ..observe.status import status_of
-from ..workflow import Workflow
+from ..workflow import Workflow, kept_in
 from .errors import (
     CANCELLED,
     FAIL_ON,
@@ -36,6 +44,7 @@ from .errors import (
 from .live import NARROWEST, console_on_stderr, draw_run, has_colour, is_moving, live_view
 from .log import lines, log_runs
 from .process_exit import ProcessExit
+from .recorded import checkpoints_at
 from .report import RunReport, problems_as_json
 from .signals import exit_code, interruptions
 from .states import entrance_of, exit_of, state_of
@@ -74,6 +83,15 @@ class RunOptions:
     trace: bool
     grace: float | None
     verbose: int
+    checkpoints: Path | None = None
+    run_id: str | None = None
+    is_resumed: bool = False
+    takeover: bool = False
+
+    @property
+    def name(self) -> str:
+        """What a workflow is called in a file that only the command line has named."""
+        return self.target.replace(os.sep, "/").rpartition("/")[2]
 
 
 def run(options: RunOptions, process_exit: ProcessExit) -> int:
@@ -112,10 +130,11 @@ def run(options: RunOptions, process_exit: ProcessExit) -> int:
 
 def _prepared(options: RunOptions) -> tuple[Workflow[Any], Any, list[Any], Store]:
     """The workflow, the state where it begins, the exit states that are failures, the store."""
-    workflow = _valid(options.target, find(options.target, Workflow))
+    workflow = _recorded(_valid(options.target, find(options.target, Workflow)), options)
     description = workflow.description
-    start = options.start
-    state = entrance_of(description) if start is None else state_of(description, start)
+    start, state = options.start, None
+    if not options.is_resumed:
+        state = entrance_of(description) if start is None else state_of(description, start)
     bad = [exit_of(description, name) for name in options.fail_on]
     if options.html is not None:
         _check_writable(options.html)
@@ -123,6 +142,20 @@ def _prepared(options: RunOptions) -> tuple[Workflow[Any], Any, list[Any], Store
     for key, value in ({**(options.values or {}), **dict(options.pairs)}).items():
         store.put(key, value)
     return workflow, state, bad, store
+
+
+def _recorded(workflow: Workflow[Any], options: RunOptions) -> Workflow[Any]:
+    """With the file that was named as where its runs are recorded."""
+    if options.checkpoints is not None:
+        if options.is_resumed:
+            return kept_in(workflow, checkpoints_at(options.checkpoints), options.name)
+        return kept_in(workflow, SQLiteCheckpoints(options.checkpoints), options.name)
+    wants = options.is_resumed or options.run_id is not None
+    if wants and workflow.description.keeping is None:
+        raise CommandError(
+            f"{options.target} says nowhere where its runs are recorded: give --checkpoints FILE"
+        )
+    return workflow
 
 
 def _valid(target: str, workflow: Workflow[Any]) -> Workflow[Any]:
@@ -151,15 +184,31 @@ def _perform(
     began = time.monotonic()
     with view:
         try:
-            final = workflow.orchestrate(state, store=store, cancel=token)
+            if options.is_resumed:
+                assert options.run_id is not None
+                final = workflow.resume(
+                    options.run_id, store=store, cancel=token, takeover=options.takeover
+                )
+            else:
+                final = workflow.orchestrate(
+                    state, store=store, cancel=token, run_id=options.run_id
+                )
         except CanoError as error:
-            return _stopped(error, state, recorder, time.monotonic() - began)
+            report = _stopped(error, state, recorder, time.monotonic() - began)
+            return replace(report, is_recorded=_is_recorded(workflow, error))
     return RunReport(
         outcome=Status.SUCCEEDED,
         state=final,
         seconds=time.monotonic() - began,
-        run_id=recorder.record.run_id,
+        run_id=recorder.record.run_id or options.run_id,
     )
+
+
+def _is_recorded(workflow: Workflow[Any], error: CanoError) -> bool:
+    """Whether a run was only interrupted, and can go on later."""
+    if workflow.description.keeping is None:
+        return False
+    return type(error) in (CheckpointError, WorkflowCancelledError, WorkflowTimeoutError)
 
 
 def _watched(
@@ -181,11 +230,13 @@ def _stopped(error: CanoError, start: Any, recorder: Recorder, seconds: float) -
     recorder.wait_for_returns(MOMENT)
     record = recorder.record
     run_id = record.run_id  # none, where it could not begin
+    if run_id is None and not isinstance(error, CheckpointError):
+        run_id = error.run_id  # that of a recorded run which had failed before
     outcome = Status.NOT_STARTED if run_id is None else status_of(run_id, error)
     spans = record.visits[-1].spans if record.visits else ()
     return RunReport(
         outcome=outcome,
-        state=start if run_id is None else record.state,
+        state=record.state if record.run_id is not None else error.state or start,
         seconds=seconds,
         run_id=run_id,
         error=error,
@@ -210,6 +261,8 @@ def _print(report: RunReport, options: RunOptions, store: Store) -> None:
         if options.trace:
             write("".join(user_traceback(report.error)))
         say(report.summary)
+        if report.is_recorded and report.run_id is not None:
+            say(f"run {report.run_id} is recorded: go on with it by resume, or by the same command")
     sys.stdout.write(report.json() if options.layout == "json" else report.text())
     sys.stdout.flush()
 
