@@ -30,7 +30,7 @@ process, goes on from there.
 """
 
 from .._base.codec import Codec, Placeholder
-from .._model.checkpoint import Checkpoints, Owner, RunStatus, StepKind
+from .._model.checkpoint import Checkpoints, Owner, RunRow, RunStatus, StepKind, StepRow, Stored
 from .history import RunRecord, StepRecord
 from .memory import MemoryCheckpoints
 from .sqlite import SQLiteCheckpoints
@@ -42,8 +42,11 @@ __all__ = (
     "Owner",
     "Placeholder",
     "RunRecord",
+    "RunRow",
     "RunStatus",
     "SQLiteCheckpoints",
     "StepKind",
     "StepRecord",
+    "StepRow",
+    "Stored",
 )

@@ -22,6 +22,8 @@ PUBLIC = (
     "cano_sync.django",
     "cano_sync.django.testing",
     "cano_sync.observe",
+    "cano_sync.checkpoints",
+    "cano_sync.checkpoints.testing",
     "cano_sync.scheduler",
     "cano_sync.scheduler.telemetry",
     "cano_sync.diagram",
