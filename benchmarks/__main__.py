@@ -11,6 +11,7 @@ import time
 from dataclasses import asdict
 
 from .bench_around import bench_around
+from .bench_checkpoints import bench_checkpoints
 from .bench_exchange import bench_alone, bench_exchange, bench_load
 from .bench_growth import bench_growth
 from .bench_import import bench_import
@@ -26,6 +27,7 @@ from .harness import Bench, Row, table
 CASES: dict[str, Bench] = {
     "transitions": bench_transitions,
     "around": bench_around,
+    "checkpoints": bench_checkpoints,
     "observers": bench_observers,
     "split": bench_split,
     "growth": bench_growth,

@@ -6,7 +6,7 @@ __all__ = ("Workflow", "kept_in", "within")
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar, overload
@@ -41,7 +41,6 @@ from .errors import CanoError, ConfigurationError, DiscardedWorkflowWarning
 if TYPE_CHECKING:  # a type variable with a default: `Workflow()` has no states yet
     from typing_extensions import TypeVar as TypeVarWithDefault
 
-    from ._base.codec import Types
     from ._model import checkpoint
 
     S = TypeVarWithDefault("S", default=Never)
@@ -289,7 +288,7 @@ class Workflow(Generic[S]):
         name: str,
         version: int | str | None = None,
         upgrade: Callable[[Any, str, MemoryStore], S] | None = None,
-        types: Types = (),
+        types: Iterable[Any] | Mapping[str, Any] = (),
         transient: Iterable[str] = (),
         check: bool = False,
     ) -> Workflow[S]:

@@ -93,14 +93,13 @@ class TrackedStore(MemoryStore):
         touched = self._touched
         with self._lock:
             data = self._data
-            keys = [*touched]
-            if len(keys) > 1:
-                keys = [key for key in data if key in touched]
-                gone = sorted(touched.difference(keys))
-            else:
-                gone = [key for key in keys if key not in data]
+            if len(touched) == 1:  # as mostly, and worth its own way
+                key = touched.pop()
+                return ({key: data[key]}, []) if key in data else ({}, [key])
+            values = {key: value for key, value in data.items() if key in touched}
+            gone = sorted(touched.difference(values))
             touched.clear()
-            return {key: data[key] for key in keys if key in data}, gone
+            return values, gone
 
     def take_all(self) -> tuple[dict[str, Any], set[str]]:
         """All values, and the keys of those that may have changed."""

@@ -177,11 +177,17 @@ class Journal:
         else:
             values, gone = self.store.take()
         changes: dict[str, str] = {}
-        marks = self._marks
+        marks, transient, encode = self._marks, self._keeping.transient, self._codec.encode
         for key, value in values.items():
-            if key in self._keeping.transient:
+            if transient and key in transient:
                 continue
-            text = self._text(key, value)
+            try:
+                text = encode(value)
+                is_usual = len(text) <= LARGE and type(key) is str
+            except Exception:
+                is_usual = False
+            if not is_usual:
+                text = self._text(key, value)  # says what is wrong with it
             if marks.get(key) != (text if len(text) <= _SHORT else digest_of(text)):
                 changes[key] = text
         for key in gone:

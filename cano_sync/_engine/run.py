@@ -21,7 +21,7 @@ from .._base.tracebacks import without_engine_frames
 from .._model.around import HandOver
 from .._model.description import SingleState, SplitState
 from .._model.outcome import SplitResult
-from .._model.task import BoundTask
+from .._model.task import BoundTask, Visit
 from ..errors import (
     CanoError,
     JoinError,
@@ -362,8 +362,15 @@ class Run:
             error=error,
             stays=self._stays,
             events=self._task_events,
-            visit=None if self._journal is None else self._journal.visit,
+            visit=self._visit_for(task),
         )
+
+    def _visit_for(self, task: BoundTask) -> Visit | None:
+        """What the task's context says of the visit, where it is recorded and somebody asks."""
+        if self._journal is None:
+            return None
+        is_asked = task.wants_context or self._surroundings.has_tasks
+        return self._journal.visit if is_asked else None
 
     @property
     def _task_events(self) -> RunEvents | None:

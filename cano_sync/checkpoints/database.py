@@ -42,11 +42,11 @@ _PASSING = (*_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NO
 class Database:
     """One file, as one process uses it. All handles of the process for this file share it.
 
-    There is one connection for writing, and one for reading, each behind a lock: threads of a
-    process never meet in SQLite's own busy handler, which hears no cancellation. `_lock` guards
-    the writing connection, `_written` and `_pages`; `_reading` the reading one; `_syncing`
-    guards `_synced` and `_is_syncing`. None of them is held while somebody waits for another
-    process.
+    There is one connection for writing, and one for reading, each behind a lock, and one that
+    copies the WAL into the file: threads of a process never meet in SQLite's own busy handler,
+    which hears no cancellation. `_lock` guards the writing connection, `_written` and `_pages`;
+    `_reading` the reading one; `_syncing` guards `_synced` and `_is_syncing`. None of them is held
+    while somebody waits for another process.
 
     Attributes:
         is_open: whether it was opened, and not closed.
@@ -72,6 +72,7 @@ class Database:
         self._written = self._synced = self._pages = 0
         self._is_syncing = False
         self._checkpointing: threading.Thread | None = None
+        self._copier: sqlite3.Connection | None = None  # used by that thread alone
         self._cursor_type: type[sqlite3.Cursor] = sqlite3.Cursor
         self._identity: tuple[int, int] | None = None
 
@@ -385,21 +386,17 @@ class Database:
 
     def _checkpoint(self) -> None:
         with suppress(sqlite3.Error, OSError):
-            connection = sqlite3.connect(self.path, timeout=0, isolation_level=None)
-            try:
-                connection.execute("pragma wal_autocheckpoint = 0")
-                connection.execute("pragma synchronous = normal")
-                # Who has this lock is the only one that does it, among all processes.
-                with self.process.alone("checkpoint") as is_alone:
-                    if not is_alone:
-                        return
-                    answer = connection.execute("pragma wal_checkpoint(passive)").fetchone()
-                    if answer[1] > MANY_FRAMES:
-                        # Who writes all the time never lets the WAL begin again from its start.
-                        with self._lock:
-                            connection.execute("pragma wal_checkpoint(passive)")
-            finally:
-                connection.close()
+            if self._copier is None:
+                self._copier = self._connect()
+            # Who has this lock is the only one that does it, among all processes.
+            with self.process.alone("checkpoint") as is_alone:
+                if not is_alone:
+                    return
+                answer = self._copier.execute("pragma wal_checkpoint(passive)").fetchone()
+                if answer[1] > MANY_FRAMES:
+                    # Who writes all the time never lets the WAL begin again from its start.
+                    with self._lock:
+                        self._copier.execute("pragma wal_checkpoint(passive)")
 
     # The end.
 
@@ -419,6 +416,7 @@ class Database:
                 self.owed.clear()
 
     def _close_connections(self) -> None:
+        self._copier = None
         while self._connections:
             self._connections.pop().close()
 

@@ -25,7 +25,6 @@ class StepRecord:
     Attributes:
         seq: its number, from 0.
         state: the name of the state.
-        _: what follows comes by name.
         entered_at: when, in seconds since the epoch.
         token: the run's at the time: it rises where another process has taken the run over.
         kind: whether the state was entered, or another version has put the run there.
@@ -55,7 +54,6 @@ class RunRecord:
     Attributes:
         id: its id.
         workflow: the name of its workflow.
-        _: what follows comes by name.
         version: the workflow's version.
         status: READY, RUNNING, DONE or FAILED.
         state: the name of the state where it is, or has ended.

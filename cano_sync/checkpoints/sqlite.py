@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ("SQLiteCheckpoints", "Survive")
+__all__ = ("SQLiteCheckpoints",)
 
 import os
 import sqlite3
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal
 
 from .._base.cancellation import CancellationToken
 from .._base.durations import Duration, seconds
@@ -24,10 +24,7 @@ from ..errors import (
 )
 from .database import Database, Work, database_at
 from .history import RunRecord, record_of
-from .rows import RUN_COLUMNS, STEP_COLUMNS, crc_of, run_of, step_of
-
-Survive: TypeAlias = Literal["crash", "power"]
-"""What each single transition survives."""
+from .rows import RUN_COLUMNS, STEP_COLUMNS, row_of, run_of, step_of
 
 SHORT_PATIENCE = 0.05
 """Seconds to wait for a file while a run is given back: its caller has its error already."""
@@ -63,6 +60,24 @@ _FORGET_PROCESSES = (
     "delete from process where id <> ? and not exists "
     "(select 1 from run where owner = process.id and status = 1)"
 )
+
+
+class Move:
+    """A transition: the work of the one transaction that each state costs."""
+
+    __slots__ = ("_row", "_there")
+
+    def __init__(self, there: tuple[Any, ...], row: tuple[Any, ...]) -> None:
+        self._there = there
+        self._row = row
+
+    def __call__(self, cursor: sqlite3.Cursor) -> bool:
+        """Move the run, if the fence lets it through."""
+        cursor.execute(_MOVE, self._there)
+        if cursor.rowcount != 1:
+            return False
+        cursor.execute(_INSERT_STEP, self._row)
+        return True
 
 
 class SQLiteCheckpoints:
@@ -113,7 +128,7 @@ class SQLiteCheckpoints:
         self,
         path: str | os.PathLike[str],
         *,
-        survive: Survive = "crash",
+        survive: Literal["crash", "power"] = "crash",
         patience: Duration = 30.0,
     ) -> None:
         if not isinstance(path, str | os.PathLike) or not str(path) or str(path) == ":memory:":
@@ -121,7 +136,7 @@ class SQLiteCheckpoints:
                 f"SQLiteCheckpoints() takes the path of a file, not {path!r}; for runs that need "
                 "not survive their process there is MemoryCheckpoints()"
             )
-        if survive not in get_args(Survive):
+        if survive not in ("crash", "power"):
             raise ConfigurationError(
                 f"SQLiteCheckpoints(survive={survive!r}): it is 'crash' or 'power'"
             )
@@ -170,7 +185,7 @@ class SQLiteCheckpoints:
         database = self._open(cancel)
         process = database.process
         row = run._replace(owner=process.id)
-        first = (run.id, *step, crc_of(run.id, step))
+        first = row_of(run.id, step)
 
         def work(cursor: sqlite3.Cursor) -> bool:
             if cursor.execute(_INSERT_RUN, row).rowcount != 1:
@@ -243,7 +258,7 @@ class SQLiteCheckpoints:
         row: tuple[Any, ...] = ()
         if step is not None:
             step = step._replace(seq=run.seq + 1, token=claimed.token)
-            row = (run.id, *step, crc_of(run.id, step))
+            row = row_of(run.id, step)
             claimed = claimed._replace(seq=step.seq, state=step.state)
 
         def work(cursor: sqlite3.Cursor) -> bool:
@@ -273,22 +288,13 @@ class SQLiteCheckpoints:
         database = self._database
         if database is None or not database.is_open:
             database = self._open(cancel)
-        row = (run_id, *step, crc_of(run_id, step))
-        there = (step.state, step.seq, step.entered_at, run_id, token, step.seq - 1)
-
-        def work(cursor: sqlite3.Cursor) -> bool:
-            if cursor.execute(_MOVE, there).rowcount != 1:
-                return False
-            cursor.execute(_INSERT_STEP, row)
-            return True
-
-        if not database.write(
-            work,
-            self._patience,
-            cancel,
-            is_durable=self._survives_power,
-            pages=3 + len(step.delta) // 4096,
-        ):
+        move = Move(
+            (step.state, step.seq, step.entered_at, run_id, token, step.seq - 1),
+            row_of(run_id, step),
+        )
+        pages = 3 + len(step.delta) // 4096
+        is_durable = self._survives_power
+        if not database.write(move, self._patience, cancel, is_durable=is_durable, pages=pages):
             self._lost(database, run_id, token, step.seq)
 
     def end(
@@ -311,7 +317,7 @@ class SQLiteCheckpoints:
             if cursor.rowcount != 1:
                 return False
             if step is not None:
-                cursor.execute(_INSERT_STEP, (run_id, *step, crc_of(run_id, step)))
+                cursor.execute(_INSERT_STEP, row_of(run_id, step))
             return True
 
         if not self._write(database, work, cancel, is_durable=True, step=step):
