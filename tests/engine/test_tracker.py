@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -75,6 +76,23 @@ def test_workers_are_wanted_while_branches_are_pending() -> None:
     assert not other.wants_workers
 
 
+def test_as_many_workers_are_started_as_are_allowed() -> None:
+    tracker = tracker_of(3)
+    assert not tracker.claim_worker()
+    tracker.allow_workers(2)
+    assert [tracker.claim_worker() for _ in range(3)] == [True, True, False]
+
+
+def test_no_worker_is_started_once_all_branches_are_taken_or_there_is_a_verdict() -> None:
+    taken, decided = tracker_of(1), tracker_of(1)
+    for tracker in (taken, decided):
+        tracker.allow_workers(1)
+    taken.take(job())
+    decided.settle(Verdict.PROCEED)
+    assert not taken.claim_worker()
+    assert not decided.claim_worker()
+
+
 def test_branches_are_stranded_when_pending_and_the_last_worker_is_lost() -> None:
     tracker = tracker_of(2)
     tracker.expect_worker()
@@ -91,6 +109,13 @@ def test_nothing_is_stranded_without_pending_branches_or_after_the_verdict() -> 
     decided.settle(Verdict.PROCEED)
     assert not taken.lose_worker()
     assert not decided.lose_worker()
+
+
+def test_before_the_verdict_there_is_neither_a_problem_nor_a_timeout() -> None:
+    tracker = tracker_of(1)
+    assert tracker.verdict is None
+    assert tracker.problem is None
+    assert not tracker.timed_out
 
 
 def test_a_landing_that_makes_it_certain_decides() -> None:
@@ -114,6 +139,28 @@ def test_the_first_verdict_counts() -> None:
     assert tracker.verdict is Verdict.PROCEED
     assert tracker.problem is None
     assert not tracker.timed_out
+
+
+def test_a_verdict_that_ctrl_c_interrupts_may_be_given_again() -> None:
+    """A coordinator that is interrupted settles once more at its end."""
+
+    class Interrupting(deque[int]):
+        def clear(self) -> None:
+            super().clear()
+            raise KeyboardInterrupt
+
+    gate = Gate()
+    tracker = tracker_of(2, gate=gate)
+    tracker._pending = Interrupting(tracker._pending)
+    with pytest.raises(KeyboardInterrupt):
+        tracker.settle(Verdict.PROCEED, timed_out=True)
+    tracker._pending = deque(tracker._pending)
+    tracker.settle(Verdict.FAIL)
+    assert tracker.verdict is Verdict.FAIL
+    assert not tracker.timed_out
+    assert tracker.decided.done()
+    with pytest.raises(Cancelled):
+        gate.check()
 
 
 def test_nothing_lands_after_the_verdict() -> None:
@@ -176,7 +223,8 @@ def test_a_dropped_branch_is_no_news() -> None:
     assert tracker.verdict is None
 
 
-def test_a_strategy_is_asked_without_the_lock() -> None:
+@pytest.mark.parametrize("when", ["ask", "time_is_up"])
+def test_a_strategy_is_asked_without_the_lock(when: str) -> None:
     """It may be slow, or look at the split from another side."""
     looked: list[bool] = []
 
@@ -186,9 +234,69 @@ def test_a_strategy_is_asked_without_the_lock() -> None:
 
     tracker = tracker_of(1, Own(look))
     tracker.expect_worker()
-    tracker.ask()
+    getattr(tracker, when)()
     assert looked == [True]
     assert tracker.verdict is Verdict.PROCEED
+
+
+class Watched(Tracker):
+    """A tracker that notes what is changed, or counted up, without its lock."""
+
+    _GUARDED = ("_spare", "_alive", "_successes", "_errors", "_emitting", "verdict", "problem")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._GUARDED and "unguarded" in self.__dict__:
+            self.note(name)
+        super().__setattr__(name, value)
+
+    def watch(self) -> None:
+        self.unguarded: list[str] = []
+        note = self.note
+
+        class Pending(deque[int]):
+            def popleft(self) -> int:
+                note("_pending")
+                return super().popleft()
+
+            def clear(self) -> None:
+                note("_pending")
+                super().clear()
+
+        class Running(dict[int, Job]):
+            def __setitem__(self, index: int, job: Job) -> None:
+                note("_running")
+                super().__setitem__(index, job)
+
+            def pop(self, *arguments: Any) -> Any:
+                note("_running")
+                return super().pop(*arguments)
+
+        self._pending = Pending(self._pending)
+        self._running = Running(self._running)
+
+    def note(self, name: str) -> None:
+        if not self._lock.locked():
+            self.unguarded.append(name)
+
+
+def test_what_the_lock_guards_is_changed_under_it() -> None:
+    """By threads that meet: a sum that two of them change at once would lose one of both."""
+    tracker = Watched(
+        [bind(nothing)] * 4, JoinStrategy.SETTLED, Gate(), state="S", run_id="run", events=None
+    )
+    tracker.watch()
+    tracker.allow_workers(1)
+    tracker.claim_worker()
+    tracker.expect_worker()
+    tracker.lose_worker()
+    for _ in range(3):
+        tracker.take(job())
+    tracker.land(0, None, None)
+    tracker.land(1, None, failed())
+    tracker.drop(2)
+    tracker.time_is_up()
+    assert tracker.verdict is Verdict.FAIL
+    assert tracker.unguarded == []
 
 
 def test_outcomes_have_the_times_of_their_branches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,6 +342,23 @@ def test_the_deadline_decides(answer: Any, verdict: Verdict) -> None:
     assert tracker.problem is None
 
 
+def test_the_deadline_asks_about_what_has_landed_by_then() -> None:
+    asked: list[Tally] = []
+
+    class Late(Own):
+        def decide(self, tally: Tally) -> Verdict:
+            return Verdict.WAIT
+
+    tracker = tracker_of(4, Late(asked.append))
+    for _ in range(4):
+        tracker.take(job())
+    tracker.land(0, None, None)
+    tracker.land(1, None, failed())
+    tracker.land(2, None, None)
+    tracker.time_is_up()
+    assert asked == [Tally(total=4, successes=2, errors=1)]
+
+
 def test_the_deadline_comes_too_late_for_a_split_that_was_decided() -> None:
     tracker = tracker_of(1)
     tracker.settle(Verdict.PROCEED)
@@ -250,6 +375,17 @@ def test_a_strategy_that_raises_is_the_problem(when: str) -> None:
     assert isinstance(tracker.problem, WorkflowError)
     assert isinstance(tracker.problem.__cause__, ZeroDivisionError)
     assert (tracker.problem.state, tracker.problem.run_id) == ("SPLIT", "run")
+
+
+@pytest.mark.parametrize("when", ["ask", "time_is_up"])
+def test_a_strategy_that_wants_out_of_the_program_is_not_broken(when: str) -> None:
+    def leave(tally: Tally) -> Verdict:
+        raise SystemExit(3)
+
+    tracker = tracker_of(1, Own(leave))
+    with pytest.raises(SystemExit):
+        getattr(tracker, when)()
+    assert tracker.problem is None
 
 
 def test_an_answer_that_is_no_verdict_is_the_problem() -> None:
