@@ -424,3 +424,34 @@ def test_a_token_made_before_the_fork_still_cancels_in_the_child(run_script: Run
     """
     )
     assert said.split() == ["True", "False"]
+
+
+@can_fork
+def test_a_fork_waits_for_whoever_holds_the_tokens_lock(run_script: RunScript) -> None:
+    """The child would inherit it from a thread that it does not have."""
+    said = run_script(
+        FORKING
+        + """
+    from cano_sync._base import cancellation
+
+    held, never = threading.Event(), threading.Event()
+
+    def hold():
+        with cancellation._lock:
+            held.set()
+            never.wait(0.2)  # the fork comes meanwhile
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    token = CancellationToken()
+
+    def cancels_there():
+        signal.alarm(5)
+        token.cancel()  # on this thread: a new one may have the identity of the lock's holder
+
+    print(in_child(cancels_there), token.cancelled)
+    holder.join()
+    """
+    )
+    assert said.split() == ["True", "False"]
