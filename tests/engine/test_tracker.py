@@ -20,17 +20,26 @@ from cano_sync import (
 )
 from cano_sync._base.fence import Gate, fence
 from cano_sync._engine import tracker as tracker_room
+from cano_sync._engine.events import RunEvents
 from cano_sync._engine.jobs import Job
 from cano_sync._engine.tracker import Tracker
+from cano_sync._model.hooks import Observer, listeners_of
+from cano_sync._model.outcome import Outcome
 from cano_sync._model.task import bind
 from tests.kit import nothing
+from tests.observing import Notes
 
 
 def tracker_of(
-    count: int, strategy: JoinStrategy = JoinStrategy.ALL, gate: Gate | None = None
-) -> Tracker:
+    count: int,
+    strategy: JoinStrategy = JoinStrategy.ALL,
+    gate: Gate | None = None,
+    kind: type[Tracker] = Tracker,
+    observer: Observer | None = None,
+) -> Any:
     tasks = [bind(nothing)] * count
-    return Tracker(tasks, strategy, gate or Gate(), state="SPLIT", run_id="run", events=None)
+    events = None if observer is None else RunEvents("run", listeners_of([observer]))
+    return kind(tasks, strategy, gate or Gate(), state="SPLIT", run_id="run", events=events)
 
 
 def failed() -> TaskExecutionError:
@@ -209,6 +218,15 @@ def test_those_who_still_perform_a_branch_are_left_behind() -> None:
     assert tracker.take_running() == {}
 
 
+def test_a_dropped_branch_is_not_left_behind() -> None:
+    tracker = tracker_of(2)
+    jobs = [job(), job()]
+    for each in jobs:
+        tracker.take(each)
+    tracker.drop(0)
+    assert tracker.take_running() == {1: jobs[1]}
+
+
 def test_a_dropped_branch_is_no_news() -> None:
     asked: list[Tally] = []
 
@@ -281,9 +299,7 @@ class Watched(Tracker):
 
 def test_what_the_lock_guards_is_changed_under_it() -> None:
     """By threads that meet: a sum that two of them change at once would lose one of both."""
-    tracker = Watched(
-        [bind(nothing)] * 4, JoinStrategy.SETTLED, Gate(), state="S", run_id="run", events=None
-    )
+    tracker = tracker_of(4, JoinStrategy.SETTLED, kind=Watched, observer=Notes())
     tracker.watch()
     tracker.allow_workers(1)
     tracker.claim_worker()
@@ -323,6 +339,62 @@ def test_outcomes_have_the_times_of_their_branches(monkeypatch: pytest.MonkeyPat
     assert (running.started_at, running.duration) == (1_000_001.0, 4.0)
     assert (pending.started_at, pending.duration) == (None, 0.0)
     assert {outcome.name for outcome in (good, bad, running, pending)} == {"nothing"}
+
+
+class Landings(Observer):
+    """Calls the test's function where it hears that a branch has landed."""
+
+    def __init__(self, heard: Callable[[Outcome], None]) -> None:
+        self.heard = heard
+
+    def branch_landed(self, *, state: str, outcome: Outcome, **_: Any) -> None:
+        assert state == "SPLIT"
+        self.heard(outcome)
+
+
+def test_the_outcome_of_a_landing_is_the_one_that_the_result_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = SimpleNamespace(now=10.0)
+    fake = SimpleNamespace(time=lambda: 999_990.0 + clock.now, perf_counter=lambda: clock.now)
+    monkeypatch.setattr(tracker_room, "time", fake)
+    heard: list[Outcome] = []
+    tracker = tracker_of(1, observer=Landings(heard.append))
+    tracker.take(job())
+    clock.now = 13.5
+    tracker.land(0, "value", None)
+    assert heard == tracker.result().successes
+    assert (heard[0].started_at, heard[0].duration) == (1_000_000.0, 3.5)
+
+
+def test_all_is_emitted_when_the_last_of_those_that_landed_before_the_verdict_is() -> None:
+    emitted: list[tuple[bool, bool]] = []
+
+    def look() -> None:
+        emitted.append((tracker.is_emitting, tracker.all_emitted.done()))
+
+    def heard(outcome: Outcome) -> None:
+        if outcome.index == 0:
+            tracker.land(1, None, None)  # as another thread would, meanwhile
+        else:
+            tracker.settle(Verdict.FAIL)
+        look()
+
+    tracker = tracker_of(3, observer=Landings(heard))
+    for _ in range(3):
+        tracker.take(job())
+    tracker.land(0, None, None)
+    look()
+    assert emitted == [(True, False), (True, False), (False, True)]
+
+
+def test_what_is_emitted_before_the_verdict_is_nothing_to_wait_for() -> None:
+    tracker = tracker_of(2, observer=Landings(lambda outcome: None))
+    for _ in range(2):
+        tracker.take(job())
+    tracker.land(0, None, None)
+    assert not tracker.is_emitting
+    assert not tracker.all_emitted.done()
 
 
 @pytest.mark.parametrize(
