@@ -257,18 +257,25 @@ def test_a_strategy_is_asked_without_the_lock(when: str) -> None:
     assert tracker.verdict is Verdict.PROCEED
 
 
-class Watched(Tracker):
-    """A tracker that notes what is changed, or counted up, without its lock."""
+COUNTS = ("_spare", "_alive", "_successes", "_errors", "_emitting")
 
-    _GUARDED = ("_spare", "_alive", "_successes", "_errors", "_emitting", "verdict", "problem")
+
+class Watched(Tracker):
+    """A tracker that notes what is counted, or changed, without its lock."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in COUNTS:
+            self.note(name)
+        return super().__getattribute__(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self._GUARDED and "unguarded" in self.__dict__:
+        if name in (*COUNTS, "_running", "verdict", "problem"):
             self.note(name)
         super().__setattr__(name, value)
 
+    unguarded: list[str] | None = None
+
     def watch(self) -> None:
-        self.unguarded: list[str] = []
         note = self.note
 
         class Pending(deque[int]):
@@ -291,13 +298,14 @@ class Watched(Tracker):
 
         self._pending = Pending(self._pending)
         self._running = Running(self._running)
+        self.unguarded = []
 
     def note(self, name: str) -> None:
-        if not self._lock.locked():
+        if self.unguarded is not None and not self._lock.locked():
             self.unguarded.append(name)
 
 
-def test_what_the_lock_guards_is_changed_under_it() -> None:
+def test_what_the_lock_guards_is_counted_and_changed_under_it() -> None:
     """By threads that meet: a sum that two of them change at once would lose one of both."""
     tracker = tracker_of(4, JoinStrategy.SETTLED, kind=Watched, observer=Notes())
     tracker.watch()
@@ -310,7 +318,9 @@ def test_what_the_lock_guards_is_changed_under_it() -> None:
     tracker.land(0, None, None)
     tracker.land(1, None, failed())
     tracker.drop(2)
+    assert not tracker.is_emitting
     tracker.time_is_up()
+    tracker.take_running()
     assert tracker.verdict is Verdict.FAIL
     assert tracker.unguarded == []
 
@@ -468,10 +478,11 @@ def test_an_answer_that_is_no_verdict_is_the_problem() -> None:
 
 
 def test_waiting_when_all_have_ended_is_the_problem() -> None:
-    tracker = tracker_of(1, Own(lambda tally: Verdict.WAIT))
+    tracker = tracker_of(2, Own(lambda tally: Verdict.WAIT))
     tracker.ask()
-    assert tracker.verdict is None
-    tracker.take(job())
-    tracker.land(0, None, None)
+    for index, error in enumerate((None, failed())):
+        assert tracker.verdict is None
+        tracker.take(job())
+        tracker.land(index, None, error)
     assert tracker.verdict is Verdict.FAIL
     assert "still waits" in str(tracker.problem)
