@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
@@ -342,6 +343,18 @@ def test_a_removed_callback_is_not_called() -> None:
     registration.remove()  # a second time changes nothing
     token.cancel()
     assert calls == ["kept"]
+
+
+def test_a_removed_callback_is_free_though_its_registration_is_kept() -> None:
+    class Close:
+        def __call__(self) -> None: ...
+
+    callback = Close()
+    kept = weakref.ref(callback)
+    registration = CancellationToken().on_cancel(callback)
+    del callback
+    registration.remove()
+    assert kept() is None
 
 
 def test_removing_after_the_cancellation_changes_nothing() -> None:
@@ -800,6 +813,17 @@ def in_remove(token: CancellationToken) -> None:
     token.on_cancel(lambda: None).remove()
 
 
+def in_a_late_on_cancel(token: CancellationToken) -> None:
+    token.cancel()
+    token.on_cancel(lambda: None)
+
+
+def in_a_late_remove(token: CancellationToken) -> None:
+    registration = token.on_cancel(lambda: None)
+    token.cancel()
+    registration.remove()
+
+
 def in_cancel(token: CancellationToken) -> None:
     token.on_cancel(lambda: None)
     token.cancel()
@@ -813,7 +837,18 @@ def in_an_engine_token(token: CancellationToken) -> None:
     EngineToken(token).release()
 
 
-@pytest.mark.parametrize("call", [in_on_cancel, in_remove, in_cancel, in_wait, in_an_engine_token])
+@pytest.mark.parametrize(
+    "call",
+    [
+        in_on_cancel,
+        in_a_late_on_cancel,
+        in_remove,
+        in_a_late_remove,
+        in_cancel,
+        in_wait,
+        in_an_engine_token,
+    ],
+)
 def test_what_a_signal_handler_cancels_is_called_without_the_lock_of_the_frame_below(
     call: Callable[[CancellationToken], None],
 ) -> None:
