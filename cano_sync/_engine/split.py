@@ -93,7 +93,7 @@ class Split:
         if executor is None or nesting.on_user_executor:
             self._pool = process_pool(nesting.depth + 1)
         on_user_executor = nesting.on_user_executor or self._pool is None
-        self._executor = self._pool or executor
+        self._executor = executor
         self._store, self._gate = fence(store, nesting.gate)
         self._locating = threading.Lock()  # guards where errors of branches say they come from
         self._stopped: Wakeup = Future()

@@ -24,6 +24,7 @@ from cano_sync import (
     JoinError,
     JoinStrategy,
     MemoryStore,
+    SplitTimeoutError,
     Tally,
     TaskConfig,
     Verdict,
@@ -123,9 +124,11 @@ def test_an_executor_that_runs_the_task_in_submit_will_do() -> None:
 def test_a_synchronous_executor_stops_at_the_verdict() -> None:
     called: list[int] = []
     branches = [functools.partial(lambda n: called.append(n), n) for n in range(3)]
-    workflow = split(branches, strategy=JoinStrategy.ANY).with_executor(Inline())
+    mine = Inline()
+    workflow = split(branches, strategy=JoinStrategy.ANY).with_executor(mine)
     assert workflow.orchestrate(Step.START) is Step.DONE
     assert called == [0]
+    assert mine.calls == 1
 
 
 def test_a_pool_of_one_thread_performs_all_branches() -> None:
@@ -280,6 +283,58 @@ def test_whatever_an_executor_raises_names_the_state_and_the_executor(odd: Excep
     assert caught.value.__cause__ is odd
     assert caught.value.state is Step.START
     assert "no more workers" in str(caught.value)
+
+
+def test_an_executor_that_has_refused_a_worker_is_not_asked_again() -> None:
+    class Refusing(Executor):
+        calls = 0
+
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            self.calls += 1
+            raise RuntimeError("no more workers")
+
+    refusing = Refusing()
+    with pytest.raises(WorkflowError, match="takes no more work: no more workers"):
+        split([done] * 3).with_executor(refusing).orchestrate(Step.START)
+    assert refusing.calls == 1
+
+
+def test_an_executor_that_drops_what_it_took_is_a_mistake_that_says_so() -> None:
+    class Dropping(Executor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            future.cancel()
+            return future
+
+    with pytest.raises(WorkflowError, match=r"with_executor\(\) was shut down; keep it open"):
+        split([done] * 2).with_executor(Dropping()).orchestrate(Step.START)
+
+
+def test_a_split_whose_time_is_up_before_a_worker_is_submitted_blames_no_executor() -> None:
+    mine = Inline()
+    with pytest.raises(SplitTimeoutError):
+        split([done], timeout=0).with_executor(mine).orchestrate(Step.START)
+    assert mine.calls == 0
+
+
+def test_ctrl_c_while_workers_are_submitted_is_not_the_executors_fault() -> None:
+    class Interrupted(Executor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        split([done]).with_executor(Interrupted()).orchestrate(Step.START)
+
+
+def test_ctrl_c_while_the_first_worker_is_started_is_no_want_of_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(pool: Pool, job: Job) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Pool, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        split([done]).orchestrate(Step.START)
 
 
 @pytest.fixture

@@ -39,7 +39,8 @@ from cano_sync import (
     task,
     wait_for_abandoned,
 )
-from tests.kit import SOON, Boom, Watched, boom, nothing
+from cano_sync._engine.pool import Pool
+from tests.kit import SOON, Boom, Eventually, Watched, boom, nothing
 from tests.observing import Notes
 
 BRIEF = 0.3
@@ -325,7 +326,7 @@ def test_the_workflows_time_ends_a_split_that_still_has_some(gate: threading.Eve
 
 
 def test_a_deaf_branch_is_abandoned_and_counted_until_it_returns(
-    gate: threading.Event, eventually: Callable[[Callable[[], bool]], None]
+    gate: threading.Event, eventually: Eventually
 ) -> None:
     deaf: list[Any] = [lambda: gate.wait(SOON)] * 3
     run_split([nothing, *deaf], PARTIAL_TIMEOUT, timeout=BRIEF)
@@ -1033,6 +1034,55 @@ def test_a_cancelled_run_cancels_its_branches_and_lets_them_write_no_more() -> N
     assert store.keys() == []
 
 
+def test_no_branch_begins_after_the_run_was_cancelled(
+    gate: threading.Event, eventually: Eventually
+) -> None:
+    token, began = CancellationToken(), threading.Event()
+    called: list[int] = []
+
+    def deaf() -> None:
+        began.set()
+        gate.wait(SOON)
+
+    workflow = split([deaf, lambda: called.append(1)], bulkhead=1)
+    future = workflow.submit(Step.SPLIT, cancel=token)
+    assert began.wait(SOON)
+    token.cancel("enough")
+    with pytest.raises(WorkflowCancelledError):
+        future.result(SOON)
+    eventually(lambda: abandoned_tasks() == 1)  # the run has returned, the branch has not
+    gate.set()
+    assert wait_for_abandoned(SOON)
+    assert called == []
+
+
+def test_the_runs_token_keeps_nothing_of_a_split_that_has_ended() -> None:
+    """It may outlive thousands of them."""
+    listeners: list[int] = []
+
+    def look(store: Store, cancel: CancellationToken) -> Step:
+        listeners.append(len(cancel._children) + len(cancel._callbacks))
+        return Step.MENDED if len(listeners) < 3 else Step.JOINED
+
+    workflow = (
+        Workflow()
+        .register(Step.SPLIT, look)
+        .register_split(Step.MENDED, [nothing] * 3, JoinConfig(ALL, Step.SPLIT))
+        .add_exit_state(Step.JOINED)
+    )
+    workflow.orchestrate(Step.SPLIT)
+    assert listeners == [0, 0, 0]
+
+
+@pytest.mark.parametrize("tasks", [[], [nothing]], ids=["no branch", "a branch nobody needs"])
+def test_a_split_that_is_decided_from_the_start_needs_no_thread(
+    tasks: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pool, "start", lambda *args: pytest.fail("a worker was started"))
+    strategy = Own(lambda tally: Verdict.PROCEED)
+    assert split(tasks, strategy).orchestrate(Step.SPLIT) is Step.JOINED
+
+
 def test_an_error_after_the_cancellation_is_no_outcome() -> None:
     """A branch that fails because it was cancelled counts among the cancelled."""
     began, raised = threading.Event(), threading.Event()
@@ -1071,6 +1121,30 @@ def test_a_failure_of_the_join_itself_blames_no_task() -> None:
     with pytest.raises(CanoError) as caught:
         split([nothing], collect="values").orchestrate(Step.SPLIT, store=Full())
     assert "None" not in str(caught.value)
+
+
+def test_a_task_whose_nested_split_is_cancelled_from_above_sees_why() -> None:
+    token, began = CancellationToken(), threading.Event()
+    seen: queue.Queue[str | None] = queue.Queue()
+
+    def branch(store: Store, cancel: CancellationToken) -> None:
+        began.set()
+        cancel.wait(SOON)
+
+    def outer() -> Step:
+        try:
+            return split([branch]).orchestrate(Step.SPLIT)
+        except Cancelled as signal:
+            seen.put(signal.reason)
+            raise
+
+    workflow = Workflow().register(Step.SPLIT, outer).add_exit_state(Step.JOINED)
+    future = workflow.submit(Step.SPLIT, cancel=token)
+    assert began.wait(SOON)
+    token.cancel("enough")
+    with pytest.raises(WorkflowCancelledError):
+        future.result(SOON)
+    assert seen.get(timeout=SOON) == "enough"
 
 
 def test_a_run_inside_a_branch_ends_with_its_split(gate: threading.Event) -> None:
