@@ -259,14 +259,17 @@ class Split:
     # On the pool's threads.
 
     def _work(self, job: Job) -> None:
-        """Run pending branches until there are none, or the verdict is there."""
-        tracker = self._tracker
+        """Run pending branches until there are none, or the verdict or a cancellation is there."""
+        tracker, token = self._tracker, self._token
         try:
             self._start_more()  # before a branch is taken: one that is taken has begun
-            index = tracker.take(job)
-            while index is not None:
+            # The coordinator is only just being woken where somebody has cancelled: it settles
+            # later than this thread could take the next branch.
+            while tracker.wants_workers and not token._cancelled:
+                index = tracker.take(job)
+                if index is None:
+                    return
                 self._branch(index)
-                index = tracker.take(job) if tracker.wants_workers else None
         except BaseException as bug:  # nobody reads a worker's future: let the caller know
             tracker.settle(Verdict.FAIL, problem=bug)
 

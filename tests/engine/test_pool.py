@@ -326,15 +326,21 @@ def test_ctrl_c_while_workers_are_submitted_is_not_the_executors_fault() -> None
         split([done]).with_executor(Interrupted()).orchestrate(Step.START)
 
 
-def test_ctrl_c_while_the_first_worker_is_started_is_no_want_of_threads(
+def test_ctrl_c_while_the_first_worker_is_started_leaves_it_nothing_to_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    started: list[Job] = []
+    called: list[int] = []
+
     def interrupted(pool: Pool, job: Job) -> None:
+        started.append(job)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Pool, "start", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        split([done]).orchestrate(Step.START)
+        split([lambda: called.append(1)]).orchestrate(Step.START)
+    started[0].run()
+    assert called == []
 
 
 @pytest.fixture

@@ -1056,6 +1056,16 @@ def test_no_branch_begins_after_the_run_was_cancelled(
     assert called == []
 
 
+def test_a_branch_that_cancels_the_run_is_the_last_to_begin() -> None:
+    token = CancellationToken()
+    called: list[int] = []
+    branches = [lambda: token.cancel("enough"), lambda: called.append(1)]
+    with pytest.raises(WorkflowCancelledError):
+        split(branches, bulkhead=1).orchestrate(Step.SPLIT, cancel=token)
+    assert wait_for_abandoned(SOON)
+    assert called == []
+
+
 def test_the_runs_token_keeps_nothing_of_a_split_that_has_ended() -> None:
     """It may outlive thousands of them."""
     listeners: list[int] = []
