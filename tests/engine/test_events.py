@@ -275,6 +275,9 @@ def test_a_split_is_told_branch_by_branch_and_decided_before_it_goes_on(notes: N
     assert decided["timed_out"] is False
     assert [outcome.name for outcome in decided["result"].cancelled] == ["fail"]
     assert [facts["task"] for facts in notes.of("task_started")] == ["geo"]  # the other never was
+    for hook in ("split_started", "branch_landed", "join_decided"):
+        assert notes.one(hook)["state"] == "GO"
+    assert 0 <= decided["duration"] <= notes.one("state_left")["duration"]
     order = notes.names("split_started", "branch_landed", "join_decided", "state_left")
     assert order == ["split_started", "branch_landed", "join_decided", "state_left"]
 

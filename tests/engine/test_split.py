@@ -365,6 +365,11 @@ def test_an_empty_list_of_tasks(strategy: JoinStrategy, proceeds: bool, listed: 
     assert store.get("all", default=None) == ([] if proceeds else None)
 
 
+def test_a_join_that_fails_for_want_of_tasks_says_so() -> None:
+    with pytest.raises(JoinError, match=r"JoinStrategy\.ANY failed over an empty list of tasks"):
+        split([], ANY).orchestrate(Step.SPLIT)
+
+
 def test_all_that_fails_fast_takes_an_empty_list_too() -> None:
     assert split([], fail_fast=True).orchestrate(Step.SPLIT) is Step.JOINED
 
@@ -1064,6 +1069,12 @@ def test_a_branch_that_cancels_the_run_is_the_last_to_begin() -> None:
         split(branches, bulkhead=1).orchestrate(Step.SPLIT, cancel=token)
     assert wait_for_abandoned(SOON)
     assert called == []
+
+
+def test_nobody_is_cancelled_by_a_join_for_which_all_branches_have_ended() -> None:
+    tokens: list[CancellationToken] = []
+    run_split([lambda *, cancel: tokens.append(cancel)] * 3)
+    assert [token.cancelled for token in tokens] == [False] * 3
 
 
 def test_the_runs_token_keeps_nothing_of_a_split_that_has_ended() -> None:
