@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextvars
 import functools
 import os
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -36,6 +38,7 @@ from cano_sync import (
 )
 from cano_sync._engine import jobs as jobs_room
 from cano_sync._engine import pool as pool_room
+from cano_sync._engine import split as split_room
 from cano_sync._engine.jobs import Job
 from cano_sync._engine.nesting import Nesting
 from cano_sync._engine.pool import Pool, occupancy, process_pool
@@ -359,6 +362,38 @@ def test_a_pool_whose_threads_cannot_start_ends_the_run(broken_pool: ThreadPoolE
     with pytest.raises(WorkflowError, match="executor") as caught:
         workflow.orchestrate(Step.START)
     assert not isinstance(caught.value, WorkflowTimeoutError)
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (None, "was shut down while branches waited for it"),
+        (OSError("no licence"), "is broken: OSError: no licence"),
+    ],
+    ids=["cancelled", "failed"],
+)
+def test_the_fate_of_the_last_worker_in_an_executors_queue_is_what_the_error_says(
+    error: Exception | None, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker: Future[Any] = Future()
+
+    class Queue(Executor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            return worker
+
+    wait = split_room.wait_first
+
+    def ends_meanwhile(*what: Any) -> None:
+        if error is None:
+            worker.cancel()
+        else:
+            worker.set_exception(error)
+        wait(*what)
+
+    monkeypatch.setattr(split_room, "wait_first", ends_meanwhile)
+    with pytest.raises(WorkflowError, match=re.escape(why)) as caught:
+        split([done]).with_executor(Queue()).orchestrate(Step.START)
+    assert caught.value.__cause__ is error
 
 
 # The process's pools.
@@ -796,6 +831,32 @@ def test_two_branches_that_raise_one_exception_have_each_their_own_name_in_it() 
             outcome.name for outcome in outcomes
         ]
         shared = CanoError("it broke")
+
+
+def test_two_branches_that_raise_one_exception_at_once_have_each_their_own_name_in_it() -> None:
+    both = threading.Barrier(2)
+
+    class Shared(CanoError):
+        def locate(self, **where: Any) -> None:
+            with suppress(threading.BrokenBarrierError):
+                both.wait(0.1)  # for another thread that would be here, too
+            super().locate(**where)
+
+    shared, together = Shared("it broke"), threading.Barrier(2)
+
+    def first() -> None:
+        together.wait(SOON)
+        raise shared
+
+    def second() -> None:
+        together.wait(SOON)
+        raise shared
+
+    with pytest.raises(JoinError) as caught:
+        split([first, second]).orchestrate(Step.START)
+    assert caught.value.result is not None
+    names = [outcome.error.task for outcome in caught.value.result.errors if outcome.error]
+    assert names == ["first", "second"]
 
 
 def test_waiting_for_abandoned_tasks_ends_with_the_last_of_them_or_with_the_time(

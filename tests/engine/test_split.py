@@ -542,6 +542,34 @@ def test_branches_get_their_index_and_share_the_runs_store() -> None:
     assert sorted(store.get("seen")) == [(index, Step.SPLIT, 1) for index in range(5)]
 
 
+def test_branches_know_the_run_that_they_belong_to() -> None:
+    ids: list[str] = []
+
+    def branch(store: Store, context: TaskContext) -> None:
+        ids.append(context.run_id)
+        raise Boom
+
+    with pytest.raises(JoinError) as caught:
+        split([branch] * 2).orchestrate(Step.SPLIT)
+    assert ids == [caught.value.run_id] * 2
+
+
+def test_branches_of_an_error_state_get_the_error_that_led_there() -> None:
+    seen: list[Any] = []
+    workflow = (
+        Workflow()
+        .register(Step.SPLIT, boom, error_state=Step.MENDED)
+        .register_split(
+            Step.MENDED,
+            [lambda *, context: seen.append(context.error)],
+            JoinConfig(ALL, Step.JOINED),
+        )
+        .add_exit_state(Step.JOINED)
+    )
+    assert workflow.orchestrate(Step.SPLIT) is Step.JOINED
+    assert isinstance(seen[0], TaskExecutionError)
+
+
 def test_retries_and_attempt_timeouts_hold_for_branches(gate: threading.Event) -> None:
     calls: list[int] = []
 

@@ -12,6 +12,7 @@ import pytest
 
 from cano_sync import (
     CanoError,
+    JoinStrategy,
     TaskConfig,
     Workflow,
     WorkflowError,
@@ -196,6 +197,26 @@ def test_abandoned_tasks_do_not_eat_up_the_pool(before: int, gate: threading.Eve
             split([lambda: gate.wait(SOON)], timeout=0.1).orchestrate(Step.START)
         assert abandoned_tasks() == abandoned
     assert split([lambda: None] * 3, timeout=5).orchestrate(Step.START) is Step.DONE
+
+
+def test_abandoned_branches_of_one_split_leave_their_threads_places_to_the_next(
+    monkeypatch: pytest.MonkeyPatch, gate: threading.Event
+) -> None:
+    """Those of workers that another worker has started, too."""
+    monkeypatch.setattr(pool_room, "_pools", {})
+    monkeypatch.setattr(pool_room, "CEILING", 4)
+    first, second = threading.Barrier(4), threading.Barrier(4)
+
+    def abandoned() -> None:
+        first.wait(SOON)
+        gate.wait(SOON)
+
+    deaf: list[Callable[[], object]] = [abandoned] * 3
+    race = split([*deaf, lambda: first.wait(SOON)], JoinStrategy.ANY)
+    assert race.orchestrate(Step.START) is Step.DONE
+    assert abandoned_tasks() == 3
+    four = split([lambda: second.wait(SOON)] * 4, timeout=5)
+    assert four.orchestrate(Step.START) is Step.DONE
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
