@@ -1172,6 +1172,21 @@ def test_a_failure_of_the_join_itself_blames_no_task() -> None:
     assert "None" not in str(caught.value)
 
 
+def test_an_error_of_a_run_inside_a_branch_keeps_the_place_that_it_came_from() -> None:
+    inner = Workflow().register(Step.WRONG, boom).add_exit_state(Step.JOINED)
+
+    def outer_branch() -> None:
+        inner.orchestrate(Step.WRONG)
+
+    with pytest.raises(JoinError) as caught:
+        split([outer_branch]).orchestrate(Step.SPLIT)
+    assert caught.value.result is not None
+    error = caught.value.result.errors[0].error
+    assert error is not None
+    assert (error.state, error.task) == (Step.WRONG, "boom")
+    assert error.run_id != caught.value.run_id
+
+
 def test_a_task_whose_nested_split_is_cancelled_from_above_sees_why() -> None:
     token, began = CancellationToken(), threading.Event()
     seen: queue.Queue[str | None] = queue.Queue()
