@@ -833,6 +833,23 @@ def test_two_branches_that_raise_one_exception_have_each_their_own_name_in_it() 
         shared = CanoError("it broke")
 
 
+def test_two_branches_that_raise_one_exception_have_each_its_cause() -> None:
+    shared, cause = CanoError("it broke"), Boom()
+
+    def first() -> None:
+        raise shared from cause
+
+    def second() -> None:
+        raise shared from cause
+
+    with pytest.raises(JoinError) as caught:
+        split([first, second]).orchestrate(Step.START)
+    assert caught.value.result is not None
+    errors = [outcome.error for outcome in caught.value.result.errors]
+    assert [error and error.__cause__ for error in errors] == [cause] * 2
+    assert all(error and error.__traceback__ for error in errors)
+
+
 def test_two_branches_that_raise_one_exception_at_once_have_each_their_own_name_in_it() -> None:
     both = threading.Barrier(2)
 
