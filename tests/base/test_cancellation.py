@@ -528,6 +528,15 @@ def test_a_wait_ends_at_the_deadline(timeout: float | None, inherited: bool) -> 
     assert (token.child() if inherited else token).wait(timeout) is True
 
 
+def test_a_wait_of_another_thread_ends_at_the_deadline_though_it_has_more_time() -> None:
+    """The main thread looks up for signals now and then; another one waits in one piece."""
+    token, ended = CancellationToken(0.01), []
+    waiter = threading.Thread(target=lambda: ended.append(token.wait(LONG)), daemon=True)
+    waiter.start()
+    waiter.join(SOON)
+    assert ended == [True]
+
+
 def test_many_threads_may_wait_for_one_token(eventually: Eventually) -> None:
     token, ended = CancellationToken(), []
     waiters = [threading.Thread(target=lambda: ended.append(token.wait())) for _ in range(10)]

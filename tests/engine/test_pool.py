@@ -43,6 +43,7 @@ from cano_sync._engine.jobs import Job
 from cano_sync._engine.nesting import Nesting
 from cano_sync._engine.pool import Pool, occupancy, process_pool
 from tests.kit import SOON, Boom, Eventually, Step, done, single, split
+from tests.observing import Notes
 
 # with_executor().
 
@@ -714,8 +715,12 @@ def test_two_executors_that_wait_for_each_other_crosswise_never_do_so_for_ever()
 
 
 def test_a_split_that_has_outlived_the_run_around_it_ends_with_that_runs_time() -> None:
-    """Its thread was started in the run's context, and nobody waits for the run's deadline now."""
+    """Its thread was started in the run's context, and nobody waits for the run's deadline now.
+
+    Its own time was not up: the strategy is not asked about it, and decides nothing.
+    """
     ended: list[BaseException] = []
+    notes = Notes()
     ready = threading.Event()
 
     def late(cancel: CancellationToken) -> None:
@@ -725,7 +730,8 @@ def test_a_split_that_has_outlived_the_run_around_it_ends_with_that_runs_time() 
 
     def outliving() -> None:
         try:
-            split([lambda *, cancel: late(cancel)]).orchestrate(Step.START)
+            workflow = split([lambda *, cancel: late(cancel)]).with_observer(notes)
+            workflow.orchestrate(Step.START)
         except BaseException as error:
             ended.append(error)
 
@@ -745,6 +751,7 @@ def test_a_split_that_has_outlived_the_run_around_it_ends_with_that_runs_time() 
     thread.join(SOON)
     assert not thread.is_alive()
     assert isinstance(ended[0], Cancelled)
+    assert notes.of("join_decided") == []
 
 
 def test_without_a_thread_but_abandoned_ones_a_run_says_so(
