@@ -23,18 +23,25 @@ returns and the thread is reclaimed. Its events (events.py) say so.
 **Nesting** (nesting.py). The process keeps one pool for each depth (pool.py). Work at one depth
 only ever waits for work that is deeper, so no pool waits for itself.
 
+**A drain** (draining.py) is the end of all runs of the process. Each run is registered while it is
+under way, and looks whether there is a drain, which then counts how it ends. It waits for them,
+cancels what is left, and reports (report.py) what does not listen: an abandoned job knows what it
+is `doing`. Signals that begin one: drain_signals.py.
+
 **Which thread calls what.** Tasks of single states: the thread that walks. Branches, strategies and
 the landing of branches: the workers' threads. Callbacks of a cancellation: the thread that cancels;
 where a limit ends the wait, or a signal handler has interrupted one of our waits, a thread of their
 own. Hooks of observers: the thread on which the thing happens.
 
 **Locks**, each held for a few steps, and never while user code runs, a thread starts or somebody
-waits. From the outermost in: `jobs._lock` (the abandoned jobs), then a pool's `_lock` (its threads
-and counts). All others stand alone: the tracker's (what has landed), the lock of `RunEvents` (what
-has been emitted), the one lock of all tokens (`_base/cancellation.py`), and that of a store with
-its gates: the store's first, then the gate's.
+waits. From the outermost in: a drain's (which runs there are), then `jobs._lock` (the abandoned
+jobs), then a pool's `_lock` (its threads and counts). All others stand alone: the tracker's (what
+has landed), the lock of `RunEvents` (what has been emitted), the one lock of all tokens
+(`_base/cancellation.py`), and that of a store with its gates: the store's first, then the gate's.
 """
 
+from .drain_signals import is_drain_handler
+from .draining import check_not_draining, stop_with_drain
 from .jobs import Job
 from .nesting import Nesting, inline, is_abandoned
 from .offload import WRITE_GRACE
@@ -47,7 +54,10 @@ __all__ = (
     "Job",
     "Nesting",
     "Pool",
+    "check_not_draining",
     "inline",
     "is_abandoned",
+    "is_drain_handler",
     "occupancy",
+    "stop_with_drain",
 )

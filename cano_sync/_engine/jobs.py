@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-__all__ = ("Job", "abandoned_tasks", "wait_for_abandoned")
+__all__ = ("Doing", "Job", "abandoned_tasks", "left_behind", "wait_for_abandoned", "wait_returned")
 
 import _thread
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextvars import Context
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from .._base.durations import Duration, limit
 from .._base.waiting import interruptible_wait, wait_slice
+from .report import DeafTask
+
+Doing: TypeAlias = "Callable[[], tuple[str, DeafTask] | None]"
+"""Says, of an abandoned job, the id of the run and the task that its thread is with."""
 
 
 class Lender(Protocol):
@@ -35,9 +39,9 @@ class Lender(Protocol):
 
 # The jobs whose owner has gone on without them while a thread is still with them; and the lock
 # that guards this set and, of each job, `_ended`, `_is_abandoned` and `_on_return`. The condition
-# shares the lock, and is notified when the set becomes empty.
+# shares the lock, and is notified whenever one of them has returned.
 _lock = threading.RLock()  # re-entrant for a signal handler that cancels a run
-_all_returned = threading.Condition(_lock)
+_returned = threading.Condition(_lock)
 _abandoned: set[Job] = set()
 
 
@@ -49,6 +53,10 @@ class Job:
         work: gets the job.
         context: the `contextvars` context to do it in; None for the thread's own.
         future: gets what came of it; None where nobody waits, and `work` raises nothing.
+
+    Attributes:
+        doing: what it is doing, for who abandons it and knows that; to be set before.
+        on_cancelled: called when it is known that the future was cancelled before it began.
     """
 
     __slots__ = (
@@ -60,6 +68,8 @@ class Job:
         "_on_return",
         "_thread",
         "_work",
+        "doing",
+        "on_cancelled",
     )
 
     def __init__(
@@ -78,6 +88,8 @@ class Job:
         self._ended = False
         self._is_abandoned = False
         self._on_return: Callable[[], None] | None = None
+        self.doing: Doing | None = None
+        self.on_cancelled: Callable[[], None] | None = None
 
     def run(self) -> None:
         """Do the work, on this thread."""
@@ -86,6 +98,7 @@ class Job:
             self._do()
             return
         if not future.set_running_or_notify_cancel():
+            self._never_begins()
             return
         try:
             result = self._do()
@@ -117,6 +130,11 @@ class Job:
         """Make sure that it is never run, and let those know who wait for its future."""
         if self._future is not None and self._future.cancel():
             self._future.set_running_or_notify_cancel()
+            self._never_begins()
+
+    def _never_begins(self) -> None:
+        if self.on_cancelled is not None:
+            self.on_cancelled()
 
     def _return(self) -> None:
         with _lock:
@@ -125,8 +143,7 @@ class Job:
             _abandoned.remove(self)
             if self._lender is not None:
                 self._lender.reclaim(self._thread)
-            if not _abandoned:
-                _all_returned.notify_all()
+            _returned.notify_all()
         if self._on_return is not None:
             self._on_return()
 
@@ -188,24 +205,48 @@ def wait_for_abandoned(timeout: Duration | None = None) -> bool:
     """
     seconds = limit(timeout, "wait_for_abandoned()")
     end = None if seconds is None else time.monotonic() + seconds
-    with interruptible_wait(), _all_returned:
-        return _wait_until(end)
+    with interruptible_wait(), _returned:
+        return _wait_while(lambda: bool(_abandoned), end)
 
 
-def _wait_until(end: float | None) -> bool:
-    while _abandoned:
+def _wait_while(condition: Callable[[], bool], end: float | None) -> bool:
+    """Wait until it does not hold any more; False if the time is up first. The lock is held."""
+    while condition():
         left = None if end is None else end - time.monotonic()
         if left is not None and left <= 0:
             return False
-        _all_returned.wait(wait_slice(left))
+        _returned.wait(wait_slice(left))
     return True
+
+
+def left_behind() -> list[tuple[str, DeafTask]]:
+    """The abandoned tasks that are running, each with its run's id, as far as that is known."""
+    with interruptible_wait(), _lock:
+        every = [job.doing for job in _abandoned if job.doing is not None]
+    known = [doing() for doing in every]
+    return [each for each in known if each is not None]
+
+
+def wait_returned(run_ids: Iterable[str], end: float) -> bool:
+    """Wait until no abandoned task of these runs is running.
+
+    Args:
+        run_ids: the ids of the runs.
+        end: when the time is up, on the monotonic clock.
+
+    Returns:
+        False when the time was up first.
+    """
+    ids = frozenset(run_ids)
+    with interruptible_wait(), _returned:
+        return _wait_while(lambda: any(run_id in ids for run_id, _ in left_behind()), end)
 
 
 def forget_abandoned() -> None:
     """In a forked child: the parent's tasks are not here, and its lock may have been held."""
-    global _lock, _all_returned
+    global _lock, _returned
     _lock = threading.RLock()
-    _all_returned = threading.Condition(_lock)
+    _returned = threading.Condition(_lock)
     _abandoned.clear()
 
 

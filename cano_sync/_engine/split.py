@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack
 from contextvars import copy_context
+from functools import partial
 from types import CoroutineType
 from typing import Any
 
@@ -31,6 +32,7 @@ from .jobs import Job
 from .nesting import Nesting
 from .offload import WRITE_GRACE
 from .pool import Pool, process_pool
+from .report import DeafTask
 from .surroundings import JobSurroundings, Surroundings
 from .task_run import NEVER_RUN, TaskRun, failure
 from .tracker import Tracker
@@ -217,12 +219,19 @@ class Split:
         self._token.cancel_nowait("the join was decided without this branch")
         events = self._events
         if events is None:
-            for job in running.values():
+            for index, job in running.items():
+                job.doing = partial(self._doing, index)
                 job.abandon()
             return
         with ExitStack() as last_first:  # each of them, though Ctrl-C may come in a hook
             for index, job in reversed(running.items()):
+                job.doing = partial(self._doing, index)
                 last_first.callback(events.abandon, index, job, self._token.reason)
+
+    def _doing(self, index: int) -> tuple[str, DeafTask]:
+        """What a branch does that was abandoned."""
+        seconds = time.perf_counter() - self._tracker.began(index)
+        return self._run_id, DeafTask(self._state, self._tasks[index].name, index, seconds)
 
     # The run's observers.
 

@@ -348,7 +348,7 @@ def test_a_forked_child_forgets_pools_tasks_and_a_lock_that_was_held(
     monkeypatch.setattr(pool_module, "_pools", {1: Pool(1)})
     monkeypatch.setattr(jobs_module, "_abandoned", {object()})
     monkeypatch.setattr(jobs_module, "_lock", threading.RLock())
-    monkeypatch.setattr(jobs_module, "_all_returned", threading.Condition())
+    monkeypatch.setattr(jobs_module, "_returned", threading.Condition())
     monkeypatch.setattr(pool_module, "_all", WeakValueDictionary())
     assert abandoned_tasks() == 1
     pool_module._forget_pools()
