@@ -15,14 +15,21 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
+from functools import partial
 from types import FrameType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._base.durations import Duration, seconds
+from .._base.lazy import Lazy
 from .._base.waiting import on_new_thread, wait_slice
 from ..errors import ConfigurationError, DrainingError, WorkflowCancelledError
 from .draining import ENDING, drain
 from .report import DrainReport
+
+if TYPE_CHECKING:
+    import socket
+else:
+    socket = Lazy("socket")
 
 _log = logging.getLogger("cano_sync")
 
@@ -33,7 +40,7 @@ before it is interrupted."""
 LEAVING = 0.1
 """Seconds after the grace when the main thread has had its chance to leave, and is not waited for
 any more: the functions of `atexit` are called without it."""
-END = 0.16
+END = 0.15
 """Seconds after the grace when the process ends, whatever is still being done."""
 
 
@@ -50,22 +57,44 @@ class _Phase(Enum):
 class _DrainSignals:
     """What happens from the first signal to the end of the process.
 
-    The signal's handler, on the main thread, takes no lock and waits for nothing. Two threads do
-    the work: one drains and makes the main thread leave; the other, the *watch*, ends the process
-    when the time is up. They are started by the low-level call, for a `threading.Thread` takes
+    A signal is heard in two ways. Python calls the handler on the main thread, as soon as that is
+    in Python code: which may be never, in a call that does not return. So the number of the signal
+    is also written to a socket, at once, by C code (`signal.set_wakeup_fd`), and a thread reads it
+    there. Whichever comes first counts.
+
+    The handler takes no lock and waits for nothing. Two more threads do the work from the first
+    signal on: one drains and makes the main thread leave; the other, the *watch*, ends the process
+    when the time is up. All are started by the low-level call, for a `threading.Thread` takes
     locks that the interrupted frame may hold. Each attribute is written by one step.
+
+    Attributes:
+        is_inherited: whether this process was forked from the one that called `install`. Then only
+            the handler is left.
     """
 
     def __init__(self, grace: float) -> None:
         self._grace = grace
         self._previous: dict[int, Any] = {}
         self._excepthook: Any = None
+        self._sender: socket.socket | None = None
+        self._receiver: socket.socket | None = None
+        self._outer_fd = -1  # to which signals were written before
+        self.is_inherited = False
+        self.reset()
+
+    def fork(self) -> None:
+        """In a forked child: signals are not to be written to the parent's socket."""
+        self.is_inherited = True
+        if self._receiver is not None:
+            self._close()
         self.reset()
 
     def reset(self) -> None:
-        """No signal has come: at the beginning, and in a forked child."""
+        """No signal has come."""
+        self._heard = [0, 0]  # how many signals, by the handler and by the socket
+        self._begun = _thread.allocate_lock()  # taken by whichever begins
         self._phase = _Phase.WAITING
-        self._number = signal.SIGTERM
+        self._number = signal.Signals.SIGTERM
         self._end = 0.0  # of the grace, on the monotonic clock
         self._is_exiting = False  # whether the interpreter exits, on the main thread
         # Locks that are held until something has happened, or (the last) that somebody takes once.
@@ -80,40 +109,77 @@ class _DrainSignals:
             handler = signal.getsignal(number)
             if handler not in (signal.SIG_IGN, None):
                 self._previous[number] = handler
-                signal.signal(number, self.handle)
+        self._receiver, self._sender = socket.socketpair()
+        self._sender.setblocking(False)
+        self._outer_fd = signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
+        for number in self._previous:
+            signal.signal(number, self.handle)
+        on_new_thread(partial(self._listen, self._receiver))
 
     def uninstall(self) -> None:
         """Put back what was there, where nobody else has put something there meanwhile."""
         for number, handler in self._previous.items():
             if signal.getsignal(number) == self.handle:
                 signal.signal(number, handler)
+        self._close()
+
+    def _close(self) -> None:
+        sender, receiver = self._sender, self._receiver
+        if sender is None or receiver is None:
+            return
+        self._sender = self._receiver = None
+        current = signal.set_wakeup_fd(-1)
+        if current == sender.fileno():
+            current = self._outer_fd
+        signal.set_wakeup_fd(current)
+        sender.close()  # the thread reads the end of it, and ends; in a child, there is none
+        if self.is_inherited:
+            receiver.close()
+
+    # Hearing signals.
+
+    def _listen(self, receiver: socket.socket) -> None:
+        with suppress(OSError), receiver:
+            while numbers := receiver.recv(64):
+                if self._outer_fd != -1:  # who listened before does so still
+                    with suppress(OSError):
+                        os.write(self._outer_fd, numbers)
+                for number in numbers:
+                    if number in self._previous:
+                        self._hear(number, 1)
+
+    def _hear(self, number: int, by: int) -> None:
+        """A signal has come, by one of the two ways; perhaps it has by the other, too."""
+        self._heard[by] += 1
+        if self._phase is _Phase.WAITING:
+            if self._begun.acquire(blocking=False):
+                self._begin(number)
+        elif self._phase is _Phase.DRAINING and self._heard[by] > 1:
+            self._end = min(self._end, time.monotonic())
+            self._hastened.set()
+            on_new_thread(_drain_now)
 
     # On the main thread.
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """The handler of the signals."""
-        phase, now = self._phase, time.monotonic()
-        if phase is _Phase.WAITING:
-            self._begin(number, now)
-        elif phase is _Phase.DRAINING:
-            self._end = min(self._end, now)
-            self._hastened.set()
-            on_new_thread(_drain_now)
-        elif phase is _Phase.LEAVING:
+        if self._phase is _Phase.LEAVING:
             self._leave()
-        elif phase is _Phase.HELD:
+            return
+        if self._phase is _Phase.HELD:
             _Flag().wait(None)
+        self._hear(number, 0)
         previous = self._previous.get(number)
         if callable(previous) and previous is not signal.default_int_handler:
             previous(number, frame)
 
-    def _begin(self, number: int, now: float) -> None:
+    def _begin(self, number: int) -> None:
         self._number = signal.Signals(number)
-        self._end = now + self._grace
+        self._end = time.monotonic() + self._grace
         self._phase = _Phase.DRAINING
         self._excepthook, sys.excepthook = sys.excepthook, self._on_uncaught
         if not (on_new_thread(self._watch) and on_new_thread(self._drain_and_exit)):
-            self._leave()  # there are no threads any more
+            os._exit(self._code)  # the system has no threads any more
 
     def _leave(self) -> None:
         self._phase = _Phase.LEFT
@@ -148,7 +214,8 @@ class _DrainSignals:
 
     def at_exit(self) -> None:
         """The functions of atexit are to be called, unless another thread does it already."""
-        if self._phase is not _Phase.WAITING and not self._exit_functions.acquire(blocking=False):
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and not self._exit_functions.acquire(blocking=False):
             _Flag().wait(None)
 
     # On threads of their own.
@@ -269,6 +336,8 @@ def drain_on_signals(grace: Duration = 20.0) -> Callable[[], None]:
             "drain_on_signals() must be called on the main thread, for it sets signal handlers; "
             f"it was called on {threading.current_thread().name!r}"
         )
+    if _active and _active[0].is_inherited:
+        _active.pop().uninstall()
     if _active:
         raise ConfigurationError(
             "drain_on_signals() is in effect already; to change it, first call what it returned"
@@ -301,9 +370,9 @@ def _at_exit() -> None:
         each.at_exit()
 
 
-def _reset() -> None:
+def _fork() -> None:
     for each in _active:
-        each.reset()
+        each.fork()
 
 
 def _hear_of_exit() -> None:
@@ -316,4 +385,4 @@ def _hear_of_exit() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset)
+    os.register_at_fork(after_in_child=_fork)
