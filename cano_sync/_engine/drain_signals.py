@@ -37,10 +37,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LAST_WORDS = 1.0
 """Seconds, within the grace, in which the main thread may do something with what its runs came to
 before it is interrupted."""
-LEAVING = 0.1
+LEAVING = 0.07
 """Seconds after the grace when the main thread has had its chance to leave, and is not waited for
 any more: the functions of `atexit` are called without it."""
-END = 0.15
+END = 0.12
 """Seconds after the grace when the process ends, whatever is still being done."""
 
 
@@ -112,8 +112,8 @@ class _DrainSignals:
         self._receiver, self._sender = socket.socketpair()
         self._sender.setblocking(False)
         self._outer_fd = signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
-        for number in self._previous:
-            signal.signal(number, self.handle)
+        for each in self._previous:
+            signal.signal(each, self.handle)
         on_new_thread(partial(self._listen, self._receiver))
 
     def uninstall(self) -> None:

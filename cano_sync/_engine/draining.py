@@ -31,7 +31,7 @@ from .report import AbandonedRun, DeafTask, DrainReport
 
 _log = logging.getLogger("cano_sync")
 
-CANCEL_GRACE = 0.05
+CANCEL_GRACE = 0.04
 """Seconds that cancelled runs get to end by themselves, before they are named as abandoned."""
 ENDING = "the process is ending"
 

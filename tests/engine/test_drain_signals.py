@@ -385,5 +385,5 @@ def test_it_ends_in_time_fifty_times_of_fifty(scripts: list[Script]) -> None:
         ended = scripts[-1].end(signal.SIGTERM)
         assert ended.code == 128 + signal.SIGTERM, ended.complaints
         took.append(ended.seconds - 0.3)
-    print(f"seconds after the grace: median {sorted(took)[25]:.3f}, worst {max(took):.3f}")
+    print(f"seconds after the grace: median {sorted(took)[25]:.3f}, the worst {sorted(took)[-4:]}")
     assert max(took) < AT_MOST + (MARGIN if (os.cpu_count() or 1) < 4 else 0)
