@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("GRACE", "MARGIN", "Answer", "Load", "Server", "free_port", "python", "recipe")
+__all__ = ("GRACE", "MARGIN", "Answer", "Load", "Server", "block", "free_port", "python", "recipe")
 
 import json
 import os
@@ -40,15 +40,21 @@ def free_port() -> int:
         return port
 
 
+def block(name: str) -> str:
+    """What the guide shows as the file of that name."""
+    for each in pages.blocks_of(pages.BOOK / "guides" / "draining.md"):
+        if each.options.get("caption") == name:
+            return each.code
+    raise AssertionError(f"the guide shows no {name}")
+
+
 def recipe(name: str, folder: Path) -> Path:
     """The file of that name that the guide shows, with the grace of the tests."""
-    for block in pages.blocks_of(pages.BOOK / "guides" / "draining.md"):
-        if block.options.get("caption") == name:
-            path = folder / name
-            assert "20" in block.code, name
-            path.write_text(block.code.replace("20", str(GRACE)), encoding="utf-8")
-            return path
-    raise AssertionError(f"the guide shows no {name}")
+    code = block(name)
+    assert code.count("20") == 1, name
+    path = folder / name
+    path.write_text(code.replace("20", str(GRACE)), encoding="utf-8")
+    return path
 
 
 @dataclass(frozen=True)

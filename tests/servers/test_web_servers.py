@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.harness import GRACE, MARGIN, Load, Server, python, recipe
+from tests.servers.harness import GRACE, MARGIN, Load, Server, block, python, recipe
 
 TIMES = int(os.environ.get("CANO_SERVERS_TIMES", "4"))
 """How often a server is ended while tasks are deaf; several at once."""
@@ -30,8 +30,7 @@ def gunicorn(worker: str, *options: str) -> Kind:
     def command(folder: Path) -> list[str]:
         path = recipe("gunicorn.conf.py", folder)
         if worker == "gevent":
-            first = recipe_without_grace("gunicorn_gevent.conf.py")
-            path.write_text(first + path.read_text())
+            path.write_text(block("gunicorn_gevent.conf.py") + path.read_text())
         return python(
             *("-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--worker-class", worker),
             *("--workers", str(WORKERS), "--config", str(path), "--worker-tmp-dir", str(folder)),
@@ -41,24 +40,18 @@ def gunicorn(worker: str, *options: str) -> Kind:
     return command
 
 
-def recipe_without_grace(name: str) -> str:
-    """A part of the guide that has no grace in it."""
-    from tests.docs import pages
-
-    blocks = pages.blocks_of(pages.BOOK / "guides" / "draining.md")
-    return next(block.code for block in blocks if block.options.get("caption") == name)
-
-
 def uwsgi(folder: Path) -> list[str]:
     """uWSGI with the recipe of the guide."""
     program = shutil.which("uwsgi", path=str(Path(sys.executable).parent))
     if program is None:
         pytest.skip("uWSGI is not installed")
+    recipe("uwsgi_drain.py", folder)
+    (folder / "shop.py").write_text(
+        "import uwsgi_drain\nfrom tests.servers.app import application\n"
+    )
     return [
-        program,
-        *("--ini", str(recipe("uwsgi.ini", folder)), "--http-socket", "127.0.0.1:{port}"),
-        *("--wsgi-file", str(Path(__file__).parent / "uwsgi_app.py")),
-        *("--virtualenv", sys.prefix, "--processes", str(WORKERS), "--threads", "4"),
+        *(program, "--ini", str(recipe("uwsgi.ini", folder)), "--http-socket", "127.0.0.1:{port}"),
+        *("--module", "shop", "--virtualenv", sys.prefix, "--processes", str(WORKERS)),
     ]
 
 
@@ -66,6 +59,8 @@ def waitress(folder: Path) -> list[str]:
     """waitress with the recipe of the guide."""
     if find_spec("waitress") is None:
         pytest.skip("waitress is not installed")
+    (folder / "shop").mkdir()
+    (folder / "shop" / "wsgi.py").write_text("from tests.servers.app import application\n")
     return python(str(recipe("serve.py", folder)), "{port}")
 
 
@@ -119,7 +114,7 @@ def test_a_stop_under_load_loses_no_request(kind: str, start: Start, tmp_path: P
     """What the application has begun is answered, as without the stop; runs in the background
     end, too."""
     server = start(command_of(kind, tmp_path))
-    assert server.get("/listen?who=background&seconds=1&background=1").status == 200
+    assert server.get("/listen?who=background&seconds=0.5&background=1").status == 200
     load = Load(server, lambda name: f"/listen-split?who={name}&seconds=0.3")
     server.wait_until_begun(8, "load-")
     took = server.stop()
@@ -145,7 +140,9 @@ def test_it_ends_in_time_while_tasks_are_deaf(kind: str, start: Start, tmp_path:
             server.wait_until_begun(1, "listening")
             deaf = [
                 clients.submit(server.get, f"{path}?who=deaf&seconds=60")
-                for path in ("/deaf", "/deaf-split")[: 1 if kind.startswith("sync") else 2]
+                for path in ("/deaf", "/deaf-split")[
+                    : 1 if kind.startswith(("sync", "uWSGI")) else 2
+                ]
             ]
             server.wait_until_begun(len(deaf), "deaf")
             took = server.stop()
