@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 import time
+from contextlib import suppress
 from typing import Any, overload
 
 from ..errors import ConfigurationError
@@ -33,9 +34,16 @@ _DEADLINE_REASON = "the token's time limit passed"
 # be no order to take two in. Re-entrant for that handler, and held across a fork, so that no child
 # inherits it from a thread that it does not have. No user code runs under it.
 _lock = threading.RLock()
+
+
+def _release_in_child() -> None:
+    with suppress(RuntimeError):  # uWSGI forks by itself, and calls what comes after alone
+        _lock.release()
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_release_in_child
     )
 
 

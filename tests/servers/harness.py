@@ -24,9 +24,9 @@ import pytest
 
 from tests.docs import pages
 
-GRACE = 2
+GRACE = 3
 """Seconds of grace of all these servers."""
-MARGIN = 0.8
+MARGIN = 1.5
 """Seconds that a crowded machine may add to what is looked at on the clock."""
 LONGEST = 25.0
 """Seconds after which nothing is waited for any more."""
