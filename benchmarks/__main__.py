@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import asdict
 
+from .bench_around import bench_around
 from .bench_exchange import bench_alone, bench_exchange, bench_load
 from .bench_growth import bench_growth
 from .bench_import import bench_import
@@ -24,6 +25,7 @@ from .harness import Bench, Row, table
 
 CASES: dict[str, Bench] = {
     "transitions": bench_transitions,
+    "around": bench_around,
     "observers": bench_observers,
     "split": bench_split,
     "growth": bench_growth,
@@ -36,6 +38,13 @@ CASES: dict[str, Bench] = {
     "memory": bench_memory,
     "scheduler": bench_scheduler,
 }
+
+try:
+    from .bench_django import bench_django
+except ModuleNotFoundError:  # Django or psycopg, which the extra "test" brings
+    pass
+else:
+    CASES["django"] = bench_django
 
 
 def main() -> int:

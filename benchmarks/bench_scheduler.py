@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from cano_sync import Workflow
-from cano_sync.scheduler import FlowObserver, HandClock, Scheduler
+from cano_sync.scheduler import FlowObserver, Scheduler
+from cano_sync.testing import HandClock, start_by_hand
 
 from .harness import Row, count, percentile, time_text
 
@@ -90,7 +91,7 @@ def _day(duration: float) -> Row:
     for number in range(500):
         scheduler.every_minutes(f"quarterly {number}", workflow, "GO", 15, jitter=300)
     began = time.perf_counter()
-    with scheduler.start_by_hand() as hand:
+    with start_by_hand(scheduler) as hand:
         hand.advance(duration)
     took = time.perf_counter() - began
     runs = sum(status.runs for status in scheduler.list())

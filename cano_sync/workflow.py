@@ -8,7 +8,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import AbstractContextManager
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar, overload
 
@@ -20,7 +19,7 @@ from ._base.tracebacks import without_engine_frames
 from ._engine.machine import Machine
 from ._engine.run import Run
 from ._engine.surroundings import installed_arounds
-from ._model.around import Around, around_of
+from ._model.around import AnyAround, Around, around_of
 from ._model.config import TaskConfig
 from ._model.description import (
     Description,
@@ -33,7 +32,7 @@ from ._model.description import (
 from ._model.executor import check_executor, check_open
 from ._model.hooks import Observer, check_observer
 from ._model.join import JoinConfig
-from ._model.task import Task, TaskContext, TaskResult
+from ._model.task import Task, TaskResult
 from ._model.validation import problems_of
 from .errors import CanoError, ConfigurationError, DiscardedWorkflowWarning
 
@@ -207,8 +206,8 @@ class Workflow(Generic[S]):
                 an attempt with a time limit.
         """
         self._idle = False
-        length = limit(timeout, "with_timeout()")
         _check_stay(stay, "with_timeout()")
+        length = limit(timeout, "with_timeout()")
         made: Workflow[S] = self._with(self._description._replace(timeout=length, stays=stay))
         return made
 
@@ -239,7 +238,7 @@ class Workflow(Generic[S]):
 
     def with_around(
         self,
-        around: Around | Callable[[TaskContext], AbstractContextManager[Any]],
+        around: AnyAround,
         *,
         name: str | None = None,
     ) -> Workflow[S]:

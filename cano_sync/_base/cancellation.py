@@ -16,13 +16,14 @@ from ..errors import ConfigurationError
 from .durations import Duration, limit, seconds
 from .timer import TimerEntry, schedule
 from .waiting import (
+    INTERRUPTS,
     Callback,
     Wakeup,
     interruptible_wait,
     is_waiting,
     on_new_thread,
+    wait_first,
     wait_slice,
-    wake,
 )
 
 _log = logging.getLogger("cano_sync")
@@ -32,7 +33,8 @@ _DEADLINE_REASON = "the token's time limit passed"
 # One lock for all tokens: a cancellation goes down a tree of them while others join and leave it
 # upwards, and a signal handler may begin one in the middle of either. With a lock each there would
 # be no order to take two in. Re-entrant for that handler, and held across a fork, so that no child
-# inherits it from a thread that it does not have. No user code runs under it.
+# inherits it from a thread that it does not have. No user code runs under it. It guards the states
+# of all registrations, too.
 _lock = threading.RLock()
 
 
@@ -46,14 +48,7 @@ if hasattr(os, "register_at_fork"):
         before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_release_in_child
     )
 
-
-# Shares that lock, which guards the states of all registrations, too; notified when a callback of
-# one has ended.
-_callback_ended = threading.Condition(_lock)
 _REGISTERED, _RUNNING, _ENDED = "registered", "running", "ended"  # or taken back
-
-_INTERRUPTS = 10
-"""How often a cancellation begins again when its thread is interrupted."""
 
 
 class Cancelled(BaseException):
@@ -84,7 +79,7 @@ class Registration:
     >>> token.cancel()  # too late: the callback is gone
     """
 
-    __slots__ = ("_callback", "_is_wakeup", "_state", "_thread", "_token")
+    __slots__ = ("_callback", "_end", "_is_wakeup", "_state", "_thread", "_token")
 
     def __init__(self, token: CancellationToken, callback: Callback, *, is_wakeup: bool) -> None:
         self._token = token
@@ -92,6 +87,7 @@ class Registration:
         self._is_wakeup = is_wakeup  # it wakes a wait of ours, and goes before users' callbacks
         self._state = _REGISTERED
         self._thread = 0  # the identity of the thread that calls it
+        self._end: Wakeup | None = None  # for those who wait until it has ended
 
     def remove(self) -> None:
         """Take the callback back: when this returns, it is not running, and never will be.
@@ -102,12 +98,11 @@ class Registration:
         """
         if self._token._forget(self):
             return
-        with interruptible_wait(), _callback_ended:
-            self._wait_for_its_end()
-
-    def _wait_for_its_end(self) -> None:
-        while self._state is _RUNNING and self._thread != _thread.get_ident():
-            _callback_ended.wait(wait_slice(None))
+        with interruptible_wait(), _lock:
+            if self._state is not _RUNNING or self._thread == _thread.get_ident():
+                return
+            end = self._end = self._end or Wakeup()
+        wait_first(end, None, None)
 
     def __enter__(self) -> Registration:
         return self
@@ -140,16 +135,17 @@ class Registration:
             except BaseException:  # Cancelled among them, from a store that is closed by now
                 _log.exception("a callback of CancellationToken.on_cancel raised")
         with interruptible_wait(), _lock:
+            if self._end is not None:
+                self._end.set()
             self._state = _ENDED
-            _callback_ended.notify_all()
         return leaving
 
 
 class _Cancellation:
     """What one call of `cancel()` has to do; all of it, though Ctrl-C comes in the middle.
 
-    Each step can be done twice without harm, and what is still to be done is kept here: so the
-    whole begins again when the thread was interrupted.
+    Each step can be done twice without harm, by two threads at once, too, and what is still to be
+    done is kept here: so the whole begins again when the thread was interrupted.
 
     Args:
         tokens: those that are cancelled, with all below them.
@@ -177,7 +173,7 @@ class _Cancellation:
     def run(self) -> None:
         """Mark the tokens, wake who waits for them, call the callbacks."""
         interrupt: BaseException | None = None
-        for _ in range(_INTERRUPTS):
+        for _ in INTERRUPTS:
             try:
                 self._mark_all()
                 self._wake_and_call()
@@ -222,12 +218,12 @@ class _Cancellation:
         # waits for, and whoever wakes it would wait for them for ever. Another thread can.
         if is_waiting() and on_new_thread(self._wake_and_call):
             return
-        while self._wakeups:
-            wake(self._wakeups[-1])
-            self._wakeups.pop()
+        # All of them each time, for after a second Ctrl-C two threads may be here at once.
+        for wakeup in self._wakeups:
+            wakeup.set()
         for registration in self._callbacks:
             if registration._is_wakeup:
-                registration._call()
+                self._leaving = registration._call() or self._leaving
         is_for_users = not all(registration._is_wakeup for registration in self._callbacks)
         if is_for_users and not (self._nowait and on_new_thread(self._call_users)):
             self._call_users()
@@ -343,8 +339,9 @@ class CancellationToken:
         The callbacks run in this thread, before the call returns; one that raises is logged.
         Whatever they do, every run and every task below this token was woken before. Ctrl-C in
         the middle does not keep the cancellation from its end, after which it is raised.
-        Called from a signal handler that interrupted one of the library's own waits or locks,
-        they run in a thread of their own: the interrupted frame may hold their locks.
+        Called from a signal handler that interrupted one of the library's own waits, or the lock
+        of its tokens, threads or abandoned tasks, they run in a thread of their own: the
+        interrupted frame may hold locks that they need.
 
         Args:
             reason: what `Cancelled` and the errors of the runs will say.

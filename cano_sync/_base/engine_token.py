@@ -17,7 +17,7 @@ class EngineToken(CancellationToken):
     Args:
         parents: the cancellation and the time limit of each are this one's too.
         deadline: its own, on the clock of `time.monotonic()`; the earliest of all counts.
-        wakeup: is done when somebody cancels, before any callback of a user is called.
+        wakeup: is set when somebody cancels, before any callback of a user is called.
     """
 
     __slots__ = ("_wakeup",)

@@ -5,12 +5,14 @@ from __future__ import annotations
 __all__ = ("Fence", "Gate", "fence")
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from .cancellation import Cancelled
 from .store import MemoryStore, Store
+from .waiting import Wakeup, wait_first
 
 
 class Gate:
@@ -28,17 +30,21 @@ class Gate:
         self._lock: Any = threading.RLock() if parent is None else parent._lock
         self._closed = False
         self._writing = 0  # writes under way in a foreign backend, outside the lock
-        self._drained: threading.Event | None = None
+        self._drained: Wakeup | None = None
 
     def close(self, patience: float = 0.0) -> None:
         """Let no more writes through; wait `patience` seconds for a foreign one under way."""
         with self._lock:
             self._closed = True
             if self._writing and patience and self._drained is None:
-                self._drained = threading.Event()
+                self._drained = Wakeup()
             drained = self._drained
         if drained is not None:
-            drained.wait(patience)
+            wait_first(drained, None, time.monotonic() + patience)
+
+    def is_below(self, other: Gate) -> bool:
+        """Whether it is the other, or closed with it."""
+        return any(gate is other for gate in self._chain())
 
     @property
     def is_closed(self) -> bool:
@@ -89,7 +95,15 @@ class _Guard:
         self._lock = lock
         self._gate = gate
 
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        """The gates that end a write, with those above them."""
+        return (self._gate,)
+
     def __enter__(self) -> None:
+        # Ctrl-C between two steps here would leave a lock taken, by the main thread. On that no
+        # task is behind a fence, but where branches are run inline: and there no other thread
+        # waits for the lock, which the main thread may take once more.
         gate = self._gate
         self._lock.acquire()
         gate._lock.acquire()
@@ -103,6 +117,31 @@ class _Guard:
     def __exit__(self, *error: object) -> None:
         self._gate._lock.release()
         self._lock.release()
+
+
+class _Guards:
+    """As `_Guard`, where gates that do not lie one above the other all end the write."""
+
+    __slots__ = ("_locks", "gates")
+
+    def __init__(self, lock: Any, gates: tuple[Gate, ...]) -> None:
+        self.gates = gates
+        # Below the store's: in one order everywhere, or two threads could wait for each other.
+        self._locks = (lock, *sorted({gate._lock for gate in gates}, key=id))
+
+    def __enter__(self) -> None:
+        for lock in self._locks:
+            lock.acquire()
+        try:
+            for gate in self.gates:
+                gate.check()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        for lock in reversed(self._locks):
+            lock.release()
 
 
 class Fence(Store):
@@ -162,12 +201,21 @@ class Fence(Store):
 def fence(store: Store, outer: Gate | None = None) -> tuple[Store, Gate]:
     """`store` as tasks that may be abandoned see it, and the gate to close behind them.
 
-    The new gate hangs below the `outer` one, of the task that runs this one: closing either
-    stops the writes.
+    The new gate hangs below the `outer` one, of the task that runs this one. Closing either stops
+    the writes; so does closing the gate of a fence that the store is behind already.
     """
     if type(store) is not MemoryStore:
         gate = Gate(outer)
         return Fence(store, gate), gate
     guard = store._guard
-    gate = Gate(guard._gate if isinstance(guard, _Guard) else outer)
+    given = guard.gates if isinstance(guard, _Guard | _Guards) else ()
+    if not given:
+        gate = Gate(outer)
+    elif len(given) == 1 and (outer is None or given[0].is_below(outer)):
+        gate = Gate(given[0])  # a nested run with the store of the task that it is in
+    else:  # with the store of another task: an older one, perhaps of a task that encloses it
+        gate = Gate(outer)
+        others = tuple(each for each in given if not gate.is_below(each))
+        if others:
+            return store.view(_Guards(store._lock, (*others, gate))), gate
     return store.view(_Guard(store._lock, gate)), gate

@@ -41,13 +41,16 @@ class TimerEntry:
 class _Timer:
     """The heap of the deadlines, and the thread that keeps them while there are any.
 
-    The condition's lock guards `_heap`, `_dead` and `_is_running`. Nothing is called under it. Its
-    thread is a daemon that nobody joins: it ends a few seconds after the last deadline. An action
-    must not block: it holds up all others.
+    The lock guards `_heap`, `_dead` and `_is_running`. Nothing is called under it. Its thread is a
+    daemon that nobody joins: it ends a few seconds after the last deadline. An action must not
+    block: it holds up all others.
     """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition(threading.RLock())  # re-entrant for a signal handler
+        self._lock = threading.RLock()  # re-entrant for a signal handler
+        # Only the timer's thread waits for it, and takes the lock by it. Elsewhere the lock itself
+        # is taken, in C: after Ctrl-C a lock that is taken in Python code may stay taken.
+        self._changed = threading.Condition(self._lock)
         self._heap: list[tuple[float, int, TimerEntry]] = []
         self._order = itertools.count()  # entries of one moment are called in their order
         self._dead = 0  # about how many of the heap were cancelled
@@ -55,7 +58,7 @@ class _Timer:
 
     def add(self, entry: TimerEntry) -> None:
         """Call it at its deadline."""
-        with interruptible_wait(), self._changed:
+        with interruptible_wait(), self._lock:
             if self._dead > CROWD and 2 * self._dead > len(self._heap):
                 self._heap = [item for item in self._heap if item[2].action is not None]
                 heapq.heapify(self._heap)
@@ -74,7 +77,7 @@ class _Timer:
 
     def pending(self) -> int:
         """How many entries are still to be called."""
-        with self._changed:
+        with self._lock:
             return sum(entry.action is not None for _, _, entry in self._heap)
 
     def _run(self) -> None:

@@ -24,7 +24,7 @@ from weakref import WeakMethod
 from .._base.cancellation import CancellationToken, Cancelled
 from .._base.current import current_token_or_none
 from .._base.durations import Duration, seconds
-from .._base.waiting import interruptible_wait, wait_slice
+from .._base.waiting import Wakeup, interruptible_wait, wait_first
 from ..errors import ConfigurationError, DrainingError
 from .jobs import left_behind, wait_returned
 from .report import AbandonedRun, DeafTask, DrainReport
@@ -75,15 +75,16 @@ _numbers = iter(range(1 << 62))
 class Drain:
     """The one drain of the process.
 
-    `_changed` and its lock guard all that follows it in `__init__`. It is held while the runs are
-    looked up, from before anybody can see the drain: who asks waits until that is done. No user
-    code runs under it. Whoever calls `drain` goes through the same steps: the one who is there
-    first does what is to be done.
+    `_lock` guards all that follows it in `__init__`. It is held while the runs are looked up, from
+    before anybody can see the drain: who asks waits until that is done. No user code runs under it.
+    Whoever calls `drain` goes through the same steps: the one who is there first does what is to be
+    done.
     """
 
     def __init__(self, end: float) -> None:
         self._began = time.monotonic()
-        self._changed = threading.Condition(threading.RLock())
+        self._lock = threading.RLock()  # re-entrant for a signal handler that cancels a run
+        self._waiting: list[Wakeup] = []  # of those who wait for the runs
         self._end = end  # of the grace, on the monotonic clock
         self._cancelled_until: float | None = None  # set by who cancels what is left
         self._open: dict[Running, float] = {}
@@ -93,7 +94,7 @@ class Drain:
 
     def begin(self) -> None:
         """Refuse new runs from now on, and account for those that there are."""
-        with interruptible_wait(), self._changed:
+        with interruptible_wait(), self._lock:
             drains.append(self)
             self._open = running.copy()
             tokens = [run.token for run in self._open]
@@ -101,10 +102,13 @@ class Drain:
 
     def hasten(self, end: float) -> None:
         """The grace ends then, if that is earlier."""
-        with interruptible_wait(), self._changed:
-            if end < self._end:
-                self._end = end
-                self._changed.notify_all()
+        with interruptible_wait(), self._lock:
+            self._end = min(end, self._end)
+        self._wake()
+
+    def _wake(self) -> None:
+        for waiting in tuple(self._waiting):
+            waiting.set()
 
     # For runs, on their threads.
 
@@ -120,7 +124,7 @@ class Drain:
             DrainingError: it is a new one.
             Cancelled: it belongs to one that was cancelled, and for which nobody waits any more.
         """
-        with interruptible_wait(), self._changed:
+        with interruptible_wait(), self._lock:
             if run in self._open:
                 return
             if self._report is None and outer is not None and self._is_inside(outer):
@@ -142,7 +146,7 @@ class Drain:
     def hold(self, run: Running) -> None:
         """A run has its token now. It may be late, and be cancelled at once."""
         token = run.token
-        with interruptible_wait(), self._changed:
+        with interruptible_wait(), self._lock:
             if token is not None and run in self._open:
                 self._tokens.add(token)
             is_late = self._cancelled_until is not None
@@ -151,7 +155,7 @@ class Drain:
 
     def ended(self, run: Running, *, is_cancelled: bool) -> None:
         """A run has ended."""
-        with interruptible_wait(), self._changed:
+        with interruptible_wait(), self._lock:
             began = self._open.pop(run, None)
             # None: it was refused, or had ended before the runs were looked up.
             if began is None or self._report is not None:
@@ -160,34 +164,41 @@ class Drain:
             token = run.token
             if token is not None:
                 self._tokens.discard(token)
-            if not self._open:
-                self._changed.notify_all()
+            is_last = not self._open
+        if is_last:
+            self._wake()
 
     # For those who call drain().
 
     def see_through(self) -> DrainReport:
         """Wait for the runs, cancel what is left when the time is up, and report."""
-        with interruptible_wait(), self._changed:
-            self._wait_until_ended(None)
+        self._wait_until_ended(None)
         self._cancel_rest()
         end = self._cancelled_until
         if end is not None:
-            with interruptible_wait(), self._changed:
-                self._wait_until_ended(end)
-                cancelled = {run.id for run, (_, by_us) in self._ended.items() if by_us}
+            self._wait_until_ended(end)
+            with interruptible_wait(), self._lock:
+                cancelled = [run.id for run, (_, by_us) in self._ended.items() if by_us]
             wait_returned(cancelled, end)
         return self._close()
 
     def _wait_until_ended(self, end: float | None) -> None:
         """Wait until no run is open, or the time is up: that of the grace, or another."""
-        while self._open and self._report is None:
-            left = (self._end if end is None else end) - time.monotonic()
-            if left <= 0:
-                return
-            self._changed.wait(wait_slice(left))
+        while True:
+            woken = Wakeup()
+            with interruptible_wait(), self._lock:
+                limit = self._end if end is None else end
+                if not self._open or self._report is not None or time.monotonic() >= limit:
+                    return
+                self._waiting.append(woken)
+            try:
+                wait_first(woken, None, limit)
+            finally:
+                with interruptible_wait(), self._lock:
+                    self._waiting.remove(woken)
 
     def _cancel_rest(self) -> None:
-        with interruptible_wait(), self._changed:
+        with interruptible_wait(), self._lock:
             if not self._open or self._cancelled_until is not None:
                 return
             # First said, then cancelled: a run that has no token yet will ask, by `hold`.
@@ -197,12 +208,13 @@ class Drain:
             run.call_off(ENDING)
 
     def _close(self) -> DrainReport:
-        with interruptible_wait(), self._changed:
+        with interruptible_wait(), self._lock:
             if self._report is None:
                 self._report = self._account()
                 self._ended.clear()  # they keep their stores alive
-                self._changed.notify_all()
-            return self._report
+            report = self._report
+        self._wake()
+        return report
 
     def _account(self) -> DrainReport:
         """Each run once. The lock is held."""

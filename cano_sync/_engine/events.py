@@ -27,7 +27,9 @@ class RunEvents:
     end, whichever of two threads comes to it first.
 
     `lock` guards `_listeners`, `_state`, `_entered_at`, `_is_over`, `_open` and `_ended_by_run`,
-    and of each task's events how far they have come. Observers are called without it.
+    and of each abandonment how far it has come. Observers are called without it. What is a task's
+    own, its attempt and whether that is offloaded, is written by the thread that runs the task, and
+    by others only looked at.
     """
 
     __slots__ = (
@@ -175,20 +177,25 @@ class RunEvents:
             return True
 
     def abandon(self, index: int | None, job: Job, reason: str | None) -> None:
-        """Abandon the job that runs this task (a branch; None: the run's own), if it goes on."""
+        """Abandon the job that runs this task (a branch; None: the run's own), if it goes on.
+
+        The job is abandoned first, then the events are emitted: a second call, after Ctrl-C in the
+        first, does what that has not done, and emits nothing twice.
+        """
         with self.lock:
             task = self._open.get(index) or self._ended_by_run.get(index)
-        if task is None:
+        # Where an attempt is offloaded, this job only waits for the one that runs the task.
+        if task is None or task.is_offloaded:
             job.abandon()
-            return
-        is_offloaded = task.is_offloaded  # then this job only waits for the one that runs the task
+            abandonment = None
+        else:
+            abandonment = task.left_with(job)
         try:
-            task.cancelled(reason)
+            if task is not None:
+                task.cancelled(reason)
         finally:
-            if is_offloaded:
-                job.abandon()
-            else:
-                task.abandon(job)
+            if abandonment is not None:
+                abandonment.begun()
 
 
 class TaskEvents:
@@ -247,9 +254,18 @@ class TaskEvents:
 
     def abandon(self, job: Job) -> None:
         """Abandon the job that runs it, and say so, if it goes on; say when it returns, too."""
-        abandonment = _Abandonment(self, self._attempt, self._run.lock)
-        if job.abandon(abandonment.returned):
+        abandonment = self.left_with(job)
+        if abandonment is not None:
             abandonment.begun()
+
+    def left_with(self, job: Job) -> _Abandonment | None:
+        """Abandon the job that runs it; if it goes on, what is still to be emitted about that.
+
+        The task may have had its end by then: it has succeeded, say, and its thread is still in a
+        hook that hears so. Then `task_abandoned` comes after `task_succeeded`.
+        """
+        abandonment = _Abandonment(self, self._attempt, self._run.lock)
+        return abandonment if job.abandon(abandonment.returned) else None
 
 
 class _Abandonment:

@@ -14,7 +14,7 @@ from contextvars import Context
 from typing import Any, Protocol, TypeAlias
 
 from .._base.durations import Duration, limit
-from .._base.waiting import interruptible_wait, wait_slice
+from .._base.waiting import Completion, Wakeup, interruptible_wait, wait_first
 from .report import DeafTask
 
 Doing: TypeAlias = "Callable[[], tuple[str, DeafTask] | None]"
@@ -25,7 +25,10 @@ class Lender(Protocol):
     """Whose thread does a job: a pool that can do without it, and takes it back."""
 
     def write_off(self, ident: int) -> bool:
-        """Do without the thread of this identity from now on; is `fill()` to be called?"""
+        """Do without the thread of this identity; is `fill()` to be called? A second call may come.
+
+        It comes where Ctrl-C was in the middle of the first, and does what that has not done.
+        """
         ...
 
     def fill(self) -> None:
@@ -33,16 +36,18 @@ class Lender(Protocol):
         ...
 
     def reclaim(self, ident: int) -> None:
-        """The thread of this identity can work again."""
+        """The thread of this identity, if it was written off, can work again."""
         ...
 
 
 # The jobs whose owner has gone on without them while a thread is still with them; and the lock
-# that guards this set and, of each job, `_ended`, `_is_abandoned` and `_on_return`. The condition
-# shares the lock, and is notified whenever one of them has returned.
+# that guards this set, who waits until it is empty and, of each job, `_on_return`. No lock guards a
+# job's `_ended` and `_is_abandoned`: each is written by one thread only, and the order in which
+# they are written and looked at sees to it that one of the two threads sees both.
 _lock = threading.RLock()  # re-entrant for a signal handler that cancels a run
-_returned = threading.Condition(_lock)
 _abandoned: set[Job] = set()
+_all_returned: list[Wakeup] = []  # of those who wait; each is set when the set becomes empty
+_each_return: list[Wakeup] = []  # the same, set whenever one has returned
 
 
 class Job:
@@ -52,7 +57,8 @@ class Job:
         lender: the pool whose thread does it; None for an executor of a user's.
         work: gets the job.
         context: the `contextvars` context to do it in; None for the thread's own.
-        future: gets what came of it; None where nobody waits, and `work` raises nothing.
+        future: gets what came of it, a user's `Future` or the `Completion` of one of our own
+            waits; None where nobody waits, and `work` raises nothing.
 
     Attributes:
         doing: what it is doing, for who abandons it and knows that; to be set before.
@@ -78,7 +84,7 @@ class Job:
         work: Callable[[Job], Any],
         *,
         context: Context | None = None,
-        future: Future[Any] | None = None,
+        future: Future[Any] | Completion[Any] | None = None,
     ) -> None:
         self._lender = lender
         self._work = work
@@ -143,32 +149,41 @@ class Job:
             _abandoned.remove(self)
             if self._lender is not None:
                 self._lender.reclaim(self._thread)
-            _returned.notify_all()
+            waiting = [] if _abandoned else [*_all_returned]
+            waiting += _each_return
+        for returned in waiting:
+            returned.set()
         if self._on_return is not None:
             self._on_return()
 
     def abandon(self, on_return: Callable[[], None] | None = None) -> bool:
         """Wait for it no longer. Nothing to do if the work has not begun, or has ended.
 
+        A second call, after Ctrl-C in the first, does what that has not done.
+
         Args:
             on_return: called on the thread when its work has ended after all.
 
         Returns:
-            Whether a thread was left with the work.
+            Whether a thread was left with the work; False the second time.
         """
-        lender, is_wanting = self._lender, False
+        lender, is_wanting, is_first = self._lender, False, False
         with interruptible_wait(), _lock:
             self._is_abandoned = True
+            # No thread: the future may be running, with the work not begun; then the first thing
+            # in it, which is to look at its token (`run_on_pool`), ends it at once.
             if self._ended or not self._thread:
                 return False
-            self._on_return = on_return
-            _abandoned.add(self)
+            is_first = self not in _abandoned
+            if is_first:
+                self._on_return = on_return
+                _abandoned.add(self)
             if lender is not None:
                 # Under the lock, so that the thread is never reclaimed before it was written off.
                 is_wanting = lender.write_off(self._thread)
         if is_wanting and lender is not None:
             lender.fill()
-        return True
+        return is_first
 
 
 def abandoned_tasks() -> int:
@@ -176,7 +191,9 @@ def abandoned_tasks() -> int:
 
     A task is abandoned when its run has moved on without it: its time was up, it was cancelled,
     or the join was decided. Its result is dropped and its store is closed to it, but Python
-    cannot end its thread. The count falls as such tasks return. Safe from any thread.
+    cannot end its thread. The count falls as such tasks return. Threads are what is counted: for a
+    moment also one that only waits for such a task, as that of a run does for the attempt or the
+    split it is in, until it has seen that its own time is up. Safe from any thread.
 
     >>> abandoned_tasks()
     0
@@ -205,18 +222,20 @@ def wait_for_abandoned(timeout: Duration | None = None) -> bool:
     """
     seconds = limit(timeout, "wait_for_abandoned()")
     end = None if seconds is None else time.monotonic() + seconds
-    with interruptible_wait(), _returned:
-        return _wait_while(lambda: bool(_abandoned), end)
-
-
-def _wait_while(condition: Callable[[], bool], end: float | None) -> bool:
-    """Wait until it does not hold any more; False if the time is up first. The lock is held."""
-    while condition():
-        left = None if end is None else end - time.monotonic()
-        if left is not None and left <= 0:
-            return False
-        _returned.wait(wait_slice(left))
-    return True
+    while True:
+        returned = Wakeup()
+        with interruptible_wait(), _lock:
+            if not _abandoned:
+                return True
+            _all_returned.append(returned)
+        try:
+            wait_first(returned, None, end)
+        finally:
+            with interruptible_wait(), _lock:
+                if returned in _all_returned:
+                    _all_returned.remove(returned)
+        if end is not None and time.monotonic() >= end:
+            return not _abandoned
 
 
 def left_behind() -> list[tuple[str, DeafTask]]:
@@ -238,16 +257,29 @@ def wait_returned(run_ids: Iterable[str], end: float) -> bool:
         False when the time was up first.
     """
     ids = frozenset(run_ids)
-    with interruptible_wait(), _returned:
-        return _wait_while(lambda: any(run_id in ids for run_id, _ in left_behind()), end)
+    while True:
+        returned = Wakeup()
+        with interruptible_wait(), _lock:
+            _each_return.append(returned)
+        try:
+            if all(run_id not in ids for run_id, _ in left_behind()):
+                return True
+            wait_first(returned, None, end)
+        finally:
+            with interruptible_wait(), _lock:
+                if returned in _each_return:
+                    _each_return.remove(returned)
+        if time.monotonic() >= end:
+            return all(run_id not in ids for run_id, _ in left_behind())
 
 
 def forget_abandoned() -> None:
     """In a forked child: the parent's tasks are not here, and its lock may have been held."""
-    global _lock, _returned
+    global _lock
     _lock = threading.RLock()
-    _returned = threading.Condition(_lock)
     _abandoned.clear()
+    _all_returned.clear()
+    _each_return.clear()
 
 
 if hasattr(os, "register_at_fork"):

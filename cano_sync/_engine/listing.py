@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ("list_branches",)
 
-from collections.abc import Iterable
 from typing import NoReturn
 
 from .._base.cancellation import Cancelled
@@ -27,15 +26,11 @@ def list_branches(task_run: TaskRun) -> tuple[BoundTask, ...]:
         given = task_run.execute()
     except (Exception, Cancelled) as error:
         _fail(error, task_run)
-    if not isinstance(given, Iterable) or isinstance(given, str | bytes):
+    if not isinstance(given, list):
         raise _mistake(
             f"{name!r} must return the list of tasks, not {given!r} of type {type(given).__name__}",
             task_run,
         )
-    try:
-        given = list(given)  # it may be a generator, whose code runs only now
-    except (Exception, Cancelled) as error:
-        _fail(error, task_run)
     tasks, provided = [], task_run.surroundings.provided
     for index, task in enumerate(given):
         try:

@@ -6,7 +6,6 @@ __all__ = ("WRITE_GRACE", "Abandoned", "abandon", "run_on_pool")
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, wait
 from contextvars import copy_context
 from typing import Any, TypeVar
 
@@ -14,7 +13,7 @@ from .._base.cancellation import CancellationToken, Cancelled
 from .._base.engine_token import EngineToken
 from .._base.fence import fence
 from .._base.store import Store
-from .._base.waiting import Wakeup, interruptible_wait, wait_first
+from .._base.waiting import INTERRUPTS, Completion, Wakeup, wait_first
 from ..errors import WorkflowError
 from .jobs import Job
 from .nesting import Nesting
@@ -95,7 +94,7 @@ def run_on_pool(
     """
     nesting = Nesting.current()
     pool = process_pool(nesting.depth + 1)
-    stopped: Wakeup = Future()
+    stopped = Wakeup()
     own_deadline = None if limit is None else time.monotonic() + limit
     token = EngineToken(*parents, deadline=own_deadline, wakeup=stopped)
     fenced, gate = fence(store, nesting.gate)
@@ -110,9 +109,19 @@ def run_on_pool(
                 return work(fenced, token)
         return work(fenced, token)
 
-    future: Future[T] = Future()
-    job = Job(pool, do, context=context, future=future)
+    completion = Completion[T]()
+    job = Job(pool, do, context=context, future=completion)
     ended = False
+
+    def leave() -> None:
+        """What is to be done at the end; again, where Ctrl-C comes in the middle."""
+        if not ended:  # by a cancellation, a deadline or Ctrl-C
+            token.cancel_nowait("interrupted")
+            gate.close(WRITE_GRACE)
+            if not completion.cancel():
+                on_abandon(job, token.reason)
+        token.release()
+
     try:
         if on_token is not None:
             on_token(token)
@@ -121,11 +130,11 @@ def run_on_pool(
                 pool.start(job)
             except RuntimeError as error:
                 raise WorkflowError(f"there is no thread for {what}: {error}") from error
-            wait_first(future, stopped, token.deadline)
+            wait_first(completion, stopped, token.deadline)
             # What it raised once it was cancelled is a consequence of that.
-            if future.done() and not (token.cancelled and future.exception() is not None):
+            if completion.done() and not (token.cancelled and completion.exception() is not None):
                 ended = True
-                return _result(future, token)
+                return _result(completion, token)
         cancel_called, reason = token.cancel_called, token.reason
         # The token's deadline is the earliest of all: is it our own?
         timed_out = not cancel_called and limit is not None and own_deadline == token.deadline
@@ -134,28 +143,28 @@ def run_on_pool(
             timed_out=timed_out,
             cancel_called=cancel_called,
             reason=reason,
-            error=_last_word(future),
+            error=_last_word(completion),
         )
     finally:
-        try:
-            if not ended:  # by a cancellation, a deadline or Ctrl-C
-                token.cancel_nowait("interrupted")
-                gate.close(WRITE_GRACE)
-                if not future.cancel():
-                    on_abandon(job, token.reason)
-        finally:
-            token.release()
+        interrupt: BaseException | None = None
+        for _ in INTERRUPTS:
+            try:
+                leave()
+                break
+            except BaseException as error:
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
 
 
-def _result(future: Future[T], token: EngineToken) -> T:
-    error = future.exception()
+def _result(completion: Completion[T], token: EngineToken) -> T:
+    error = completion.exception()
     if error is not None and not isinstance(error, Exception | Cancelled):
         token.cancel("interrupted")  # it wants out of the program: whoever listens shall stop
-    return future.result()
+    return completion.result()
 
 
-def _last_word(future: Future[Any]) -> BaseException | None:
+def _last_word(completion: Completion[Any]) -> BaseException | None:
     """What the work raised, if it ends within the grace that cancelled work gets."""
-    with interruptible_wait():
-        wait((future,), LAST_WORD_GRACE)
-    return future.exception() if future.done() else None
+    wait_first(completion, None, time.monotonic() + LAST_WORD_GRACE)
+    return completion.exception() if completion.done() else None

@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
-from .._base.waiting import interruptible_wait, wait_slice
+from .._base.waiting import INTERRUPTS, Wakeup, interruptible_wait, wait_first
 from .jobs import Job
 
 T = TypeVar("T")
@@ -24,7 +24,11 @@ T = TypeVar("T")
 _log = logging.getLogger("cano_sync")
 
 CEILING = 512
-"""How many threads a pool may have; they are made as they are needed."""
+"""How many threads a pool may have; they are made as they are needed.
+
+That is for each depth of each process; and those with abandoned tasks do not count. When they
+return they are taken back and stay, so a pool can have more: as many as it once needed beside them.
+"""
 
 # Python 3.12 and later forbid daemon threads in some sub-interpreters (as under mod_wsgi).
 DAEMON_THREADS: bool = getattr(_thread, "daemon_threads_allowed", lambda: True)()
@@ -34,21 +38,31 @@ class _PoolThread(threading.Thread):
     """A thread of a pool.
 
     Attributes:
-        is_released: set while nobody need wait for it: it is with an abandoned task, or has ended.
-        is_expected: whether the pool counts it among those that are about to begin.
+        released: set while nobody need wait for it: it is with an abandoned task, has ended, or
+            will never begin.
+        maker: the identity of the thread that has made it, and starts it.
+        is_written_off: whether it is with an abandoned task.
     """
 
     def __init__(self, name: str, pool: Pool) -> None:
         super().__init__(name=name, daemon=DAEMON_THREADS)
-        self.is_released = threading.Event()
-        self.is_expected = True
+        self.released = Wakeup()
+        self.maker = _thread.get_ident()
+        self.is_written_off = False
         self._pool = pool
+        self._fate: dict[str, bool] = {}
+
+    def begins(self, answer: bool) -> bool:
+        """Decide whether it begins: itself, or who gives up starting it. The first answer holds."""
+        return self._fate.setdefault("begins", answer)  # one atomic step
 
     def run(self) -> None:
+        if not self.begins(True):
+            return
         try:
             self._pool.serve(self)
         finally:
-            self.is_released.set()
+            self.released.set()
 
 
 class Pool(ThreadPoolExecutor):
@@ -62,9 +76,11 @@ class Pool(ThreadPoolExecutor):
     the standard library share.
 
     The last is why it keeps its threads and its queue itself, and takes nothing from its base
-    class but the type and `map()`: it leans on no inner part of `concurrent.futures`.
+    class but the type, `map()` and the flag `_shutdown`, which it sets and reads itself.
 
-    `_lock` guards all that follows it in `__init__`. Each job in the queue was either given to an
+    `_lock` guards all that follows it in `__init__`, but for `_is_filling`. Threads stay, once they
+    have begun, until the pool is shut down; so neither `_made` nor `_running` shrinks before. Each
+    job in the queue was either given to an
     idle thread, which is then no longer counted as idle, or is *unclaimed*: the next thread that
     becomes free, or has just begun, claims it. So it does not matter which of two jobs a thread
     gets, nor whether a thread that was started for a job comes too late for it.
@@ -76,7 +92,7 @@ class Pool(ThreadPoolExecutor):
         self._prefix = thread_name_prefix
         self._lock = threading.RLock()  # re-entrant for a signal handler that cancels a run
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
-        self._made: set[_PoolThread] = set()  # those that have not ended
+        self._made: set[_PoolThread] = set()  # but those that could not be started
         self._running: dict[int, _PoolThread] = {}  # by identity: those that have begun
         self._names = 0
         self._expected = 0  # threads that were made, and have not begun
@@ -100,18 +116,33 @@ class Pool(ThreadPoolExecutor):
                 the system has no thread that is not with an abandoned task. What was taken
                 before is still run.
         """
-        # A signal handler that cancels meanwhile must not call users' callbacks under the lock.
-        with interruptible_wait(), self._lock:
-            if self.is_closed:
-                raise RuntimeError("the interpreter is exiting, and no thread takes new work")
-            if self._idle:
-                self._idle -= 1
+        thread: _PoolThread | None = None
+        try:
+            # A signal handler that cancels meanwhile must not call users' callbacks under the lock.
+            with interruptible_wait(), self._lock:
+                if self.is_closed:
+                    raise RuntimeError("the interpreter is exiting, and no thread takes new work")
+                if self._idle:
+                    self._idle -= 1
+                    self._queue.put(job)
+                    return
+                self._unclaimed += 1
                 self._queue.put(job)
+                if self._may_grow:
+                    thread = self._new_thread()
+                    self._expect(thread)
+            if thread is None or self._launch(thread):
                 return
-            self._unclaimed += 1
-            self._queue.put(job)
-            thread = self._make_thread()
-        if thread is not None and not self._launch(thread) and self._withdraw(job):
+        except BaseException:  # Ctrl-C, before the thread was started or in the middle of it
+            for _ in INTERRUPTS:
+                try:
+                    if thread is not None:
+                        self._give_up(thread)
+                    break
+                except BaseException:  # and again
+                    pass
+            raise
+        if self._withdraw(job):
             raise RuntimeError("the system has no thread for new work")
 
     @property
@@ -119,40 +150,48 @@ class Pool(ThreadPoolExecutor):
         """Whether it takes no more work: it is shut down, or the interpreter is exiting."""
         return self._shutdown or _is_exiting
 
-    def _make_thread(self) -> _PoolThread | None:
-        """A thread for a job that waits, if there may be one more. The lock is held.
-
-        It counts from now on, so that nobody makes another one for the same job, or one too many,
-        until it has begun: it is started without the lock.
-        """
+    @property
+    def _may_grow(self) -> bool:
+        """Whether a job waits for a thread, and there may be one more. The lock is held."""
         if self.is_closed or self._expected >= self._unclaimed:
-            return None
-        if len(self._made) - self._written_off >= self._ceiling:
-            return None
-        thread = _PoolThread(f"{self._prefix}_{self._names}", self)
+            return False
+        return len(self._made) - self._written_off < self._ceiling
+
+    def _new_thread(self) -> _PoolThread:
         self._names += 1
-        self._made.add(thread)
+        return _PoolThread(f"{self._prefix}_{self._names - 1}", self)
+
+    def _expect(self, thread: _PoolThread) -> None:
+        """Count it from now on. The lock is held.
+
+        So nobody makes another one for the same job, or one too many, until it has begun: it is
+        started without the lock.
+        """
         self._expected += 1
-        return thread
+        self._made.add(thread)
 
     def _launch(self, thread: _PoolThread) -> bool:
         """Start a thread that was made; False if the system has no more."""
         try:
-            thread.start()
-        except BaseException as error:
-            with interruptible_wait(), self._lock:
-                self._no_longer_expected(thread)
-                if isinstance(error, RuntimeError):
-                    self._made.discard(thread)
-                    return False
-            raise  # Ctrl-C, while it begins or just before: who knows
+            with interruptible_wait():  # it takes locks, and waits until the thread runs
+                thread.start()
+        except RuntimeError:
+            return not self._give_up(thread)
         return True
 
-    def _no_longer_expected(self, thread: _PoolThread) -> None:
-        """It has begun, or perhaps it never will. The lock is held."""
-        if thread.is_expected:
-            thread.is_expected = False
-            self._expected -= 1
+    def _give_up(self, thread: _PoolThread) -> bool:
+        """See to it that a thread never begins; False if it has, or is just about to.
+
+        After Ctrl-C in its start nobody knows: whichever of the two comes first here decides.
+        """
+        if thread.begins(False):
+            return False
+        with interruptible_wait(), self._lock:
+            if thread in self._made:
+                self._expected -= 1
+                self._made.discard(thread)
+        thread.released.set()
+        return True
 
     def _withdraw(self, job: Job) -> bool:
         """Take a job back for which there is no thread; False if one will come for it."""
@@ -182,7 +221,7 @@ class Pool(ThreadPoolExecutor):
         """A thread's life: job after job, until the pool is shut down or the interpreter exits."""
         with self._lock:
             self._running[_thread.get_ident()] = thread
-            self._no_longer_expected(thread)
+            self._expected -= 1
         queue = self._queue
         while True:
             with self._lock:
@@ -208,8 +247,11 @@ class Pool(ThreadPoolExecutor):
             once no lock is held.
         """
         with interruptible_wait(), self._lock:
-            self._running[ident].is_released.set()
-            self._written_off += 1
+            thread = self._running[ident]
+            if not thread.is_written_off:
+                thread.is_written_off = True
+                self._written_off += 1
+            thread.released.set()
             return self._unclaimed > self._expected and not self.is_closed
 
     def fill(self) -> None:
@@ -219,7 +261,9 @@ class Pool(ThreadPoolExecutor):
         `threading.Thread` waits until it runs. The thread ends when there is nothing to start.
         """
         if self._is_filling:
-            return  # it looks once more before it ends
+            # It looks once more before it ends, unless it ends because no thread is to be had: then
+            # the jobs wait for one to come back, or for the next call.
+            return
         self._is_filling = True
         try:
             _thread.start_new_thread(self._fill, ())
@@ -229,21 +273,31 @@ class Pool(ThreadPoolExecutor):
                 raise
 
     def _fill(self) -> None:
-        launched = True
-        while launched:
-            with self._lock:
-                thread = self._make_thread()
-                if thread is None:
-                    self._is_filling = False
-                    return
-            launched = self._launch(thread)
+        thread: _PoolThread | None = None
+        try:
+            while True:
+                with self._lock:
+                    if not self._may_grow:
+                        self._is_filling = False  # under the lock: who needs a thread now, asks
+                        return
+                    thread = self._new_thread()
+                    self._expect(thread)
+                if not self._launch(thread):
+                    break  # the jobs wait for a thread to come back
+        except BaseException:  # MemoryError, from the start of a thread
+            if thread is not None:
+                self._give_up(thread)
+            _log.exception("pool %s could not start a thread", self._prefix)
         self._is_filling = False
 
     def reclaim(self, ident: int) -> None:
         """The thread of this identity has come back after all."""
         with self._lock:
-            self._running[ident].is_released.clear()
-            self._written_off -= 1
+            thread = self._running[ident]
+            if thread.is_written_off:
+                thread.is_written_off = False
+                thread.released = Wakeup()
+                self._written_off -= 1
 
     def occupancy(self) -> tuple[int, int, int]:
         """How many threads are busy, how many idle, and how many jobs wait for one.
@@ -286,15 +340,15 @@ class Pool(ThreadPoolExecutor):
         with self._lock:
             made = list(self._made)
         for thread in made:
-            if thread.ident is None:  # Ctrl-C came before it began
-                continue
-            while not thread.is_released.wait(wait_slice(None)):
-                pass
+            # One that this thread has made and did not start, as Ctrl-C came in between: it will
+            # never begin. One that another thread has made is just about to.
+            if thread.maker == _thread.get_ident():
+                self._give_up(thread)
+            wait_first(thread.released, None, None)
 
 
-# The mutable state of the module: the pools of this process, which the lock guards; all pools,
-# those of schedulers, too (each step on them is atomic); and whether the interpreter exits.
-_lock = threading.Lock()
+# The mutable state of the module: the pools of this process; all pools, those of schedulers, too;
+# and whether the interpreter exits. Without a lock: each step on them is atomic.
 _pools: dict[int, Pool] = {}
 _all: WeakValueDictionary[int, Pool] = WeakValueDictionary()
 _is_exiting = False
@@ -306,11 +360,8 @@ def process_pool(depth: int) -> Pool:
     Work at one depth only ever waits for work that is deeper, so no pool waits for itself.
     """
     pool = _pools.get(depth)
-    if pool is None:
-        with _lock:
-            pool = _pools.get(depth)
-            if pool is None:
-                pool = _pools[depth] = Pool(CEILING, f"cano-{depth}")
+    if pool is None:  # of two that are made at once, which have no thread yet, one is dropped
+        pool = _pools.setdefault(depth, Pool(CEILING, f"cano-{depth}"))
     return pool
 
 
@@ -343,8 +394,10 @@ def _at_exit() -> None:
 
 
 # Before the interpreter joins the threads that are no daemons, which may wait for what is under
-# way: as concurrent.futures does itself, by the only inner name of the standard library that the
-# engine uses. It is there in Python 3.9 to 3.14. Without it, daemon threads can wait until later.
+# way: as concurrent.futures does itself, by an inner name that is there in Python 3.9 to 3.14.
+# Without it, daemon threads can wait until later. The other inner names of the standard library in
+# the engine are RLock._is_owned (waiting.py), _thread.daemon_threads_allowed (above, where there is
+# one) and the base class's _shutdown.
 # The last to register is the first to be called: the base class of `Pool` has loaded that module
 # before, so that a user's executor still takes the branches of a run that is under way.
 getattr(threading, "_register_atexit", atexit.register)(_at_exit)
@@ -352,9 +405,8 @@ getattr(threading, "_register_atexit", atexit.register)(_at_exit)
 
 def _forget_pools() -> None:
     """In a forked child: the threads of the parent are not here."""
-    global _is_exiting, _lock
+    global _is_exiting
     _is_exiting = False
-    _lock = threading.Lock()
     _pools.clear()
     _all.clear()
 

@@ -18,6 +18,7 @@ from .._base.fence import fence
 from .._base.store import Store
 from .._base.text import full_name
 from .._base.tracebacks import without_engine_frames
+from .._model.around import HandOver
 from .._model.description import SingleState, SplitState
 from .._model.outcome import SplitResult
 from .._model.task import BoundTask
@@ -58,6 +59,7 @@ class Run:
     """
 
     __slots__ = (
+        "_asks",
         "_cancel",
         "_entry",
         "_events",
@@ -92,6 +94,7 @@ class Run:
         self._future: Future[Any] | None = None  # of one that was submitted
         self._events: RunEvents | None = None
         self._stays = stays or machine.description.stays
+        self._asks = False  # whether what surrounds it is asked, though nothing leaves this thread
         self._surroundings = machine.surroundings  # those of the thread that it is on
 
     @property
@@ -101,7 +104,7 @@ class Run:
 
     @property
     def id(self) -> str:
-        """The run's id, made when somebody first asks: most runs end well without."""
+        """The run's id, made when somebody first asks: most runs on one thread end without."""
         if self._id is None:
             self._id = os.urandom(16).hex()
         return self._id
@@ -197,7 +200,10 @@ class Run:
         return final
 
     def _within_limits(self) -> Any:
-        if self._stays or Nesting.current().is_inline:
+        if self._stays:
+            return self._staying()
+        if (nesting := Nesting.current()).is_inline:
+            self._stay_inline(nesting, "run")
             return self._staying()
         return self._offloaded()
 
@@ -206,7 +212,7 @@ class Run:
         if nesting.gate is not None:  # nested: what ends the outer task closes this run's store too
             self._store, _ = fence(self._store, nesting.gate)
         if nesting.is_inline:
-            self._stays = True
+            self._stay_inline(nesting)
         token = self._token = EngineToken() if outer is None else EngineToken(outer)
         context = copy_context()
         context.run(nesting.enter, token)
@@ -232,6 +238,16 @@ class Run:
         both = {token: None for token in (self._cancel, self._outer) if token is not None}
         return tuple(both)
 
+    def _stay_inline(self, nesting: Nesting, work: HandOver | None = None) -> None:
+        """Stay on this thread for a test, which shall fail where it would be refused to leave it.
+
+        Within a branch nobody is asked: outside the test that has a thread of its own.
+        """
+        self._asks = nesting.depth == 0 and not self._stays
+        self._stays = True
+        if work is not None and self._asks:
+            self._surroundings.ask(work, state=self._entry.state, run_id=self.id)
+
     def _staying(self) -> Any:
         nesting, limit = Nesting.current(), self._machine.description.timeout
         if nesting.gate is not None:
@@ -250,8 +266,9 @@ class Run:
     def _offloaded(self) -> Any:
         limit = self._machine.description.timeout
         try:
+            # The id is made here, for two threads will ask: the one that walks, and this one.
             self._surroundings = self._surroundings.hand_over(
-                "run", state=self._entry.state, run_id=self._id
+                "run", state=self._entry.state, run_id=self.id
             )
             return run_on_pool(
                 self._walk_with,
@@ -338,6 +355,8 @@ class Run:
             entry = following
 
     def _task_run(self, task: BoundTask, entry: Entry, error: CanoError | None) -> TaskRun:
+        if self._asks and task.config.attempt_timeout is not None:
+            self._surroundings.ask("attempt", state=entry.state, run_id=self.id)
         return TaskRun(
             task,
             self._store,
@@ -442,7 +461,7 @@ class Run:
         )
 
     def start(self) -> Future[Any]:
-        """Execute it on a pool's thread, detached from the task that asks for it, if there is one.
+        """Submit it: execute it on a pool's thread, detached from the task that asks, if any does.
 
         That task may wait for it on a user's executor: then the run uses none of those.
 
@@ -503,6 +522,7 @@ class Run:
         future: Future[Any] = Future()
         context = copy_context()
         context.run(set_current_token, None)  # detached, as it would be on a thread of its own
+        self._stays = True
         try:
             final = context.run(self.execute)
         except Exception as error:

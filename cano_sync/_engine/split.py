@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import ExitStack
 from contextvars import copy_context
 from functools import partial
 from types import CoroutineType
@@ -21,7 +20,7 @@ from .._base.fence import fence
 from .._base.inline import InlineExecutor
 from .._base.store import Store
 from .._base.text import error_text, full_name
-from .._base.waiting import Wakeup, wait_first
+from .._base.waiting import INTERRUPTS, Wakeup, wait_first
 from .._model.join import JoinConfig
 from .._model.outcome import SplitResult
 from .._model.strategy import Verdict
@@ -46,9 +45,9 @@ class Split:
 
     The *coordinator* (the run's thread) starts the first worker and waits. A *worker* is a job on
     the pool that runs one pending branch after the other; there are as many as branches, or as the
-    bulkhead allows. Each starts two more before its first branch, as long as there are branches
-    that nobody has taken. So the coordinator is free to see the verdict, the deadline and the
-    cancellation at once, however long it takes to start all the threads; none is started that
+    bulkhead allows. Each starts up to two more before its first branch, as long as there are
+    branches that nobody has taken. So the coordinator is free to see the verdict, the deadline and
+    the cancellation at once, however long it takes to start all the threads; none is started that
     nobody needs any more; and short branches are done by the few threads that come first, without
     the hundreds that would only wake up to wait for the interpreter's lock.
 
@@ -109,8 +108,9 @@ class Split:
         self._is_bare = not self._surroundings.has_tasks
         self._stays = nesting.is_inline  # the attempts of its branches
         self._store, self._gate = fence(store, nesting.gate)
-        self._locating = threading.Lock()  # guards where errors of branches say they come from
-        self._stopped: Wakeup = Future()
+        # Guards where errors that several branches may raise, one object, say they come from.
+        self._locating = threading.Lock()
+        self._stopped = Wakeup()
         self._token = EngineToken(token, deadline=self._deadline, wakeup=self._stopped)
         self._context = copy_context()
         inside = Nesting(
@@ -151,12 +151,15 @@ class Split:
             self._wait()
             self._emit_decided()
         finally:
-            if tracker.verdict is None:  # after a cancellation or Ctrl-C: the end of all writing
-                tracker.settle(Verdict.FAIL)
-            try:
-                self._abandon_running()
-            finally:
-                self._token.release()
+            interrupt: BaseException | None = None
+            for _ in INTERRUPTS:
+                try:
+                    self._leave()
+                    break
+                except BaseException as error:
+                    interrupt = error
+            if interrupt is not None:
+                raise interrupt
         if tracker.problem is not None:
             raise tracker.problem
         if tracker.verdict is not Verdict.PROCEED:
@@ -206,27 +209,39 @@ class Split:
             self._parent.cancel(self._token.reason)
             raise Cancelled(self._token.reason)
         if not self._tracker.decided.done():
+            # The token's deadline is the earliest of its own and those above, one of these numbers
+            # itself and nothing computed from them: so to be equal is to be that one.
             if self._deadline != self._token.deadline:
                 raise Cancelled(self._token.reason)  # the time of one above was up
             self._tracker.time_is_up()
 
+    def _leave(self) -> None:
+        """What is to be done at the end; again, where Ctrl-C comes in the middle."""
+        if self._tracker.verdict is None:  # after a cancellation or Ctrl-C: the end of all writing
+            self._tracker.settle(Verdict.FAIL)
+        self._abandon_running()
+        self._token.release()
+
     def _abandon_running(self) -> None:
         """Cancel what still runs, and count it as abandoned until it returns."""
-        running = self._tracker.take_running()
+        running = self._tracker.running()
         if not running:
             return
         self._gate.close(WRITE_GRACE)
         self._token.cancel_nowait("the join was decided without this branch")
-        events = self._events
-        if events is None:
-            for index, job in running.items():
-                job.doing = partial(self._doing, index)
-                job.abandon()
-            return
-        with ExitStack() as last_first:  # each of them, though Ctrl-C may come in a hook
-            for index, job in reversed(running.items()):
-                job.doing = partial(self._doing, index)
-                last_first.callback(events.abandon, index, job, self._token.reason)
+        interrupt: BaseException | None = None
+        for index, job in running.items():
+            job.doing = partial(self._doing, index)
+            try:
+                if self._events is None:
+                    job.abandon()
+                else:
+                    self._events.abandon(index, job, self._token.reason)
+                self._tracker.drop(index)
+            except BaseException as error:  # Ctrl-C, in a hook perhaps: the others first
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt  # and once more those that were not dropped
 
     def _doing(self, index: int) -> tuple[str, DeafTask]:
         """What a branch does that was abandoned."""
@@ -246,7 +261,9 @@ class Split:
         if events is None:
             return
         if tracker.is_emitting:
-            # That a branch had landed before the verdict is emitted before it.
+            # That a branch had landed before the verdict is emitted before it; but at the deadline,
+            # or when the run is cancelled, a hook that has not returned is not waited for: then the
+            # order may be join_decided, run_finished, branch_landed.
             wait_first(tracker.all_emitted, self._stopped, self._token.deadline)
         if tracker.problem is not None or not events.has_listeners("join_decided"):
             return
@@ -361,7 +378,9 @@ class Split:
             if before_landing is not None:
                 before_landing()
             if self._token.cancelled:
-                tracker.drop(index)  # the coordinator is woken by the cancellation itself
+                # The coordinator is woken by the cancellation itself, or by the deadline, which it
+                # knows.
+                tracker.drop(index)
             else:
                 tracker.land(index, None, self._failure(error, task))
         except BaseException as error:  # SystemExit, KeyboardInterrupt: for the caller
@@ -403,12 +422,11 @@ class Split:
 
     def _failure(self, error: Exception | Cancelled, task: BoundTask) -> CanoError:
         """A branch's error as its outcome has it."""
+        if not isinstance(error, CanoError):  # it gets one of its own; its text may be user code
+            return failure(error, task.name, self._state, self._run_id)
         with self._locating:
-            if (
-                isinstance(error, CanoError)
-                and error.run_id == self._run_id
-                and error.task not in (None, task.name)
-            ):  # two branches have raised one object, and it has the name of the first in it
+            if error.run_id == self._run_id and error.task not in (None, task.name):
+                # Two branches have raised one object, and it has the name of the first in it.
                 error = _unlocated_copy(error)
             return failure(error, task.name, self._state, self._run_id)
 

@@ -6,7 +6,6 @@ __all__ = ("Stopped", "run_here")
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextvars import copy_context
 from typing import TypeVar
 
@@ -71,8 +70,8 @@ def run_here(
     """
     own_deadline = None if limit is None else time.monotonic() + limit
     cancelled_at: list[float] = []
-    wakeup: Wakeup = Future()
-    wakeup.add_done_callback(lambda _: cancelled_at.append(time.monotonic()))
+    wakeup = Wakeup()
+    wakeup.add_callback(lambda: cancelled_at.append(time.monotonic()))
     token = EngineToken(*parents, deadline=own_deadline, wakeup=wakeup)
     expired: list[bool] = []  # not empty once the time was up before anybody cancelled
 

@@ -15,13 +15,13 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager
 from typing import Any, Literal, TypeAlias
 
 from .._base.cancellation import CancellationToken, Cancelled
 from .._base.store import Store
 from .._base.text import error_text, full_name
-from .._model.around import Around, HandOver, around_of, does, name_of, provided_by
+from .._model.around import AnyAround, Around, HandOver, around_of, does, name_of, provided_by
 from .._model.task import BoundTask, TaskContext
 from ..errors import NodeExecutionError, PreparationError, WorkflowError
 from .nesting import is_abandoned
@@ -44,7 +44,7 @@ class Surroundings:
     def __init__(self, parts: _Parts, thread: ThreadKind, captured: tuple[Any, ...] = ()) -> None:
         self._parts = parts
         self._captured = captured or (None,) * len(parts.tasks)
-        self.thread = thread
+        self.thread: ThreadKind = thread
         self.has_tasks = bool(parts.tasks)
 
     @property
@@ -65,18 +65,23 @@ class Surroundings:
             if self.thread == "pool":  # captured where the run was called, and nowhere else
                 return self
             captured = tuple([around.capture() for around in parts.tasks])
-        except WorkflowError as error:
-            if run_id is not None:
-                error.locate(state=state, task=None, run_id=run_id)
-            raise
         except Exception as error:
-            raise WorkflowError(
-                f"state {full_name(state)}: what surrounds it could not hand the {work} over to "
-                f"another thread: {error_text(error)}",
-                state=state,
-                run_id=run_id,
-            ) from error
+            refusal = _refusal(error, work, state, run_id)
+            raise refusal from refusal.__cause__
         return Surroundings(parts, "pool", captured) if captured else parts.on_pool
+
+    def ask(self, work: HandOver, *, state: Any, run_id: str | None) -> None:
+        """Whether `work` might be handed over, where a test keeps it on its thread.
+
+        Raises:
+            WorkflowError: an around refuses it, as it would outside the test.
+        """
+        try:
+            for around in self._parts.hand_overs:
+                around.hand_over(work)
+        except Exception as error:
+            refusal = _refusal(error, work, state, run_id)
+            raise refusal from refusal.__cause__
 
     def call(
         self, task: BoundTask, store: Store, token: CancellationToken, context: TaskContext
@@ -97,6 +102,7 @@ class Surroundings:
         around = tasks[position]
         stage = "entering"
         raised: BaseException | None = None
+        result: Any = None
         try:
             with around.task(context, self._captured[position]) as given:
                 stage = "running"
@@ -139,6 +145,22 @@ class Surroundings:
         return JobSurroundings(self._parts.threads, state, run_id)
 
 
+def _refusal(error: Exception, work: HandOver, state: Any, run_id: str | None) -> WorkflowError:
+    """What an around has raised against a hand-over, as an error of this state."""
+    if isinstance(error, WorkflowError):
+        if run_id is not None:
+            error.locate(state=state, task=None, run_id=run_id)
+        return error
+    refusal = WorkflowError(
+        f"state {full_name(state)}: what surrounds it could not hand the {work} over to "
+        f"another thread: {error_text(error)}",
+        state=state,
+        run_id=run_id,
+    )
+    refusal.__cause__ = error
+    return refusal
+
+
 class JobSurroundings:
     """The context managers of one job, on the pool thread that does it."""
 
@@ -146,7 +168,7 @@ class JobSurroundings:
 
     def __init__(self, arounds: tuple[Around, ...], state: Any, run_id: str | None) -> None:
         self._arounds = arounds
-        self._entered = ExitStack()
+        self._entered: list[AbstractContextManager[Any]] = []
         self._state = state
         self._run_id = run_id
 
@@ -158,7 +180,9 @@ class JobSurroundings:
         """
         for around in self._arounds:
             try:
-                self._entered.enter_context(around.thread())
+                manager = around.thread()
+                manager.__enter__()
+                self._entered.append(manager)
             except Exception as error:
                 self.leave()
                 raise WorkflowError(
@@ -170,10 +194,11 @@ class JobSurroundings:
 
     def leave(self) -> None:
         """Leave them; the second time there is nothing to do. What they raise is logged."""
-        try:
-            self._entered.close()
-        except BaseException:
-            _log.exception("what surrounds a pool thread's job raised when it was left")
+        while self._entered:
+            try:
+                self._entered.pop().__exit__(None, None, None)
+            except BaseException:  # Cancelled among them
+                _log.exception("what surrounds a pool thread's job raised when it was left")
 
     def __enter__(self) -> None:
         self.enter()
@@ -240,7 +265,7 @@ _lock = threading.Lock()
 _installed: tuple[Around, ...] = ()
 
 
-def install_around(around: Around) -> Callable[[], None]:
+def install_around(around: AnyAround) -> Callable[[], None]:
     """Surround the tasks of *all* runs of this process, from the next run on.
 
     For what must not be forgotten in any workflow: a framework's wing calls it once, when the

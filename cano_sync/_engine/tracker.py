@@ -8,7 +8,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future
 from typing import Any
 
 from .._base.fence import Gate
@@ -40,12 +39,12 @@ class Tracker:
         events: where to emit; None where nobody listens.
 
     Attributes:
-        decided: done by the one who decides.
+        decided: set by the one who decides.
         verdict: None until then.
         problem: what to raise instead of a failed join: a strategy that is broken, a branch
             that wants out of the program.
         timed_out: whether it was decided by the deadline.
-        all_emitted: done, once there is a verdict, by the last of the threads that were emitting
+        all_emitted: set, once there is a verdict, by the last of the threads that were emitting
             by then that their branch has landed; see `is_emitting`.
     """
 
@@ -66,7 +65,8 @@ class Tracker:
         self._state = state
         self._run_id = run_id
         self._events = events
-        self._lock = threading.Lock()
+        # Re-entrant for a signal handler that shuts a user's executor down: it ends workers.
+        self._lock = threading.RLock()
         self._pending = deque(range(count))  # the branches that nobody has taken yet
         self._running: dict[int, Job] = {}  # who runs a branch, by its index
         self._spare = 0  # how many workers may still be started
@@ -78,8 +78,8 @@ class Tracker:
         self._raised: list[CanoError | None] = [None] * count
         self._began: list[float | None] = [None] * count
         self._ended: list[float | None] = [None] * count
-        self.decided: Wakeup = Future()
-        self.all_emitted: Wakeup = Future()
+        self.decided = Wakeup()
+        self.all_emitted = Wakeup()
         self.verdict: Verdict | None = None
         self.problem: BaseException | None = None
         self.timed_out = False
@@ -123,11 +123,10 @@ class Tracker:
         # WAIT is no answer at a deadline.
         self.settle(verdict if verdict is Verdict.PROCEED else Verdict.FAIL, timed_out=True)
 
-    def take_running(self) -> dict[int, Job]:
-        """The workers that are still with a branch after the verdict, by its index; once."""
+    def running(self) -> dict[int, Job]:
+        """The workers that are with a branch at this moment, by its index."""
         with self._lock:
-            running, self._running = self._running, {}
-        return running
+            return dict(self._running)
 
     @property
     def is_emitting(self) -> bool:
@@ -224,10 +223,13 @@ class Tracker:
                 self._emitting -= 1
                 is_last = self.verdict is not None and not self._emitting
             if is_last:  # nothing lands after the verdict: there is one last
-                self.all_emitted.set_result(None)
+                self.all_emitted.set()
 
     def drop(self, index: int) -> None:
-        """A branch has ended as a consequence of a cancellation: it does not count."""
+        """A branch has ended as a consequence of a cancellation, or is abandoned.
+
+        It does not count.
+        """
         with self._lock:
             self._running.pop(index, None)
 
@@ -236,7 +238,10 @@ class Tracker:
     def settle(
         self, verdict: Verdict, *, problem: BaseException | None = None, timed_out: bool = False
     ) -> None:
-        """The first verdict counts: from now on nothing lands, and nothing is written."""
+        """Decide, for PROCEED or for FAIL. The first verdict counts.
+
+        From now on nothing lands, and nothing is written.
+        """
         with self._lock:
             if self.verdict is not None:
                 return
@@ -244,8 +249,10 @@ class Tracker:
             self.problem = problem
             self.timed_out = timed_out
             self._pending.clear()
+        # In between the coordinator may find that its time is up, see the verdict and go on: that
+        # does no harm, for as long as a branch is running it closes the gate itself.
         self._gate.close()
-        self.decided.set_result(None)
+        self.decided.set()
 
     def _ask(self, tally: Tally) -> None:
         try:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ("Around", "HandOver", "around_of", "does", "name_of", "provided_by")
+__all__ = (
+    "AnyAround",
+    "Around",
+    "HandOver",
+    "around_of",
+    "arounds_of",
+    "does",
+    "name_of",
+    "provided_by",
+)
 
 import inspect
 import keyword
@@ -19,6 +28,8 @@ HandOver: TypeAlias = Literal["run", "split", "attempt", "submit"]
 split, an attempt with a time limit, or a run that was submitted."""
 
 Factory: TypeAlias = Callable[[TaskContext], AbstractContextManager[Any]]
+
+AnyAround: TypeAlias = "Around | Factory"
 
 _NOTHING: AbstractContextManager[Any] = nullcontext()
 
@@ -62,7 +73,9 @@ class Around:
         """Called on the thread that hands work over to another one, before `capture`.
 
         What it raises refuses the hand-over: the run ends with a `WorkflowError` from it (if it is
-        one, it passes as it is), and no error state is entered.
+        one, it passes as it is), and no error state is entered. Where a test keeps all on its
+        thread (`cano_sync.testing.inline`), it is called before a run and an attempt that would
+        have left that of the test, so that the test fails as well.
 
         Args:
             work: what would go to another thread.
@@ -127,7 +140,7 @@ def name_of(around: Around) -> str:
     """How errors call it."""
     if isinstance(around, _Factory):
         return display_name(around.factory)
-    return type(around).__qualname__
+    return display_name(type(around))
 
 
 def around_of(given: Any, where: str, name: Any = None) -> Around:
@@ -176,7 +189,15 @@ def around_of(given: Any, where: str, name: Any = None) -> Around:
     except ValueError:  # a builtin whose signature nobody knows
         pass
     _check_name(name, where)
-    return _Factory(given, name)
+    factory: Any = given
+    return _Factory(factory, name)
+
+
+def arounds_of(given: Any, where: str) -> tuple[Around, ...]:
+    """A list of them, each checked as by `around_of`."""
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise ConfigurationError(f"{where} takes a list of arounds, not {given!r}")
+    return tuple(around_of(each, where) for each in given)
 
 
 def _check_name(name: Any, where: str) -> None:

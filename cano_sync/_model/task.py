@@ -252,7 +252,8 @@ def bind(
     Args:
         task: a callable, a `Task` or a `Node`.
         config: goes before the task's own.
-        generator: whether a generator function will do (for what lists a split's tasks).
+        generator: whether a generator function will do, whose items are listed (for what lists
+            a split's tasks).
         branch: whether it is a branch of a split, whose return annotation declares no edges.
         provided: the names of what arounds provide.
 
@@ -283,8 +284,21 @@ def bind(
     return BoundTask(
         name,
         config or mark.config or TaskConfig(),
-        Call(task, shape, None if branch else declared_states(task)),
+        Call(
+            _listing(task) if generator else task, shape, None if branch else declared_states(task)
+        ),
     )
+
+
+def _listing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, and the going through what it lists: a generator's code runs only then."""
+
+    def listed(*given: Any, **named: Any) -> Any:
+        result = function(*given, **named)
+        lazy = isinstance(result, Iterable) and not isinstance(result, str | bytes)
+        return list(result) if lazy else result
+
+    return listed
 
 
 def _check_config(config: Any, what: str) -> TaskConfig:

@@ -68,19 +68,19 @@ def script(program: click.Command, name: str, shell: str) -> str:
 
 def complete_workflow(context: click.Context, param: click.Parameter, incomplete: str) -> Items:
     """After the colon the workflows in that module, and what may make one; before it, files."""
-    return _targets(incomplete, Workflow, "workflow")
+    return _targets(incomplete, Workflow)
 
 
 def complete_scheduler(context: click.Context, param: click.Parameter, incomplete: str) -> Items:
     """After the colon the schedulers in that module; before it, files."""
-    return _targets(incomplete, Scheduler, "scheduler")
+    return _targets(incomplete, Scheduler)
 
 
-def _targets(incomplete: str, kind: type[object], noun: str) -> Items:
+def _targets(incomplete: str, kind: type[object]) -> Items:
     where, colon, _ = incomplete.rpartition(":")
     if not colon:
         return [CompletionItem(incomplete, type="file")]
-    names = _quietly(lambda: candidates(load_module(where), kind, noun))
+    names = _quietly(lambda: candidates(load_module(where), kind))
     return _beginning(incomplete, [f"{where}:{name}" for name in names])
 
 
@@ -100,7 +100,7 @@ def _states(context: click.Context, kind: str) -> list[str]:
     target = context.params.get("target") or next(loose, None)
     if target is None:
         return []
-    return _quietly(lambda: names_of(getattr(find(target, Workflow, "workflow").description, kind)))
+    return _quietly(lambda: names_of(getattr(find(target, Workflow).description, kind)))
 
 
 def _beginning(incomplete: str, names: list[str]) -> Items:

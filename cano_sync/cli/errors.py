@@ -65,14 +65,17 @@ def say(text: object) -> None:
 
 
 class CommandError(Exception):
-    """What was typed is wrong: one line says what was found instead."""
+    """What was typed is wrong: one line says what was found instead.
+
+    Attributes:
+        problems: what is wrong, as texts for a program to read.
+    """
 
     exit_code = USAGE
 
-    @property
-    def problems(self) -> Sequence[str]:
-        """What is wrong, as texts for a program to read."""
-        return (str(self),)
+    def __init__(self, message: object, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems or (str(message),)
 
     def show(self) -> None:
         """Show it to the operator."""
@@ -85,20 +88,12 @@ class ProgramError(CommandError):
     exit_code = FAILED
 
 
-class InvalidError(CommandError):
+class InvalidError(ProgramError):
     """A workflow is not valid; all its problems, one a line."""
 
-    exit_code = FAILED
-
     def __init__(self, target: str, problems: Sequence[str]) -> None:
-        super().__init__(f"{target} is not valid")
+        super().__init__(f"{target} is not valid", problems)
         self.target = target
-        self._problems = problems
-
-    @property
-    def problems(self) -> Sequence[str]:
-        """All of them."""
-        return self._problems
 
     def show(self) -> None:
         """Show all of them to the operator."""
@@ -106,27 +101,15 @@ class InvalidError(CommandError):
             say(f"{self.target}: {problem}")
 
 
-class UserCodeError(CommandError):
-    """The user's own code raised, outside of a run: the traceback, of that code only.
-
-    Args:
-        what: a line that says what was being done.
-        error: what was raised.
-    """
-
-    exit_code = FAILED
+class UserCodeError(ProgramError):
+    """The user's own code raised outside of a run, while something was being done (`what`)."""
 
     def __init__(self, what: str, error: BaseException) -> None:
-        super().__init__(what)
+        super().__init__(what, [f"{what}: {error_text(error)}"])
         self.error = error
 
-    @property
-    def problems(self) -> Sequence[str]:
-        """What was being done, and what was raised."""
-        return (f"{self}: {error_text(self.error)}",)
-
     def show(self) -> None:
-        """Show where it was raised, and what was being done."""
+        """Show the traceback, of that code only, and what was being done."""
         write("".join(user_traceback(self.error)))
         say(self)
 

@@ -26,24 +26,14 @@ _STYLES = {
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A column: what it says of a flow at a moment.
-
-    Attributes:
-        head: its title.
-        says: the text for a flow.
-        since: how many cells wide a terminal must be for it to be shown.
-        most: cells that it never exceeds.
-        least: cells that it always has: what changes with each second shall not make the others
-            jump.
-        is_number: whether it stands on the right.
-    """
+    """A column: its title, and what it says of a flow at a moment."""
 
     head: str
     says: Callable[[FlowStatus, datetime], str | Text]
-    since: int = 0
-    most: int | None = None
-    least: int | None = None
-    is_number: bool = False
+    since: int = 0  # cells that a terminal must have for it to be shown
+    most: int | None = None  # cells that it never exceeds
+    least: int | None = None  # and always has: what changes shall not make the others jump
+    is_number: bool = False  # whether it stands on the right
 
 
 def draw_flows(
@@ -53,11 +43,6 @@ def draw_flows(
 
     In a narrow terminal the names keep their room, and the least important columns are left out.
     Where there are more flows than lines, those come first with which something is the matter.
-
-    Args:
-        flows: gives them.
-        console: where the table will be shown.
-        now: the moment; None for the present.
     """
     now = datetime.now(UTC) if now is None else now
     shown = flows()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("FORMATS", "graph")
+__all__ = ("FORMATS",)
 
 import shutil
 import subprocess
@@ -14,16 +14,12 @@ from ..workflow import Workflow
 from .errors import ProgramError
 
 
-def graph(workflow: Workflow[Any], layout: str) -> str:
-    """The workflow in one of the `FORMATS`.
+def _svg(workflow: Workflow[Any]) -> str:
+    """Drawn by Graphviz.
 
     Raises:
-        ProgramError: it is to be drawn, and Graphviz is not installed, or has failed.
+        ProgramError: that is not installed, or has failed.
     """
-    return FORMATS[layout](workflow)
-
-
-def _svg(workflow: Workflow[Any]) -> str:
     program = shutil.which("dot")
     if program is None:
         raise ProgramError(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ("NARROWEST", "LiveView", "console_on_stderr", "draw_run", "has_colour", "is_moving")
+__all__ = ("NARROWEST", "console_on_stderr", "draw_run", "has_colour", "is_moving", "live_view")
 
-import os
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from types import TracebackType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -34,50 +32,37 @@ def is_moving(console: Console) -> bool:
 
 def has_colour(console: Console) -> bool:
     """Whether to write colours there."""
-    return console.is_terminal and not os.environ.get("NO_COLOR")
+    return console.is_terminal and not console.no_color
 
 
-class LiveView(AbstractContextManager["LiveView"]):
-    """Draws again and again while its `with` block lasts, and once more at its end.
+@contextmanager
+def live_view(console: Console, draw: Callable[[], RenderableType]) -> Iterator[None]:
+    """Draw again and again during the block, and once more at its end.
 
     Args:
         console: where.
         draw: what; called on a thread of the display's own, which rich joins at the end.
     """
+    is_over = False
 
-    def __init__(self, console: Console, draw: Callable[[], RenderableType]) -> None:
-        self._draw = draw
-        self._is_over = False
-        self._live = Live(
-            get_renderable=self.picture,
-            console=console,
-            refresh_per_second=REFRESH,
-            # Somebody else's output goes above the picture; but a stdout that leads elsewhere
-            # stays as it is, for results.
-            redirect_stdout=sys.stdout.isatty(),
-            redirect_stderr=True,
-        )
+    def picture() -> RenderableType:
+        # The cursor rests on a line of its own below: the terminal shows the key Ctrl-C there,
+        # which at the end of a full line would begin another one, that nobody erases.
+        return draw() if is_over else Group(draw(), "")
 
-    def __enter__(self) -> LiveView:
-        self._live.start()  # the first picture comes in a moment: there is nothing to see yet
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._is_over = True
-        self._live.stop()
-
-    def picture(self) -> RenderableType:
-        """What is drawn now.
-
-        The cursor rests on a line of its own below: the terminal shows the key Ctrl-C there,
-        which at the end of a full line would begin another one, that nobody erases.
-        """
-        return self._draw() if self._is_over else Group(self._draw(), "")
+    with Live(
+        get_renderable=picture,
+        console=console,
+        refresh_per_second=REFRESH,
+        # Somebody else's output goes above the picture; but a stdout that leads elsewhere stays
+        # as it is, for results.
+        redirect_stdout=sys.stdout.isatty(),
+        redirect_stderr=True,
+    ):
+        try:
+            yield
+        finally:
+            is_over = True
 
 
 def draw_run(recorder: Recorder, console: Console) -> RenderableType:

@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from types import FrameType
 from typing import NoReturn, TextIO
 
@@ -43,15 +42,8 @@ class ProcessExit:
             signal.signal(signal.SIGINT, self._interrupt)
 
     def done(self, *, by_signal: bool, grace: float | None) -> None:
-        """The work is over.
-
-        Args:
-            by_signal: whether a signal has ended it.
-            grace: seconds, if the user has given any.
-        """
-        self.grace = SHORT_GRACE if by_signal else GRACE
-        if grace is not None:
-            self.grace = grace
+        """The work is over; the grace in seconds is the user's, if there is one."""
+        self.grace = grace if grace is not None else SHORT_GRACE if by_signal else GRACE
         self.is_over = True
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
@@ -73,21 +65,15 @@ class ProcessExit:
         """
         self.is_over = True
         code = _flushed(code)
-        guard = threading.Thread(
-            target=_cut_off,
-            args=(code, self.grace + SHORT_GRACE),  # a moment for good order there always is
-            name="cano-exit",
-            daemon=True,  # nobody joins it: it ends with the process, or the process with it
-        )
+        # A moment for good order there always is.
+        limit = min(self.grace + SHORT_GRACE, threading.TIMEOUT_MAX)
+        guard = threading.Timer(limit, os._exit, [code])
+        guard.name = "cano-exit"
+        guard.daemon = True  # nobody joins it: it ends with the process, or the process with it
         guard.start()
         if not wait_for_abandoned(self.grace):
             os._exit(_flushed(code))
         sys.exit(code)
-
-
-def _cut_off(code: int, grace: float) -> None:
-    time.sleep(min(grace, threading.TIMEOUT_MAX))
-    os._exit(code)
 
 
 def _flushed(code: int) -> int:

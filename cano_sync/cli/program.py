@@ -6,11 +6,11 @@ __all__ = ("main", "program")
 
 import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -29,7 +29,7 @@ from .completion import (
     script,
 )
 from .errors import BROKEN_PIPE, FAILED, INTERRUPTED, CommandError, ProgramError, plain_lines, write
-from .graph import FORMATS, graph
+from .graph import FORMATS
 from .log import log_flows
 from .process_exit import GRACE, SHORT_GRACE, ProcessExit
 from .report import problems_as_json
@@ -79,35 +79,10 @@ class RunCommand(click.Command):
             raise
 
 
-if TYPE_CHECKING:  # it is generic for type checkers, and was not always at run time
-    ParamType = click.ParamType[Any]
-else:
-    ParamType = click.ParamType
-
-
-class Reader(ParamType):
-    """A value that one of our own functions reads; the `ValueError` that it raises says why not."""
-
-    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
-        self.name = name
-        self._read = read
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Read it, unless it is a default."""
-        if not isinstance(value, str):
-            return value
-        try:
-            return self._read(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-DURATION = Reader("duration", read_duration)
-
 GRACE_OPTION = click.option(
     "--grace",
     metavar="DURATION",
-    type=DURATION,
+    type=read_duration,
     help="How long abandoned tasks may hold the process at the end.  "
     f"[default: {GRACE:g}s; {SHORT_GRACE * 1000:g}ms after a signal]",
 )
@@ -171,21 +146,21 @@ def program() -> None:
     "pairs",
     metavar="KEY=VALUE",
     multiple=True,
-    type=Reader("pair", read_pair),
+    type=read_pair,
     help="Put a value into the store: JSON, or else text. May be repeated.",
 )
 @click.option(
     "--json",
     "values",
     metavar="FILE",
-    type=Reader("file", read_json),
+    type=read_json,
     help="Put the values of a JSON object into the store; - reads stdin. Where both name a key, "
     "--store wins.",
 )
 @click.option(
     "--timeout",
     metavar="DURATION",
-    type=DURATION,
+    type=read_duration,
     help="Limit the run: 5s, 200ms, 2m, 1h, or seconds.",
 )
 @click.option("--live", is_flag=True, help="Show on stderr how the machine moves.")
@@ -224,7 +199,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
 @click.pass_context
 def validate(ctx: click.Context, target: str) -> None:
     """Print every problem of a workflow, one a line; exit with 1 when there are any."""
-    workflow: Workflow[Any] = find(target, Workflow, "workflow")
+    workflow: Workflow[Any] = find(target, Workflow)
     try:
         workflow.validate()
     except ConfigurationError as error:
@@ -243,7 +218,7 @@ def validate(ctx: click.Context, target: str) -> None:
 )
 def graph_command(target: str, layout: str) -> None:
     """Print a workflow as a diagram. svg is drawn by Graphviz."""
-    click.echo(graph(find(target, Workflow, "workflow"), layout).rstrip("\n"))
+    click.echo(FORMATS[layout](find(target, Workflow)).rstrip("\n"))
 
 
 @program.command(
@@ -255,7 +230,7 @@ def graph_command(target: str, layout: str) -> None:
 @click.option(
     "--stop-timeout",
     metavar="DURATION",
-    type=DURATION,
+    type=read_duration,
     help="Cancel flows that take longer to finish after Ctrl-C or SIGTERM.  [default: wait]",
 )
 @GRACE_OPTION
@@ -265,15 +240,13 @@ def schedule(
     ctx: click.Context, target: str, stop_timeout: float | None, grace: float | None, verbose: int
 ) -> None:
     """Run a scheduler until Ctrl-C or SIGTERM, with a table of its flows."""
-    scheduler = find(target, Scheduler, "scheduler")
-    is_logged = log_flows(scheduler, verbose)
-    process_exit = ctx.ensure_object(ProcessExit)
+    scheduler = find(target, Scheduler)
     code = serve(
         scheduler,
         stop_timeout=stop_timeout,
         grace=grace,
-        is_logged=is_logged,
-        process_exit=process_exit,
+        is_logged=log_flows(scheduler, verbose),
+        process_exit=ctx.ensure_object(ProcessExit),
     )
     ctx.exit(code)
 
@@ -299,8 +272,13 @@ def completion(shell: str) -> None:
     click.echo(script(program, NAME, shell))
 
 
-def main() -> NoReturn:
-    """Run the command line of this process, and end the process."""
+def main(arguments: Sequence[str] | None = None, *, name: str = NAME) -> NoReturn:
+    """Run the command line, and end the process.
+
+    Args:
+        arguments: what to run; None for what the process was started with.
+        name: how usage messages call the command, where another one hands over to it.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):  # what it cannot encode is no reason to fail
         sys.stdout.reconfigure(errors="backslashreplace")
     process_exit = ProcessExit()
@@ -308,7 +286,7 @@ def main() -> NoReturn:
     code: object = INTERRUPTED
     with suppress(KeyboardInterrupt):  # after the command, but before its end
         try:
-            program.main(prog_name=NAME, obj=process_exit)
+            program.main(args=arguments, prog_name=name, obj=process_exit)
         except SystemExit as ending:
             # It may also have interrupted click, which has a code of its own for that.
             code = INTERRUPTED if process_exit.was_interrupted else ending.code

@@ -5,9 +5,10 @@ from __future__ import annotations
 __all__ = ("RunReport", "plain", "problems_as_json")
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from datetime import time as time_of_day
 from decimal import Decimal
 from enum import Enum
@@ -112,12 +113,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def problems_as_json(target: str | None, problems: Sequence[str]) -> str:
-    """The JSON object of a run that could not begin.
-
-    Args:
-        target: what was to be run, if that is known.
-        problems: why it could not.
-    """
+    """The JSON object of a run that could not begin."""
     data = {"outcome": Status.NOT_STARTED.value, "target": target, "problems": [*problems]}
     return json.dumps(data, indent=2) + "\n"
 
@@ -135,38 +131,27 @@ def plain(value: Any) -> Any:
 
 
 def _plain(value: Any, inside: frozenset[int]) -> Any:
-    if value is None or isinstance(value, str | bool | int):
-        return value if type(value) in (type(None), str, bool, int) else _scalar(value)
-    if isinstance(value, float):
-        return value if value - value == 0 else str(value)  # JSON knows no infinity, and no NaN
-    if id(value) in inside:
-        return "..."
-    inside |= {id(value)}
-    if isinstance(value, Mapping):
-        return {_key(key): _plain(each, inside) for key, each in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(each, inside) for each in value]
-    if is_dataclass(value) and not isinstance(value, type):
-        return {each.name: _plain(getattr(value, each.name), inside) for each in fields(value)}
-    return _scalar(value)
-
-
-def _key(key: Any) -> str:
-    return key if type(key) is str else str(_scalar(key))
-
-
-def _scalar(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.name
-    if isinstance(value, date | datetime | time_of_day):
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, float):  # JSON knows no infinity, and no NaN
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, date | time_of_day):
         return value.isoformat()
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, Decimal | UUID | PurePath):
         return str(value)
-    for kind in (str, int):  # a subclass of theirs
-        if isinstance(value, kind):
-            return kind(value)
+    if id(value) in inside:
+        return "..."
+    inside |= {id(value)}
+    if isinstance(value, Mapping):
+        return {str(_plain(key, inside)): _plain(each, inside) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(each, inside) for each in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: _plain(getattr(value, each.name), inside) for each in fields(value)}
     return _shown(value)
 
 

@@ -33,11 +33,11 @@ from .errors import (
     user_traceback,
     write,
 )
-from .live import NARROWEST, LiveView, console_on_stderr, draw_run, has_colour, is_moving
+from .live import NARROWEST, console_on_stderr, draw_run, has_colour, is_moving, live_view
 from .log import lines, log_runs
 from .process_exit import ProcessExit
 from .report import RunReport, problems_as_json
-from .signals import Interruptions, exit_code
+from .signals import exit_code, interruptions
 from .states import entrance_of, exit_of, state_of
 from .target import find
 
@@ -77,14 +77,7 @@ class RunOptions:
 
 
 def run(options: RunOptions, process_exit: ProcessExit) -> int:
-    """Run it, and print the result.
-
-    Args:
-        options: what was typed.
-        process_exit: how the process will end.
-
-    Returns:
-        The exit code.
+    """Run it, and print the result; returns the exit code.
 
     Raises:
         CommandError: something that was asked for cannot be; nothing has run.
@@ -101,7 +94,7 @@ def run(options: RunOptions, process_exit: ProcessExit) -> int:
     recorder = Recorder() if drawn else Recorder(limit=KEPT)
     # With a token the tasks run on a thread of the pool, and this one is free to hear signals.
     token = CancellationToken()
-    with Interruptions(token.cancel) as signals:
+    with interruptions(token.cancel) as signals:
         report = _perform(workflow, state, store, options, recorder, token)
         signals.over()
         code = EXIT_CODES[report.outcome]
@@ -119,7 +112,7 @@ def run(options: RunOptions, process_exit: ProcessExit) -> int:
 
 def _prepared(options: RunOptions) -> tuple[Workflow[Any], Any, list[Any], Store]:
     """The workflow, the state where it begins, the exit states that are failures, the store."""
-    workflow = _valid(options.target, find(options.target, Workflow, "workflow"))
+    workflow = _valid(options.target, find(options.target, Workflow))
     description = workflow.description
     start = options.start
     state = entrance_of(description) if start is None else state_of(description, start)
@@ -178,7 +171,7 @@ def _watched(
         return [recorder], nullcontext()
     if not is_moving(console):
         return [recorder, LoggingObserver(lines(logging.DEBUG), tracebacks="none")], nullcontext()
-    return [recorder], LiveView(console, partial(draw_run, recorder, console))
+    return [recorder], live_view(console, partial(draw_run, recorder, console))
 
 
 def _stopped(error: CanoError, start: Any, recorder: Recorder, seconds: float) -> RunReport:
@@ -204,14 +197,8 @@ def _stopped(error: CanoError, start: Any, recorder: Recorder, seconds: float) -
 
 def _looked_up(report: RunReport, store: Store, keys: Sequence[str]) -> RunReport:
     """With what the store has of these keys."""
-    shown, missing = {}, []
-    absent = object()
-    for key in keys:
-        value = store.get(key, default=absent)
-        if value is absent:
-            missing.append(key)
-        else:
-            shown[key] = value
+    shown = {key: store.get(key) for key in keys if store.contains_key(key)}
+    missing = [key for key in keys if key not in shown]
     return replace(report, shown=shown, missing=tuple(missing))
 
 

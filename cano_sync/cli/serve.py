@@ -5,23 +5,24 @@ from __future__ import annotations
 __all__ = ("serve",)
 
 import logging
-import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from .. import abandoned_tasks, wait_for_abandoned
 from .._base.cancellation import CancellationToken
-from .._base.waiting import wait_slice
 from ..observe.recording.text import plural
 from ..scheduler import FlowState, FlowStatus, LoggingFlowObserver, Scheduler
 from .errors import FAILED, say
 from .flows import draw_flows
-from .live import LiveView, console_on_stderr, is_moving
+from .live import console_on_stderr, is_moving, live_view
 from .log import lines
 from .process_exit import ProcessExit
 from .run import MOMENT
-from .signals import Interruptions
+from .signals import interruptions
+
+LOOK = 0.2
+"""Seconds after which it is looked whether a flow has stopped the scheduler."""
 
 
 def serve(
@@ -38,10 +39,9 @@ def serve(
 
     Args:
         scheduler: not started yet.
-        stop_timeout: how many seconds running flows have to finish after a signal; then they are
-            cancelled. None for as long as it takes.
-        grace: how many seconds abandoned tasks may hold the process then; None for little after a
-            signal.
+        stop_timeout: how many seconds running flows have to finish after a signal; None for as
+            long as it takes.
+        grace: how many seconds abandoned tasks may hold the process then.
         is_logged: whether a log on stderr has the lines that are written where nothing can move.
         process_exit: how the process will end.
 
@@ -49,23 +49,19 @@ def serve(
         The exit code: 0 if all flows could finish.
     """
     view = _view(scheduler, is_logged)
-    thread = _SchedulerThread(scheduler)
-    with Interruptions(thread.ended.cancel, lambda name: scheduler.stop(0)) as signals:
+    stopping = CancellationToken()  # what a signal handler can cancel, and a thread wait for
+    with interruptions(stopping.cancel, lambda name: scheduler.stop(0)) as signals:
         with view:
-            thread.start()
-            while not thread.ended.wait(wait_slice(None)):
+            background = scheduler.start_in_background(stop_timeout=stop_timeout)
+            while background.is_running and not stopping.wait(LOOK):
                 pass
             before = scheduler.list()
-            if thread.error is None:
-                say(f"stopping, by {signals.name or 'itself'}{_running(before)}")
-            scheduler.stop(stop_timeout)
-            thread.join()
+            say(f"stopping, by {signals.name or 'itself'}{_running(before)}")
+            background.close()
         cancelled = _cancelled(before, scheduler.list())
         if cancelled:
             say(f"cancelled: {', '.join(cancelled)}{_abandoned()}")
         process_exit.done(by_signal=signals.number is not None, grace=grace)
-    if thread.error is not None:
-        raise thread.error
     return FAILED if cancelled else 0
 
 
@@ -73,43 +69,12 @@ def _view(scheduler: Scheduler, is_logged: bool) -> AbstractContextManager[objec
     """A table of the flows; or, where nothing can move, lines that say what becomes of them."""
     console = console_on_stderr()
     if is_moving(console):
-        return LiveView(console, partial(draw_flows, scheduler.list, console))
+        return live_view(console, partial(draw_flows, scheduler.list, console))
     for flow in scheduler.list():
         say(f"{flow.id}: {flow.schedule}")
     if not is_logged:
         scheduler.add_observer(LoggingFlowObserver(lines(logging.INFO), tracebacks="none"))
     return nullcontext()
-
-
-class _SchedulerThread:
-    """The thread that a scheduler runs on; `ended` is cancelled when it has ended, or shall.
-
-    It is no context manager of the scheduler's own, which would not say that the scheduler was
-    stopped by one of its flows, or has failed.
-    """
-
-    def __init__(self, scheduler: Scheduler) -> None:
-        self.ended = CancellationToken()  # what a signal handler can cancel, and a thread wait for
-        self.error: BaseException | None = None
-        self._scheduler = scheduler
-        self._thread = threading.Thread(target=self._run, name="cano-schedule", daemon=True)
-
-    def start(self) -> None:
-        """Start it; `join` is to be called in the end."""
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._scheduler.start()
-        except BaseException as error:
-            self.error = error
-        finally:
-            self.ended.cancel()
-
-    def join(self) -> None:
-        """Wait for its end; a signal is handled meanwhile."""
-        while self._thread.is_alive():
-            self._thread.join(wait_slice(None))
 
 
 def _running(flows: Sequence[FlowStatus]) -> str:

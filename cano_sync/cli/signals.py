@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ("SHOW_CURSOR", "Interruptions", "end", "exit_code")
+__all__ = ("SHOW_CURSOR", "Interruptions", "end", "exit_code", "interruptions")
 
 import os
 import signal
-import threading
-from collections.abc import Callable
-from types import FrameType, TracebackType
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+from ..scheduler.signals import handling_signals
 
 SHOW_CURSOR = b"\x1b[?25h"
 """What shows the cursor of a terminal again that a live view has hidden."""
-
-_HANDLED = (signal.SIGINT, signal.SIGTERM)
 
 
 def exit_code(number: int) -> int:
@@ -23,15 +23,7 @@ def exit_code(number: int) -> int:
 
 
 class Interruptions:
-    """Handles both signals during its `with` block: each takes the next step, the last ends all.
-
-    A signal that the process was started to ignore, as by `nohup` or in the background of a
-    script, stays ignored. Nothing is handled off the main thread, where Python has no signals.
-
-    Args:
-        steps: called one after the other, with the name of the signal; in a signal handler, so
-            they may take no lock that the interrupted code could hold. When there are no more of
-            them, the process ends.
+    """The signals that came: each takes the next step; where there is none, the process ends.
 
     Attributes:
         number: the first signal that came, or None.
@@ -40,40 +32,35 @@ class Interruptions:
     def __init__(self, *steps: Callable[[str], object]) -> None:
         self.number: int | None = None
         self._steps = list(steps)
-        self._before: dict[int, Any] = {}
 
     @property
     def name(self) -> str | None:
         """What stopped it, for people."""
         return None if self.number is None else _name(self.number)
 
-    def __enter__(self) -> Interruptions:
-        if threading.current_thread() is threading.main_thread():
-            for number in _HANDLED:
-                before = signal.getsignal(number)
-                if before not in (signal.SIG_IGN, None):  # None: it could not be put back
-                    self._before[number] = before
-                    signal.signal(number, self._handle)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for number, before in self._before.items():
-            signal.signal(number, before)
-
     def over(self) -> None:
         """The work has ended: there is nothing left to stop, and the next signal ends all."""
         self._steps.clear()
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """A signal has come."""
         if not self._steps:
             end(number, frame)
         self.number = self.number or number
         self._steps.pop(0)(_name(number))
+
+
+@contextmanager
+def interruptions(*steps: Callable[[str], object]) -> Iterator[Interruptions]:
+    """Handle both signals during the block.
+
+    Args:
+        steps: called one after the other, with the name of the signal; in a signal handler, so
+            they may take no lock that the interrupted code could hold.
+    """
+    signals = Interruptions(*steps)
+    with handling_signals(signals.handle):
+        yield signals
 
 
 def end(number: int, frame: FrameType | None) -> NoReturn:

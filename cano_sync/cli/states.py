@@ -24,24 +24,21 @@ def names_of(states: Iterable[Any]) -> list[str]:
 
 
 def state_of(description: Description, text: str) -> Any:
-    """The state with this name, `Enum.NAME` or text.
-
-    Raises:
-        CommandError: there is none, or more than one; the message lists them.
-    """
+    """The state with this name, `Enum.NAME` or text."""
     return _among([*description.states, *description.exits], text, "state")
 
 
 def exit_of(description: Description, text: str) -> Any:
-    """The exit state with this name.
-
-    Raises:
-        CommandError: there is none, or more than one; the message lists them.
-    """
+    """The exit state with this name."""
     return _among(description.exits, text, "exit state")
 
 
 def _among(states: Iterable[Any], text: str, noun: str) -> Any:
+    """The one with this name.
+
+    Raises:
+        CommandError: there is none, or more than one; the message lists them.
+    """
     known = list(dict.fromkeys(states))
     found = [state for state in known if text in (state_name(state), full_name(state))]
     if len(found) == 1:

@@ -24,7 +24,7 @@ from .errors import CommandError, ProgramError, UserCodeError, user_traceback
 T = TypeVar("T")
 
 
-def find(target: str, kind: type[T], noun: str) -> T:
+def find(target: str, kind: type[T]) -> T:
     """The object of this kind that `target` names, or that the factory there makes.
 
     Args:
@@ -32,16 +32,15 @@ def find(target: str, kind: type[T], noun: str) -> T:
             or left out where the module has only one such object. The current directory is
             importable.
         kind: the class that is wanted.
-        noun: how messages call it.
 
     Raises:
         CommandError: there is no such thing; the message says what there is.
         UserCodeError: the module, or the factory, raised.
     """
-    where, attribute = _split(target, noun)
+    where, attribute = _split(target, kind)
     module = load_module(where)
     if not attribute:
-        attribute = _only_one(where, module, kind, noun)
+        attribute = _only_one(where, module, kind)
         target = f"{where}:{attribute}"
     value: Any = module
     for depth, part in enumerate(attribute.split(".")):
@@ -51,25 +50,32 @@ def find(target: str, kind: type[T], noun: str) -> T:
         except UserCodeError as error:
             if not isinstance(error.error, AttributeError):
                 raise
-            more = _there(where, module, kind, noun) if depth == 0 else ""
-            what = f"the module {where!r}" if depth == 0 else _a(value)
-            names = candidates(module, kind, noun) if depth == 0 else dir(value)
-            raise CommandError(
-                f"{target}: {what} has no {part!r}{did_you_mean(part, names) or more}"
-            ) from None
-    return _made(target, value, kind, noun)
+            what, names, more = _a(value), dir(value), ""
+            if depth == 0:
+                what, names = f"the module {where!r}", candidates(module, kind)
+                more = _there(where, module, kind)
+            hint = did_you_mean(part, names) or more
+            raise CommandError(f"{target}: {what} has no {part!r}{hint}") from None
+    return _made(target, value, kind)
 
 
-def _split(target: str, noun: str) -> tuple[str, str]:
+def _noun(kind: type[object]) -> str:
+    """How messages call what is wanted."""
+    return kind.__name__.lower()
+
+
+def _split(target: str, kind: type[object]) -> tuple[str, str]:
     where, colon, attribute = target.rpartition(":")
     if not colon:
         return target, ""
     if not where:
-        raise CommandError(f"{target!r} does not say where the {noun} is; write module{target}")
+        raise CommandError(
+            f"{target!r} does not say where the {_noun(kind)} is; write module{target}"
+        )
     return where, attribute
 
 
-def _only_one(where: str, module: ModuleType, kind: type[object], noun: str) -> str:
+def _only_one(where: str, module: ModuleType, kind: type[object]) -> str:
     """The name of what is meant where only the module was named.
 
     One object that has two names is one. A function counts where there is no object, and only if
@@ -79,11 +85,13 @@ def _only_one(where: str, module: ModuleType, kind: type[object], noun: str) -> 
     names = list(by_identity.values()) or _makers_in(module, kind)
     if len(names) == 1:
         return names[0]
-    raise CommandError(f"{where!r} does not say which {noun}{_there(where, module, kind, noun)}")
+    more = _there(where, module, kind)
+    raise CommandError(f"{where!r} does not say which {_noun(kind)}{more}")
 
 
-def _made(target: str, value: Any, kind: type[T], noun: str) -> T:
+def _made(target: str, value: Any, kind: type[T]) -> T:
     """The value, or what it makes when it is a factory."""
+    noun = _noun(kind)
     if isinstance(value, kind):
         return value
     if isinstance(value, type) and not issubclass(value, kind):
@@ -123,38 +131,38 @@ def _found_in(module: ModuleType, kind: type[object]) -> list[str]:
     return [name for name, value in vars(module).items() if isinstance(value, kind)]
 
 
-def _makers_in(module: ModuleType, kind: type[object], noun: str | None = None) -> list[str]:
+def _makers_in(module: ModuleType, kind: type[object], *, by_name: bool = False) -> list[str]:
     """The names of the module's own functions that seem to make such an object; none is called.
 
-    They have no parameters that must be given, and an annotation says that they return one. With
-    a `noun` those count, too, that only their name suggests: `make_orders`, `night_workflow`.
+    They have no parameters that must be given, and an annotation says that they return one.
+    `by_name` those count, too, that only their name suggests: `make_orders`, `night_workflow`.
     """
-    return [name for name, value in vars(module).items() if _makes(value, module, kind, noun)]
+    return [name for name, value in vars(module).items() if _makes(value, module, kind, by_name)]
 
 
-def _makes(value: object, module: ModuleType, kind: type[object], noun: str | None) -> bool:
+def _makes(value: object, module: ModuleType, kind: type[object], by_name: bool) -> bool:
     if not inspect.isfunction(value) or value.__module__ != module.__name__ or _required(value):
         return False
     said = value.__annotations__.get("return")
     if said is None:
-        named = rf"(make|build|create|new)(_|$)|(.*_)?{noun}$"
-        return noun is not None and re.match(named, value.__name__) is not None
+        named = rf"(make|build|create|new)(_|$)|(.*_)?{_noun(kind)}$"
+        return by_name and re.match(named, value.__name__) is not None
     if isinstance(said, str):  # as `from __future__ import annotations` leaves them
         return re.fullmatch(rf"(\w+\.)*{kind.__name__}(\[.*\])?", said) is not None
     origin: object = get_origin(said)
     return kind in (said, origin)
 
 
-def candidates(module: ModuleType, kind: type[object], noun: str) -> list[str]:
+def candidates(module: ModuleType, kind: type[object]) -> list[str]:
     """The names of all that could be meant: such objects, and what seems to make one."""
-    return [*_found_in(module, kind), *_makers_in(module, kind, noun)]
+    return [*_found_in(module, kind), *_makers_in(module, kind, by_name=True)]
 
 
-def _there(where: str, module: ModuleType, kind: type[object], noun: str) -> str:
+def _there(where: str, module: ModuleType, kind: type[object]) -> str:
     """What to add to a message: each that could be meant, as it is to be typed."""
-    names = candidates(module, kind, noun)
+    names = candidates(module, kind)
     if not names:
-        return f"; there is no {noun} in {where}"
+        return f"; there is no {_noun(kind)} in {where}"
     return f"; write {' or '.join(f'{where}:{name}' for name in names)}"
 
 

@@ -10,10 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any, Never
 
+import click
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(ms|s|m|h)")
 
-# What these raise is the message.
+# What these raise is shown by click, with the option that it is about.
 
 
 def read_duration(text: str) -> float:
@@ -32,7 +34,7 @@ def read_duration(text: str) -> float:
             return seconds
     except OverflowError:
         pass
-    raise ValueError(f"{text!r} is no duration; write 5s, 200ms, 2m, 1h30m, or seconds")
+    raise click.BadParameter(f"{text!r} is no duration; write 5s, 200ms, 2m, 1h30m, or seconds")
 
 
 def read_pair(text: str) -> tuple[str, Any]:
@@ -43,7 +45,7 @@ def read_pair(text: str) -> tuple[str, Any]:
     """
     key, equals, value = text.partition("=")
     if not (key and equals):
-        raise ValueError(f"{text!r} is not like key=value")
+        raise click.BadParameter(f"{text!r} is not like key=value")
     try:
         return key, json.loads(value, parse_constant=_no_json)
     except (ValueError, RecursionError):
@@ -57,12 +59,12 @@ def read_json(path: str) -> dict[str, Any]:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
         found = json.loads(text, parse_constant=_no_json)
     except OSError as error:
-        raise ValueError(f"{name}: {error.strerror}") from error
+        raise click.BadParameter(f"{name}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{name} is not JSON: {error}") from error
+        raise click.BadParameter(f"{name} is not JSON: {error}") from error
     if not isinstance(found, dict):
         kind = type(found).__name__
-        raise ValueError(f"{name} must hold a JSON object, keys and values, not a {kind}")
+        raise click.BadParameter(f"{name} must hold a JSON object, keys and values, not a {kind}")
     return found
 
 

@@ -33,28 +33,27 @@ __all__ = (
     "Visit",
 )
 
-_EXTRAS = {
-    "OpenTelemetryMetrics": (".telemetry.metrics", "opentelemetry", "otel"),
-    "OpenTelemetryTraces": (".telemetry.traces", "opentelemetry", "otel"),
+_OTEL = {
+    "OpenTelemetryMetrics": ".telemetry.metrics",
+    "OpenTelemetryTraces": ".telemetry.traces",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Load what needs an extra.
+    """Load what needs the extra `otel`.
 
     Raises:
-        ImportError: the extra is not installed.
+        ImportError: it is not installed.
     """
-    if name not in _EXTRAS:
+    if name not in _OTEL:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, needs, extra = _EXTRAS[name]
     try:
-        value = getattr(import_module(module, __name__), name)
+        value = getattr(import_module(_OTEL[name], __name__), name)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != needs:
+        if (error.name or "").split(".")[0] != "opentelemetry":
             raise
         raise ImportError(
-            f"{name} needs {needs}: pip install 'cano_sync[{extra}]'", name=__name__
+            f"{name} needs opentelemetry: pip install 'cano_sync[otel]'", name=__name__
         ) from error
     globals()[name] = value
     return value

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ("LoggingObserver",)
+__all__ = ("LoggingObserver", "logger_of")
 
 import logging
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from logging import DEBUG, ERROR, INFO, WARNING
 from typing import Any
@@ -17,8 +19,7 @@ from .._model.join import JoinConfig
 from .._model.outcome import SplitResult
 from .._model.strategy import Verdict
 from ..errors import ConfigurationError, RetryExhaustedError
-from .abandoned import AbandonedTasks
-from .scope import enter_attempt, enter_run, enter_task, leave
+from .scope import enter, leave
 from .status import Status, status_of
 from .tracebacks import ExcInfo, Style, Tracebacks
 
@@ -74,11 +75,12 @@ class LoggingObserver(Observer):
         late_after: Duration = 1.0,
         tracebacks: Style = "short",
     ) -> None:
-        self._logger = _logger_of(logger)
+        self._logger = logger_of(logger, "LoggingObserver")
         self._tracebacks = Tracebacks(tracebacks)
         self._late_after = seconds(late_after, "late_after")
         # By run. Each run's context keeps its own alive: a run that never ends leaves nothing.
-        self._abandoned: WeakValueDictionary[str, AbandonedTasks] = WeakValueDictionary()
+        self._abandoned: WeakValueDictionary[str, _Abandoned] = WeakValueDictionary()
+        self._lock = threading.Lock()  # guards what is in these
 
     def __repr__(self) -> str:
         return f"LoggingObserver({self._logger.name!r})"
@@ -119,8 +121,8 @@ class LoggingObserver(Observer):
 
     def run_started(self, *, run_id: str, state: Any, **_: object) -> None:
         """INFO. From here on its tasks know its id."""
-        abandoned = self._abandoned[run_id] = AbandonedTasks()
-        enter_run(run_id, keep=abandoned)
+        abandoned = self._abandoned[run_id] = _Abandoned()
+        enter(run_id, keep=abandoned)
         where = full_name(state)
         self._log(INFO, run_id, "started in %s", where, state=where)
 
@@ -128,10 +130,12 @@ class LoggingObserver(Observer):
         self, *, run_id: str, state: Any, duration: float, error: BaseException | None, **_: object
     ) -> None:
         """INFO; ERROR for a run that failed or timed out. WARNING of tasks abandoned for long."""
-        abandoned = self._abandoned.pop(run_id, None)
-        for task, late in () if abandoned is None else abandoned.longer_than(self._late_after):
-            text = "was abandoned %.3f s ago and has not returned"
-            self._log_task(WARNING, run_id, task, text, late, late=late)
+        now, text = time.monotonic(), "was abandoned %.3f s ago and has not returned"
+        with self._lock:
+            abandoned = tuple(self._abandoned.pop(run_id, ()))
+        for task, since in abandoned:
+            if (late := now - since) >= self._late_after:
+                self._log_task(WARNING, run_id, task, text, late, late=late)
         status, where = status_of(run_id, error), full_name(state)
         facts: dict[str, Any] = {"state": where, "duration": duration, "outcome": status.value}
         text, values = f"{status.label} in %s after %.3f s", [where, duration]
@@ -206,12 +210,10 @@ class LoggingObserver(Observer):
 
     # Tasks and attempts.
 
-    def task_started(
-        self, *, run_id: str, state: Any, task: str, index: int | None, **_: object
-    ) -> None:
+    def task_started(self, *, run_id: str, **task: Any) -> None:
         """DEBUG. From here on the task knows what it is."""
-        enter_task(run_id, state, task, index)
-        self._log_task(DEBUG, run_id, {"state": state, "task": task, "index": index}, "starts")
+        enter(run_id, **_task_facts(task))
+        self._log_task(DEBUG, run_id, task, "starts")
 
     def task_succeeded(self, *, run_id: str, duration: float, **task: Any) -> None:
         """DEBUG."""
@@ -244,26 +246,29 @@ class LoggingObserver(Observer):
 
     def task_abandoned(self, *, run_id: str, **task: Any) -> None:
         """DEBUG; `task_returned` and `run_finished` log when that is worth a warning."""
-        abandoned = self._abandoned.get(run_id)  # none any more, where the run is over
-        if abandoned is not None:
-            abandoned.add(_task_facts(task))
+        with self._lock:
+            abandoned = self._abandoned.get(run_id)  # none any more, where the run is over
+            if abandoned is not None:
+                abandoned.append((_task_facts(task), time.monotonic()))
         self._log_task(DEBUG, run_id, task, "is abandoned")
 
     def task_returned(self, *, run_id: str, late: float, **task: Any) -> None:
         """DEBUG; WARNING if it was abandoned for longer than `late_after`."""
-        abandoned = self._abandoned.get(run_id)
-        if abandoned is not None:
-            abandoned.remove(_task_facts(task))
+        facts = _task_facts(task)
+        with self._lock:
+            abandoned = self._abandoned.get(run_id, _Abandoned())
+            for entry in abandoned:
+                if entry[0] == facts:  # of several, the one that was abandoned first
+                    abandoned.remove(entry)
+                    break
         level = WARNING if late > self._late_after else DEBUG
         self._log_task(level, run_id, task, "returned %.3f s late", late, late=late)
 
-    def attempt_started(
-        self, *, run_id: str, state: Any, task: str, index: int | None, attempt: int, **_: object
-    ) -> None:
+    def attempt_started(self, *, run_id: str, attempt: int, **task: Any) -> None:
         """DEBUG. From here on the task knows which attempt it is."""
-        enter_attempt(run_id, state, task, index, attempt)
-        facts = {"state": state, "task": task, "index": index, "attempt": attempt}
-        self._log_task(DEBUG, run_id, facts, "begins attempt %d", attempt)
+        leave(run_id, task["task"], task["index"])
+        enter(run_id, **_task_facts(task), attempt=attempt)
+        self._log_task(DEBUG, run_id, task, "begins attempt %d", attempt, attempt=attempt)
 
     def attempt_failed(
         self,
@@ -285,12 +290,23 @@ class LoggingObserver(Observer):
         self._log_task(level, run_id, task, text, *values, **facts)
 
 
-def _logger_of(given: object) -> logging.Logger:
+class _Abandoned(list[tuple[Mapping[str, Any], float]]):
+    """The facts of a run's abandoned tasks that have not returned, and since when they are so."""
+
+    __slots__ = ("__weakref__",)
+
+
+def logger_of(given: object, whose: str) -> logging.Logger:
+    """A logger, given by itself or by its name.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
     given = logging.getLogger(given) if isinstance(given, str) else given
     if isinstance(given, logging.Logger):
         return given
     raise ConfigurationError(
-        f"LoggingObserver() takes a logger or its name, not {given!r}; give logging.getLogger(...)"
+        f"{whose}() takes a logger or its name, not {given!r}; give logging.getLogger(...)"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("RunFilter", "Scope", "enter_attempt", "enter_run", "enter_task", "leave")
+__all__ = ("RunFilter", "Scope", "enter", "leave")
 
 import logging
 from contextvars import ContextVar
@@ -24,31 +24,26 @@ class Scope:
 
     outer: Scope | None
     run_id: str
-    state: Any = None
-    task: str | None = None
-    index: int | None = None
-    attempt: int = 1
-    keep: object = None
+    state: Any
+    task: str | None
+    index: int | None
+    attempt: int
+    keep: object
 
 
 _current: ContextVar[Scope | None] = ContextVar("cano_sync.log_scope", default=None)
 
 
-def enter_run(run_id: str, keep: object) -> None:
-    """Be in this run, in the context that this is called in."""
-    _current.set(Scope(_current.get(), run_id, keep=keep))
-
-
-def enter_task(run_id: str, state: Any, task: str, index: int | None) -> None:
-    """Be in this task, in the context that this is called in."""
-    _current.set(Scope(_current.get(), run_id, state=state, task=task, index=index))
-
-
-def enter_attempt(run_id: str, state: Any, task: str, index: int | None, attempt: int) -> None:
-    """Be in this attempt at the task that was entered, instead of the one before."""
-    leave(run_id, task, index)
-    outer = _current.get()
-    _current.set(Scope(outer, run_id, state=state, task=task, index=index, attempt=attempt))
+def enter(
+    run_id: str,
+    state: Any = None,
+    task: str | None = None,
+    index: int | None = None,
+    attempt: int = 1,
+    keep: object = None,
+) -> None:
+    """Be in this task (None: this run), in the context that this is called in."""
+    _current.set(Scope(_current.get(), run_id, state, task, index, attempt, keep))
 
 
 def leave(run_id: str, task: str | None = None, index: int | None = None) -> None:

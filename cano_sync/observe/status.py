@@ -29,7 +29,7 @@ class Status(Enum):
     ABANDONED = "abandoned"
     """The run went on or ended without it, and its thread has not returned."""
     NOT_STARTED = "not_started"
-    """A branch that has not begun; or a recorder that has not seen a run."""
+    """A branch that has not begun, a run that could not begin, or a recorder that has seen none."""
 
     @property
     def label(self) -> str:

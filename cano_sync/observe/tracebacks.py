@@ -59,7 +59,8 @@ def short(error: BaseException) -> ExcInfo | None:
     link: BaseException | None = error
     while link is not None:
         error = link
-        frames += (entry for entry in _entries(link) if not is_ours(_filename(entry)))
+        entries = _entries(link)
+        frames += (each for each in entries if not is_ours(each.tb_frame.f_code.co_filename))
         link = _inside(link)
     if not frames and not isinstance(error, BaseExceptionGroup):
         return None
@@ -71,10 +72,6 @@ def _entries(error: BaseException) -> Iterator[TracebackType]:
     while entry is not None:
         yield entry
         entry = entry.tb_next
-
-
-def _filename(entry: TracebackType) -> str:
-    return entry.tb_frame.f_code.co_filename
 
 
 def _inside(error: BaseException) -> BaseException | None:
@@ -95,13 +92,9 @@ def _in_a_row(entries: Iterable[TracebackType]) -> TracebackType | None:
     return row
 
 
-def _full(error: BaseException) -> ExcInfo | None:
-    return type(error), error, error.__traceback__
-
-
 _STYLES: Mapping[str, Callable[[BaseException], ExcInfo | None]] = {
     "short": short,
-    "full": _full,
+    "full": lambda error: (type(error), error, error.__traceback__),
     "none": lambda error: None,
 }
 

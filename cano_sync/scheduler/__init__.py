@@ -1,13 +1,14 @@
 """Workflows on a timetable: every so often, at times of day, by cron expressions, by hand.
 
+For tests of a timetable there are a clock and a start by hand in `cano_sync.testing`.
 `cano_sync.scheduler.telemetry.FlowMetrics` needs the extra `otel`, and `Cron` the extra `cron`.
 """
 
 from .at import At
 from .backoff import Backoff
-from .clock import Alarm, Clock, HandClock, Mailbox, SystemClock
+from .clock import Alarm, Clock, Mailbox, SystemClock
 from .cron import Cron
-from .handles import Background, ByHand
+from .handles import Background
 from .log import LoggingFlowObserver
 from .observer import FlowObserver
 from .options import FlowOptions
@@ -20,7 +21,6 @@ __all__ = (
     "At",
     "Background",
     "Backoff",
-    "ByHand",
     "Clock",
     "Cron",
     "Every",
@@ -28,7 +28,6 @@ __all__ = (
     "FlowOptions",
     "FlowState",
     "FlowStatus",
-    "HandClock",
     "LoggingFlowObserver",
     "Mailbox",
     "Manual",

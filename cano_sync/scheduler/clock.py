@@ -90,7 +90,7 @@ class SystemClock:
 class HandClock:
     """A clock that stands still until it is moved: for tests of timetables, without sleeping.
 
-    Thread-safe. With `Scheduler(clock=clock).start_by_hand()` time passes from one due time to
+    Thread-safe. With `start_by_hand(scheduler)` time passes from one due time to
     the next; with the other two ways to start, moving the clock wakes the scheduler.
 
     Args:

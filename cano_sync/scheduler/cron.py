@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ("Cron", "LocalZone")
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from random import Random
@@ -97,16 +96,14 @@ class Cron(Timetable):
 
     def after(self, moment: float, start: float, random: Random) -> float | None:
         """The next time; None when there is none within fifty years."""
-        for minute in self._minutes_from(moment - _MINUTE):
+        before = datetime.fromtimestamp(moment - _MINUTE, self._zone)
+        for found in cronsim.CronSim(self._minutes, before):
+            minute = found.timestamp()
             # A time that does not exist, or exists twice, may be given as one that has passed.
             for second in self._seconds:
                 if minute + second > moment:
                     return minute + second
         return None
-
-    def _minutes_from(self, moment: float) -> Iterator[float]:
-        start = datetime.fromtimestamp(moment, self._zone)
-        return (found.timestamp() for found in cronsim.CronSim(self._minutes, start))
 
 
 def _fields(expression: Any) -> tuple[str, tuple[int, ...]]:

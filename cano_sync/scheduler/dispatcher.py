@@ -7,7 +7,6 @@ __all__ = ("Dispatcher",)
 import logging
 import threading
 import time
-from bisect import bisect
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
 from contextlib import ExitStack, suppress
@@ -20,11 +19,12 @@ from .._base.current import current_token_or_none
 from .._base.text import did_you_mean
 from .._base.waiting import interruptible_wait
 from .._engine import Pool, check_not_draining, stop_with_drain
+from .._model.hooks import listeners_of
 from ..errors import ConfigurationError, WorkflowError
 from ..workflow import Workflow
 from .clock import Alarm, Clock, Mailbox, Moment
 from .flow import Event, Flow
-from .observer import FlowListeners, FlowObserver, flow_listeners
+from .observer import FlowObserver
 from .run import FlowRun
 from .status import FlowStatus
 from .timers import Timers
@@ -65,7 +65,7 @@ class Dispatcher:
         self._random = random
         self._lock = threading.Lock()
         self._observers = tuple(observers)
-        self._listeners: FlowListeners = flow_listeners(self._observers)
+        self._listeners = listeners_of(self._observers, FlowObserver)
         self._flows: dict[str, Flow] = {}
         self._timers: Timers[Flow] = Timers()
         self._running: dict[FlowRun, None] = {}  # in the order in which they began
@@ -89,9 +89,9 @@ class Dispatcher:
             self._now()
         return self._last_look
 
-    def _wake(self, needed: bool) -> None:
+    def _wake(self) -> None:
         # One note is enough: the dispatcher's thread takes it first, and looks then.
-        if needed and self._mailbox.empty():
+        if self._mailbox.empty():
             self._mailbox.put(None)
 
     # The flows.
@@ -111,8 +111,8 @@ class Dispatcher:
                 )
             self._flows[flow.id] = flow
             flow.begin(now)
-            wake = self._set_timer(flow, now)
-        self._wake(wake)
+            self._set_timer(flow, now)
+        self._wake()
 
     def remove(self, id: str) -> None:
         """Drop a flow; it is due no more. A run that is under way goes on."""
@@ -120,13 +120,14 @@ class Dispatcher:
             self._timers.cancel(self._find(id))
             del self._flows[id]
 
-    def change(self, id: str, method: Callable[[Flow, Moment], bool]) -> None:
-        """Change a flow by a method that returns whether its next time is another now."""
+    def change(self, id: str, method: Callable[[Flow, Moment], None]) -> None:
+        """Change a flow by a method that may lead to another next time."""
         with self._lock:
             now = self._now()
             flow = self._find(id)
-            wake = method(flow, now) and self._set_timer(flow, now)
-        self._wake(wake)
+            method(flow, now)
+            self._set_timer(flow, now)
+        self._wake()
 
     def update_workflows(self, change: Callable[[Workflow[Any]], Workflow[Any]]) -> None:
         """Give each flow the workflow that `change`, which is users' code, makes of its own."""
@@ -157,15 +158,13 @@ class Dispatcher:
             raise ConfigurationError(f"there is no flow {id!r}{_known(id, self._flows)}")
         return flow
 
-    def _set_timer(self, flow: Flow, now: Moment) -> bool:
-        """Set a flow's timer for its next time; whether that is the first of all on its clock."""
+    def _set_timer(self, flow: Flow, now: Moment) -> None:
+        """Set a flow's timer for its next time, if it has one."""
         self._timers.cancel(flow)
-        if self._phase is _Phase.NEW or self._flows.get(flow.id) is not flow:
-            return False
-        at = flow.next_time(now, self._random)
-        if at is None:
-            return False
-        return self._timers.set(flow, at, on_wall_clock=flow.on_wall_clock)
+        if self._phase is not _Phase.NEW and self._flows.get(flow.id) is flow:
+            at = flow.next_time(now, self._random)
+            if at is not None:
+                self._timers.set(flow, at, on_wall_clock=flow.on_wall_clock)
 
     # The observers.
 
@@ -178,7 +177,7 @@ class Dispatcher:
         """One more of them."""
         with self._lock:
             self._observers = (*self._observers, observer)
-            self._listeners = flow_listeners(self._observers)
+            self._listeners = listeners_of(self._observers, FlowObserver)
 
     def _emit(self, flow: Flow, *events: Event) -> None:
         """Call the hooks, whatever they raise.
@@ -345,8 +344,10 @@ class Dispatcher:
             is_due_anew, events = flow.finish(now, result, error, self._random)
             # One with `catch_up` that was due meanwhile has no timer.
             is_due_anew = is_due_anew or self._timers.get(flow) is None
-            wake = is_due_anew and self._set_timer(flow, now)
-        self._wake(wake)
+            if is_due_anew:
+                self._set_timer(flow, now)
+        if is_due_anew:
+            self._wake()
         self._emit(flow, *events)
 
     def _forget(self, run: FlowRun) -> None:
@@ -354,7 +355,8 @@ class Dispatcher:
         with self._lock:
             self._running.pop(run, None)
         run.returned.set()
-        self._wake(self._is_stopping)
+        if self._is_stopping:
+            self._wake()
 
     # The end.
 
@@ -437,17 +439,9 @@ class Dispatcher:
             wait([run.future for run in running], timeout)
 
 
-NEIGHBOURS = 100
-"""Ids before and after a wrong one with which it is compared: that takes time, under the lock."""
-
-
 def _known(id: Any, ids: Iterable[str]) -> str:
     """What a message adds about a wrong id; it does not list all of a thousand."""
     known = sorted(ids)
-    if isinstance(id, str):
-        index = bisect(known, id)
-        hint = did_you_mean(id, known[max(0, index - NEIGHBOURS) : index + NEIGHBOURS])
-        if hint:
-            return hint
     text = ", ".join(map(repr, known[:10])) or "none"
-    return f"; there are {text}" + (f" and {len(known) - 10} more" if len(known) > 10 else "")
+    more = f" and {len(known) - 10} more" if len(known) > 10 else ""
+    return did_you_mean(str(id), known) or f"; there are {text}{more}"

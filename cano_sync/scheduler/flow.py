@@ -195,28 +195,24 @@ class Flow:
             return f"it has tripped after {number}; call reset({self.id!r}) before"
         return None
 
-    # What somebody does to it; each says whether its next time is another now.
+    # What somebody does to it.
 
-    def pause(self, now: Moment) -> bool:
+    def pause(self, now: Moment) -> None:
         """Leave out what is due from now on."""
         self._is_paused = True
-        return True
 
-    def resume(self, now: Moment) -> bool:
+    def resume(self, now: Moment) -> None:
         """Go on from now."""
-        if not self._is_paused:
-            return False
-        self._is_paused = False
-        self._leave_out(now)
-        return True
+        if self._is_paused:
+            self._is_paused = False
+            self._leave_out(now)
 
-    def reset(self, now: Moment) -> bool:
+    def reset(self, now: Moment) -> None:
         """Forget its failures, and go on from now, even if the clock was set back."""
         self._failures = 0
         self._is_tripped = False
         self._not_before = None
         self._handled = self._clock(now)
-        return True
 
     def _leave_out(self, now: Moment) -> None:
         """Whatever was due up to now is left out; what was handled once stays so."""

@@ -45,6 +45,11 @@ class Background:
             self._error = error
             raise
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it goes on: False once it was stopped and all has ended, or a clock failed."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """Stop, and wait until all has ended. Ctrl-C meanwhile cancels what runs.
 
@@ -78,7 +83,7 @@ class Background:
 class ByHand:
     """A scheduler without a thread, whose time passes when you say so; for tests.
 
-    `Scheduler.start_by_hand` makes it. Flows run on threads as ever, but the clock stands still
+    `start_by_hand` makes it. Flows run on threads as ever, but the clock stands still
     while they do. Leaving the `with` block stops the scheduler, and waits for its runs. To be used
     by one thread.
     """

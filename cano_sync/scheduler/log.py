@@ -74,17 +74,11 @@ class LoggingFlowObserver(FlowObserver):
         tracebacks: tracebacks_room.Style = "short",
         beside: runs_log.LoggingObserver | None = None,
     ) -> None:
-        given: Any = logging.getLogger(logger) if isinstance(logger, str) else logger
-        if not isinstance(given, logging.Logger):
-            raise ConfigurationError(
-                f"LoggingFlowObserver() takes a logger or its name, not {given!r}; give "
-                "logging.getLogger(...)"
-            )
         if beside is not None and not isinstance(beside, runs_log.LoggingObserver):
             raise ConfigurationError(
                 f"LoggingFlowObserver(beside=...) takes a LoggingObserver, not {beside!r}"
             )
-        self._logger = given
+        self._logger = runs_log.logger_of(logger, "LoggingFlowObserver")
         own = tracebacks_room.Tracebacks(tracebacks)
         self._tracebacks = own if beside is None else beside._tracebacks
 

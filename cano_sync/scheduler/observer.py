@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ("FLOW_HOOKS", "FlowListeners", "FlowObserver", "check_flow_observer", "flow_listeners")
+__all__ = ("FlowObserver", "check_flow_observer")
 
-from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import Any
 
-from .._model.hooks import Observer, Sorted, check_observer, hooks_of, listeners_of
+from .._model.hooks import Observer, check_observer
 
 
 class FlowObserver:
@@ -78,17 +77,6 @@ class FlowObserver:
 
     def flow_tripped(self, *, flow: str, failures: int, error: BaseException) -> None:
         """A flow has failed too often in a row: it runs no more until it is reset."""
-
-
-FLOW_HOOKS = hooks_of(FlowObserver)
-"""The names of all events of a flow."""
-
-FlowListeners: TypeAlias = Sorted[FlowObserver]
-
-
-def flow_listeners(observers: Iterable[FlowObserver]) -> FlowListeners:
-    """Sort the observers by event, once."""
-    return listeners_of(observers, FlowObserver)
 
 
 def check_flow_observer(observer: Any, where: str) -> None:

@@ -117,11 +117,8 @@ class FlowRun:
     def is_current(self, token: CancellationToken | None) -> bool:
         """Whether the code that asks is part of it, so that the run waits for that code.
 
-        Either on its thread, or in a task or branch of it. What one of its tasks has submitted, or
-        triggered, is not part of it.
-
-        Args:
-            token: the current one.
+        Either on its thread, or in a task or branch of it (by the current token). What one of its
+        tasks has submitted, or triggered, is not part of it.
         """
         if self._ident == threading.get_ident():
             return True

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-__all__ = ("Scheduler",)
+__all__ = ("Scheduler", "start_by_hand")
 
 import os
 from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future
 from datetime import tzinfo
-from functools import partial
+from itertools import chain, repeat
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from .._base.durations import Duration, limit
+from .._model.around import AnyAround, arounds_of
 from ..errors import ConfigurationError
-from ..workflow import Workflow
+from ..workflow import Workflow, within
 from .at import At
 from .clock import Clock, HandClock, SystemClock
 from .cron import Cron
@@ -23,7 +24,7 @@ from .flow import Flow
 from .handles import Background, ByHand
 from .observer import FlowObserver, check_flow_observer
 from .options import FlowOptions, check_flow, settings_of
-from .signals import stopping_on_signals
+from .signals import handling_signals
 from .status import FlowStatus
 from .timetable import Every, Manual, Timetable
 
@@ -36,9 +37,10 @@ S = TypeVar("S")
 class Scheduler:
     """Runs workflows on a timetable, each on a thread of its own, and never twice at once.
 
-    A *flow* is a workflow under an id, with its timetable: `Every`, `Cron`, `At` or `Manual`. `add`
-    takes more by name, see `FlowOptions`: `store=` (a store, or what makes one for each run),
-    `catch_up=`, `jitter=`, `backoff=` and `fail_on=`. A workflow is checked when it is added.
+    A *flow* is a workflow under an id, with its timetable: `Every(minutes=10)`,
+    `Cron("0 9 * * MON")`, `At(schedule.every().monday.at("09:00"))` or `Manual()`. `add` takes more
+    by name, see `FlowOptions`: `store=` (a store, or what makes one for each run), `catch_up=`,
+    `jitter=` (seconds), `backoff=` and `fail_on=`. A workflow is checked when it is added.
 
     - Flows do not wait for each other: the scheduler's own thread only hands over. A flow that is
       due while it is still running leaves that time out, which is counted; with `catch_up=True` it
@@ -56,15 +58,16 @@ class Scheduler:
     of three ways.
 
     Args:
-        clock: the clock that it lives by; None for the system's. `HandClock` is one for tests.
+        clock: the clock that it lives by; None for the system's. For tests there is
+            `cano_sync.testing.HandClock`.
         observers: hear what all flows do; each is a `FlowObserver`.
+        around: surround the tasks of all flows' runs, outside of what their workflows have; each
+            is an `Around`, or a function `(context) -> context manager`.
         random: what draws the jitter; None for Python's own.
 
     Raises:
         ConfigurationError: an argument is something else.
 
-    >>> from datetime import datetime
-    >>> import schedule
     >>> from cano_sync import Workflow
     >>> workflow = Workflow().register("SWEEP", lambda: "DONE").add_exit_state("DONE")
     >>> scheduler = Scheduler()
@@ -74,15 +77,6 @@ class Scheduler:
     DONE
     >>> scheduler.status("sweep").schedule, scheduler.status("sweep").runs
     ('every 5 min', 1)
-
-    A test of a timetable moves the time by hand, and need not wait:
-
-    >>> scheduler = Scheduler(clock=HandClock(datetime(2026, 11, 25, 8, 50).astimezone()))
-    >>> scheduler.add("sweep", workflow, "SWEEP", At(schedule.every().day.at("09:00")))
-    >>> with scheduler.start_by_hand() as time:
-    ...     time.advance(3 * 86400)  # from due time to due time
-    >>> scheduler.status("sweep").runs
-    3
     """
 
     def __init__(
@@ -90,6 +84,7 @@ class Scheduler:
         *,
         clock: Clock | None = None,
         observers: Iterable[FlowObserver] = (),
+        around: Iterable[AnyAround] = (),
         random: Random | None = None,
     ) -> None:
         missing = [name for name in ("wall", "monotonic", "wait") if not hasattr(clock, name)]
@@ -107,6 +102,7 @@ class Scheduler:
         listed = tuple(observers)
         for observer in listed:
             check_flow_observer(observer, "Scheduler(observers=...)")
+        self._arounds = arounds_of(around, "Scheduler(around=...)")
         self._clock: Clock = SystemClock() if clock is None else clock
         self._dispatcher = Dispatcher(self._clock, listed, Random() if random is None else random)
         self._process = os.getpid()
@@ -121,16 +117,7 @@ class Scheduler:
         timetable: Timetable,
         **options: Unpack[FlowOptions[S]],
     ) -> None:
-        """Add a flow; it is due from now on, or from the start.
-
-        Args:
-            id: what it is called; each id is taken once.
-            workflow: what it runs.
-            initial_state: where each run begins.
-            timetable: when it is due: `Every(minutes=10)`, `Cron("0 9 * * MON")`,
-                `At(schedule.every().monday.at("09:00"))` or `Manual()`.
-            **options: `store`, `catch_up`, `jitter` (seconds), `backoff` and `fail_on`; see
-                `FlowOptions`.
+        """Add a flow under an id of its own; it is due from now on, or from the start.
 
         Raises:
             ConfigurationError: the id is taken, the workflow is not valid, an argument is wrong, or
@@ -139,6 +126,9 @@ class Scheduler:
         """
         check_flow(id, workflow, initial_state, timetable)
         settings = settings_of(id, options, workflow, timetable)
+        if self._arounds:
+            workflow = within(workflow, self._arounds)
+            workflow.validate()  # compiled before the first time that it is due
         self._dispatcher.add(Flow(id, workflow, initial_state, timetable, settings))
 
     def every(
@@ -235,10 +225,9 @@ class Scheduler:
         Raises:
             ConfigurationError: it has been started before.
         """
-        left = limit(stop_timeout, "start()'s stop_timeout")
+        timeouts = chain([limit(stop_timeout, "start()'s stop_timeout")], repeat(0.0))
         self._dispatcher.open("start()")
-        stop = self._dispatcher.stop
-        with stopping_on_signals(partial(stop, left), partial(stop, 0.0)):
+        with handling_signals(lambda *_: self._dispatcher.stop(next(timeouts))):
             self._dispatcher.run()
 
     def start_in_background(self, *, stop_timeout: Duration | None = None) -> Background:
@@ -257,29 +246,6 @@ class Scheduler:
         left = limit(stop_timeout, "start_in_background()'s stop_timeout")
         self._dispatcher.open("start_in_background()")
         return Background(self._dispatcher, left)
-
-    def start_by_hand(self) -> ByHand:
-        """Run without a thread, while a test moves the scheduler's `HandClock`.
-
-        Raises:
-            ConfigurationError: it has another clock, or has been started before.
-
-        >>> from cano_sync import Workflow
-        >>> workflow = Workflow().register("SWEEP", lambda: "DONE").add_exit_state("DONE")
-        >>> scheduler = Scheduler(clock=HandClock())
-        >>> scheduler.every_minutes("sweep", workflow, "SWEEP", 5)
-        >>> with scheduler.start_by_hand() as time:
-        ...     time.advance(3600)
-        >>> scheduler.status("sweep").runs
-        12
-        """
-        if not isinstance(self._clock, HandClock):
-            raise ConfigurationError(
-                f"start_by_hand() needs a clock that is moved by hand, not {self._clock!r}; make "
-                "it Scheduler(clock=HandClock())"
-            )
-        self._dispatcher.open("start_by_hand()")
-        return ByHand(self._dispatcher, self._clock)
 
     def stop(self, timeout: Duration | None = None) -> None:
         """Stop: no new runs; those under way go on to their end. Returns at once.
@@ -367,3 +333,32 @@ class Scheduler:
         """
         check_flow_observer(observer, "add_observer()")
         self._dispatcher.add_observer(observer)
+
+
+def start_by_hand(scheduler: Scheduler) -> ByHand:
+    """Start a scheduler without a thread, while a test moves its `HandClock`.
+
+    Args:
+        scheduler: one that was made with `clock=HandClock()`.
+
+    Raises:
+        ConfigurationError: it has another clock, or has been started before.
+
+    >>> from datetime import datetime
+    >>> import schedule
+    >>> from cano_sync import Workflow
+    >>> workflow = Workflow().register("SWEEP", lambda: "DONE").add_exit_state("DONE")
+    >>> scheduler = Scheduler(clock=HandClock(datetime(2026, 11, 25, 8, 50).astimezone()))
+    >>> scheduler.add("sweep", workflow, "SWEEP", At(schedule.every().day.at("09:00")))
+    >>> with start_by_hand(scheduler) as time:
+    ...     time.advance(3 * 86400)  # from due time to due time
+    >>> scheduler.status("sweep").runs
+    3
+    """
+    if not isinstance(scheduler._clock, HandClock):
+        raise ConfigurationError(
+            f"start_by_hand() needs a clock that is moved by hand, not {scheduler._clock!r}; make "
+            "it Scheduler(clock=HandClock())"
+        )
+    scheduler._dispatcher.open("start_by_hand()")
+    return ByHand(scheduler._dispatcher, scheduler._clock)

@@ -1,8 +1,8 @@
-"""SIGTERM and Ctrl-C: the first stops a scheduler gracefully, the second cancels what runs."""
+"""SIGTERM and Ctrl-C, handled while something runs."""
 
 from __future__ import annotations
 
-__all__ = ("stopping_on_signals",)
+__all__ = ("handling_signals",)
 
 import signal
 import threading
@@ -17,7 +17,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager
-def stopping_on_signals(stop: Callable[[], None], cancel: Callable[[], None]) -> Iterator[None]:
+def handling_signals(handle: Callable[[int, FrameType | None], object]) -> Iterator[None]:
     """Handle both signals within the block, on the main thread; elsewhere do nothing.
 
     A signal that is ignored stays so (`nohup`, and a shell's background jobs ignore Ctrl-C), as
@@ -25,16 +25,8 @@ def stopping_on_signals(stop: Callable[[], None], cancel: Callable[[], None]) ->
     process, which stops its schedulers.
 
     Args:
-        stop: called at the first signal; it takes no lock.
-        cancel: called at each one after; it takes no lock either.
+        handle: called at each signal; it takes no lock that the interrupted code may hold.
     """
-    calls = 0
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal calls
-        calls += 1
-        (stop if calls == 1 else cancel)()
-
     previous: dict[signal.Signals, Any] = {}
     try:
         if threading.current_thread() is threading.main_thread():

@@ -10,16 +10,12 @@ from .observer import FlowObserver
 
 try:
     from opentelemetry.metrics import MeterProvider, get_meter
+
+    from ..observe.telemetry.metrics import durations
 except ModuleNotFoundError as error:
     raise ImportError(
         "FlowMetrics needs opentelemetry: pip install 'cano_sync[otel]'", name="opentelemetry"
     ) from error
-
-LAG_BUCKETS = (
-    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
-    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0),
-)
-"""Upper bounds, in seconds: from the ordinary hand-over to a machine that was asleep."""
 
 
 class FlowMetrics(FlowObserver):
@@ -42,11 +38,8 @@ class FlowMetrics(FlowObserver):
 
     def __init__(self, meter_provider: MeterProvider | None = None) -> None:
         meter = get_meter("cano_sync", meter_provider=meter_provider)
-        self._lag = meter.create_histogram(
-            "cano.flow.lag",
-            unit="s",
-            description="How long after they were due flows began a run",
-            explicit_bucket_boundaries_advisory=LAG_BUCKETS,
+        self._lag = durations(
+            meter, "cano.flow.lag", "How long after they were due flows began a run"
         )
         self._events = meter.create_counter(
             "cano.flow.events",

@@ -33,19 +33,14 @@ class Timers(Generic[T]):
         self._valid: dict[T, _Timer[T]] = {}
         self._numbers = itertools.count()
 
-    def set(self, item: T, at: float, *, on_wall_clock: bool) -> bool:
-        """Set the timer of an item, instead of its former one.
-
-        Returns:
-            Whether it is the first on its clock now.
-        """
+    def set(self, item: T, at: float, *, on_wall_clock: bool) -> None:
+        """Set the timer of an item, instead of its former one."""
         timer = self._valid[item] = (at, next(self._numbers), item)
         heap = self._heaps[on_wall_clock]
         heapq.heappush(heap, timer)
         if len(heap) > 2 * len(self._valid) + SLACK:
             heap[:] = [each for each in heap if self._is_valid(each)]
             heapq.heapify(heap)
-        return self._first(heap) is timer
 
     def cancel(self, item: T) -> None:
         """Forget the timer of an item, if it has one."""

@@ -19,9 +19,14 @@ transaction, its monkeypatches and its debugger:
 'DONE'
 >>> store.get("names") == [threading.current_thread().name] * 2
 True
+
+`start_by_hand()` runs a scheduler while the test moves its `HandClock`: a week in no time.
 """
 
 from .._base.inline import InlineExecutor
 from .._engine import inline
+from ..scheduler.clock import HandClock
+from ..scheduler.handles import ByHand
+from ..scheduler.scheduler import start_by_hand
 
-__all__ = ("InlineExecutor", "inline")
+__all__ = ("ByHand", "HandClock", "InlineExecutor", "inline", "start_by_hand")

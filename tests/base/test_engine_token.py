@@ -6,7 +6,6 @@ import functools
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -32,8 +31,8 @@ def timers() -> int:
 
 def wakeup(callback: Callable[[], object]) -> Wakeup:
     """A wakeup that calls this when it is done."""
-    made: Wakeup = Future()
-    made.add_done_callback(lambda _: callback())
+    made = Wakeup()
+    made.add_callback(callback)
     return made
 
 

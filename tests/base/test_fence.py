@@ -449,3 +449,60 @@ def test_no_write_follows_the_closing_of_the_gate(kind: Kind) -> None:
         for writer in writers:
             writer.join()
         assert store.get("n") == then
+
+
+# A store that is behind a fence already.
+
+
+@KINDS
+@pytest.mark.parametrize("closed", ["that of the store", "that of the task", "its own"])
+@pytest.mark.parametrize(
+    "where", ["enclosing", "beside", "beside, below one", "of another run", "twice of another run"]
+)
+def test_behind_two_fences_each_gate_ends_the_writes(kind: Kind, closed: str, where: str) -> None:
+    """A nested run that is given the store of another task than the one that it is in."""
+    store, top = kind(initial()), Gate()
+    outer = Gate(top)  # of the task that the run is in
+    before = {"enclosing": top, "beside": None, "beside, below one": top}.get(where)
+    if where == "enclosing":
+        given, first = fence(store, None)
+        outer = Gate(first)
+    else:
+        given, first = fence(store, before)
+    if where == "twice of another run":
+        given, _ = fence(given, Gate())
+    view, own = fence(given, outer)
+    view.put("n", 2)
+    gates = {"that of the store": first, "that of the task": outer, "its own": own}
+    gates[closed].close()
+    with pytest.raises(Cancelled):
+        view.put("n", 3)
+    assert store.get("n") == 2
+
+
+def test_below_two_fences_nothing_is_held_afterwards() -> None:
+    """Neither by a write nor by one that is turned away."""
+    store, outer = MemoryStore(initial()), Gate()
+    given, first = fence(store)
+    view, _ = fence(given, outer)
+    for close in (lambda: None, outer.close):
+        close()
+        with contextlib.suppress(Cancelled):
+            view.put("n", 2)
+        for lock in (store._lock, first._lock, outer._lock):
+            assert free(lock)
+
+
+def free(lock: Any) -> bool:
+    """Whether another thread could take it."""
+    taken: list[bool] = []
+
+    def take() -> None:
+        taken.append(lock.acquire(False))
+        if taken[0]:
+            lock.release()
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    thread.join()
+    return taken[0]

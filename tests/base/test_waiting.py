@@ -9,22 +9,25 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError
 from typing import Any
 
 import pytest
 
 from cano_sync import Cancelled
+from cano_sync._base.cancellation import _Cancellation
 from cano_sync._base.engine_token import EngineToken
 from cano_sync._base.waiting import (
     SIGNAL_CHECK,
+    Completion,
+    Wakeup,
     interruptible_wait,
     is_waiting,
     on_new_thread,
     wait_first,
     wait_slice,
-    wake,
 )
 
 SOON = 20.0
@@ -69,22 +72,22 @@ def test_another_thread_waits_in_one_piece() -> None:
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_either_of_two_ends_the_wait(which: int) -> None:
-    pair: tuple[Future[Any], Future[None]] = (Future(), Future())
-    threading.Thread(target=pair[which].set_result, args=(None,)).start()
+    pair = (Wakeup(), Wakeup())
+    threading.Thread(target=pair[which].set).start()
     wait_first(*pair, deadline=None)
-    assert [future.done() for future in pair] == [which == 0, which == 1]
+    assert [wakeup.done() for wakeup in pair] == [which == 0, which == 1]
 
 
 def test_the_deadline_ends_the_wait() -> None:
     end = time.monotonic() + 0.02
-    wait_first(Future(), Future(), end)
+    wait_first(Wakeup(), Wakeup(), end)
     assert time.monotonic() >= end
 
 
 def test_waking_twice_is_waking_once() -> None:
-    wakeup: Future[None] = Future()
-    wake(wakeup)
-    wake(wakeup)
+    wakeup = Wakeup()
+    wakeup.set()
+    wakeup.set()
     assert wakeup.done()
 
 
@@ -94,8 +97,8 @@ def test_waking_twice_is_waking_once() -> None:
 def test_in_a_wait_all_is_done_elsewhere_wakeups_first() -> None:
     woken: list[int] = []
     callback = Caller()
-    wakeup: Future[None] = Future()
-    wakeup.add_done_callback(lambda _: woken.append(HERE()))
+    wakeup = Wakeup()
+    wakeup.add_callback(lambda: woken.append(HERE()))
     ranks: list[bool] = []
     token = EngineToken(wakeup=wakeup)
     token.on_cancel(lambda: ranks.append(wakeup.done()))
@@ -190,7 +193,7 @@ def refuse(*args: Any) -> int:
 
 def test_no_thread_is_started_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_thread, "start_new_thread", lambda *args: pytest.fail("started"))
-    wakeup: Future[None] = Future()
+    wakeup = Wakeup()
     EngineToken(wakeup=wakeup).cancel_nowait("enough")
     assert wakeup.done()
 
@@ -239,13 +242,94 @@ def test_what_wants_out_of_the_program_gets_out_once_the_others_were_called(
     assert last.threads == [HERE()]
 
 
+def test_what_wants_out_of_the_program_gets_out_of_a_wakeup_too() -> None:
+    """Such as Ctrl-C that comes while a wait of a token's is woken."""
+    token, last = EngineToken(), Caller()
+    token._add(raising(KeyboardInterrupt()), is_wakeup=True)
+    token._add(last, is_wakeup=True)
+    with pytest.raises(KeyboardInterrupt):
+        token.cancel()
+    assert last.threads == [HERE()]
+
+
+def test_two_threads_that_wake_the_same_leave_nobody_unwoken() -> None:
+    """So it is where Ctrl-C comes again, just after a handler's cancellation got its thread."""
+    both = threading.Barrier(2)
+
+    class Met(Wakeup):
+        """Set by two threads at one moment."""
+
+        def set(self) -> None:
+            super().set()
+            both.wait(SOON)
+
+    first, last = Wakeup(), Met()
+    cancellation = _Cancellation()
+    cancellation._wakeups = [first, last]
+    other = threading.Thread(target=cancellation._wake_and_call)
+    other.start()
+    cancellation._wake_and_call()
+    other.join(SOON)
+    assert first.done()
+    assert last.done()
+
+
+# Wakeups and completions.
+
+
+def test_a_callback_that_comes_too_late_is_called_at_once() -> None:
+    wakeup, callback = Wakeup(), Caller()
+    wakeup.set()
+    wakeup.add_callback(callback)
+    assert callback.threads == [HERE()]
+
+
+def test_both_may_be_set_while_somebody_waits_for_either() -> None:
+    pair = (Wakeup(), Wakeup())
+    pair[0].add_callback(pair[1].set)
+    threading.Thread(target=pair[0].set).start()
+    wait_first(*pair, deadline=None)
+    pair[1].set()
+    assert all(wakeup.done() for wakeup in pair)
+
+
+def test_a_job_that_was_cancelled_does_not_begin() -> None:
+    completion = Completion[int]()
+    assert completion.cancel()
+    assert completion.done()
+    assert not completion.set_running_or_notify_cancel()
+    with pytest.raises(CancelledError):
+        completion.result()
+
+
+def test_a_job_that_has_begun_is_not_cancelled() -> None:
+    completion = Completion[int]()
+    assert completion.set_running_or_notify_cancel()
+    assert not completion.cancel()
+    assert not completion.done()
+    completion.set_result(3)
+    assert completion.done()
+    assert (completion.result(), completion.exception()) == (3, None)
+
+
+def test_an_error_of_a_job_keeps_no_completion_alive() -> None:
+    completion, error, kept = Completion[int](), ValueError("no"), Caller()
+    completion.add_callback(kept)
+    completion.set_exception(error)
+    with pytest.raises(ValueError, match="no"):
+        completion.result()
+    gone = weakref.ref(kept)
+    del completion, kept
+    assert gone() is None
+
+
 # Ctrl-C in the middle of cancel().
 
 IN_CANCEL = """
 import signal
-from concurrent.futures import Future
 from cano_sync import CancellationToken
 from cano_sync._base.engine_token import EngineToken
+from cano_sync._base.waiting import Wakeup
 
 def interrupt(*_):
     raise KeyboardInterrupt
@@ -255,7 +339,7 @@ hits = 0
 for number in range(2000):
     parent, wakeups, calls = CancellationToken(), [], []
     for which in range(10):
-        wakeups.append(Future())
+        wakeups.append(Wakeup())
         token = EngineToken(parent, wakeup=wakeups[-1])
         token.child().on_cancel(lambda which=which: calls.append(which))
     is_inside = False

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console, Group, RenderableType
 
 from cano_sync import Workflow
-from cano_sync.cli.live import LiveView, draw_run
+from cano_sync.cli.live import draw_run, live_view
 from cano_sync.observe import Recorder
 
 
@@ -48,10 +48,11 @@ def test_the_latest_states_are_seen_and_how_the_run_stands(recorder: Recorder) -
 
 def test_the_cursor_rests_below_the_picture_until_that_is_the_last_one() -> None:
     """The terminal shows the key Ctrl-C where the cursor is."""
-    console = console_of(20)
-    view = LiveView(console, lambda: "x" * 20)
-    assert drawn(view.picture(), console) == ["x" * 20, ""]
-    with view:
-        pass
-    last = console_of(20)
-    assert drawn(view.picture(), last) == ["x" * 20]
+    console = Console(file=StringIO(), width=20, force_terminal=True)
+    with live_view(console, lambda: "x" * 20):
+        console.print("above")
+        assert console.file.getvalue().endswith("above\n" + "x" * 20 + "\n")
+        before = len(console.file.getvalue())
+    last = console.file.getvalue()[before:]
+    assert last.endswith("x" * 20 + "\n\x1b[?25h")  # the cursor is shown again
+    assert last.count("x" * 20) == 1

@@ -56,6 +56,10 @@ deaf = Scheduler()
 deaf.every("deaf", flow("SWEEP", not_listening), "SWEEP", 0.1)
 
 
+ends = Scheduler()
+ends.every("last", flow("SWEEP", lambda: ends.stop() or "SWEPT"), "SWEEP", 0.01)
+
+
 def started():
     scheduler = Scheduler()
     scheduler.start_in_background().close()
@@ -165,6 +169,12 @@ def test_there_is_a_limit_to_the_patience(terminal, night) -> None:
     run.until("running")
     run.press("\x03")
     assert run.ended()[0] == 1
+
+
+def test_a_flow_may_stop_its_scheduler(cli, night) -> None:
+    done = cli("schedule", "night:ends")
+    assert done.exit_code == 0
+    assert "cano-sync: stopping, by itself\n" in done.stderr
 
 
 def test_what_is_no_scheduler_is_reported(cli, night) -> None:

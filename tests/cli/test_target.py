@@ -12,7 +12,7 @@ from cano_sync.cli.target import find
 
 
 def found(target: str) -> Workflow:
-    return find(target, Workflow, "workflow")
+    return find(target, Workflow)
 
 
 @pytest.mark.parametrize("target", ["shop:workflow", "shop:make", "shop.py:workflow"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 
 from cano_sync.cli.values import read_duration, read_pair
@@ -17,7 +18,9 @@ def test_durations_have_units_or_are_seconds(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "s", "5 days", "-1", "1e3", "nan", "inf", "5sm", "9" * 400])
 def test_what_is_no_duration_is_answered_by_what_is(text: str) -> None:
-    with pytest.raises(ValueError, match="is no duration; write 5s, 200ms, 2m, 1h30m, or seconds"):
+    with pytest.raises(
+        click.BadParameter, match="is no duration; write 5s, 200ms, 2m, 1h30m, or seconds"
+    ):
         read_duration(text)
 
 

@@ -7,7 +7,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -21,7 +20,7 @@ from cano_sync import (
     current_token,
 )
 from cano_sync._base import waiting as waiting_module
-from cano_sync._base.waiting import wait_first
+from cano_sync._base.waiting import Completion, Wakeup, wait_first
 from cano_sync._engine import offload as offload_module
 from cano_sync._engine.jobs import Job
 from cano_sync._engine.nesting import Nesting
@@ -195,8 +194,8 @@ def test_an_error_that_comes_with_the_cancellation_is_a_consequence(
     parent = CancellationToken()
     real = offload_module.wait_first
 
-    def late_waking(first: Future[Any], second: Future[None], deadline: float | None) -> None:
-        real(first, Future(), deadline)
+    def late_waking(first: Wakeup, second: Wakeup, deadline: float | None) -> None:
+        real(first, Wakeup(), deadline)
 
     monkeypatch.setattr(offload_module, "wait_first", late_waking)
 
@@ -257,7 +256,7 @@ def test_work_whose_thread_comes_too_late_is_not_begun(monkeypatch: pytest.Monke
             future = job._future
             assert future is not None
             future.set_running_or_notify_cancel()
-            monkeypatch.setattr(future, "set_running_or_notify_cancel", lambda: True)
+            monkeypatch.setattr(Completion, "set_running_or_notify_cancel", lambda self: True)
 
     late, called = Late(), list[int]()
     monkeypatch.setattr(offload_module, "process_pool", lambda depth: late)
@@ -312,38 +311,38 @@ def test_a_parent_that_lives_on_keeps_nothing_of_the_work(gate: threading.Event)
 # wait_first().
 
 
-def done_future() -> Future[None]:
-    future: Future[None] = Future()
-    future.set_result(None)
-    return future
+def done() -> Wakeup:
+    wakeup = Wakeup()
+    wakeup.set()
+    return wakeup
 
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_the_first_of_two_ends_the_wait(which: int) -> None:
-    pair: list[Future[None]] = [Future(), Future()]
-    threading.Timer(0.01, pair[which].set_result, [None]).start()
+    pair = [Wakeup(), Wakeup()]
+    threading.Timer(0.01, pair[which].set).start()
     wait_first(pair[0], pair[1], None)
     assert pair[which].done()
     assert not pair[1 - which].done()
 
 
 def test_what_is_done_already_is_not_waited_for() -> None:
-    wait_first(done_future(), Future(), None)
-    wait_first(Future(), done_future(), time.monotonic() - 1)
+    wait_first(done(), Wakeup(), None)
+    wait_first(Wakeup(), done(), time.monotonic() - 1)
 
 
 def test_the_deadline_ends_the_wait_and_not_earlier() -> None:
     deadline = time.monotonic() + 0.05
-    wait_first(Future(), Future(), deadline)
+    wait_first(Wakeup(), Wakeup(), deadline)
     assert time.monotonic() >= deadline
 
 
 def test_a_deadline_in_a_million_years_is_waited_for_like_any_other() -> None:
     """It is more than a lock of the platform can wait in one go."""
-    future: Future[None] = Future()
-    threading.Timer(0.01, future.set_result, [None]).start()
-    wait_first(future, Future(), time.monotonic() + 3e13)
-    assert future.done()
+    wakeup = Wakeup()
+    threading.Timer(0.01, wakeup.set).start()
+    wait_first(wakeup, Wakeup(), time.monotonic() + 3e13)
+    assert wakeup.done()
 
 
 def test_a_wait_longer_than_the_platforms_limit_goes_on_after_it(
@@ -357,6 +356,6 @@ def test_a_wait_longer_than_the_platforms_limit_goes_on_after_it(
 
     monkeypatch.setattr(waiting_module, "wait_slice", short)
     deadline = time.monotonic() + 0.02
-    wait_first(Future(), Future(), deadline)
+    wait_first(Wakeup(), Wakeup(), deadline)
     assert time.monotonic() >= deadline
     assert len(rounds) > 1

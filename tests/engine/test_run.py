@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -33,6 +34,7 @@ from cano_sync import (
     WorkflowTimeoutError,
     current_token,
 )
+from cano_sync._engine import run as run_module
 from tests.kit import SOON, Boom, Step, boom, done, single, split
 
 # Runs.
@@ -723,3 +725,28 @@ def test_many_runs_with_one_token_leave_nothing_on_it() -> None:
     for _ in range(10):
         workflow.orchestrate(Step.START, cancel=token)
     assert token._callbacks == {}
+
+
+def test_a_run_has_one_id_though_two_threads_ask_for_it_at_once(
+    monkeypatch: pytest.MonkeyPatch, gate: threading.Event
+) -> None:
+    """The one that walks, for a task; and the caller's, for the error that says the time is up."""
+    ids: queue.Queue[str | None] = queue.Queue()
+    asked_here = threading.Event()
+
+    def urandom(count: int) -> bytes:
+        if threading.current_thread() is threading.main_thread():
+            asked_here.set()
+            return b"1" * count
+        asked_here.wait(SOON)  # just between its look and what it writes
+        return b"2" * count
+
+    def task(store: Store, context: TaskContext) -> Step:
+        ids.put(context.run_id)
+        gate.wait(SOON)
+        return Step.DONE
+
+    monkeypatch.setattr(run_module.os, "urandom", urandom)
+    with pytest.raises(WorkflowTimeoutError) as caught:
+        single(task).with_timeout(0.1).orchestrate(Step.START)
+    assert caught.value.run_id == ids.get(timeout=SOON)

@@ -129,7 +129,7 @@ def test_nothing_lands_after_the_verdict() -> None:
     assert result.errors == []
     assert [outcome.value for outcome in result.cancelled] == [None, None]
     assert tracker.values == ["first"]
-    assert tracker.take_running() == {}
+    assert tracker.running() == {}
 
 
 def test_the_fence_is_closed_before_the_caller_is_woken() -> None:
@@ -139,12 +139,12 @@ def test_the_fence_is_closed_before_the_caller_is_woken() -> None:
     tracker = tracker_of(1, gate=gate)
     seen: list[str] = []
 
-    def woken(wakeup: object) -> None:
+    def woken() -> None:
         with pytest.raises(Cancelled):
             store.put("late", True)
         seen.append("closed")
 
-    tracker.decided.add_done_callback(woken)
+    tracker.decided.add_callback(woken)
     tracker.take(job())
     store.put("early", True)
     tracker.land(0, None, None)
@@ -157,9 +157,9 @@ def test_workers_that_still_perform_a_branch_are_abandoned() -> None:
     tracker.take(jobs[0])
     tracker.take(jobs[1])
     tracker.land(0, None, None)
-    assert tracker.take_running() == {1: jobs[1]}
+    assert tracker.running() == {1: jobs[1]}
     tracker.drop(1)
-    assert tracker.take_running() == {}
+    assert tracker.running() == {}
 
 
 def test_a_dropped_branch_does_not_ask_the_strategy() -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from typing import Any
 
@@ -20,8 +21,10 @@ from cano_sync import (
     Node,
     SplitTimeoutError,
     Store,
+    Tally,
     Task,
     TaskConfig,
+    Verdict,
     Workflow,
     WorkflowCancelledError,
     WorkflowTimeoutError,
@@ -594,3 +597,66 @@ def test_abandoned_tasks_counts_up_and_down(eventually: Eventually) -> None:
 def test_a_task_that_listens_is_not_abandoned_for_long() -> None:
     ended(lambda: split([closed] * 3).with_timeout(LIMIT).orchestrate(Step.START))
     assert wait_for_abandoned(SOON)
+
+
+# An update() whose function does not return: it runs under the store's lock.
+
+
+class Updating:
+    """A task inside the function of an update, until the gate opens."""
+
+    def __init__(self, gate: threading.Event) -> None:
+        self.gate = gate
+        self.begun = threading.Event()
+
+    def __call__(self, store: Store) -> Step:
+        store.update("n", self.slow, default=0)
+        return Step.DONE
+
+    def slow(self, number: int) -> int:
+        self.begun.set()
+        self.gate.wait(SOON)
+        return number + 1
+
+
+@pytest.mark.parametrize("what", ["run", "split in a run", "attempt", "split"])
+def test_a_deadline_is_kept_beside_an_update_that_does_not_return(
+    what: str, gate: threading.Event
+) -> None:
+    """The engine itself asks nothing of the store when the time is up."""
+    task = Updating(gate)
+    workflow = {
+        "run": lambda: single(task).with_timeout(LIMIT),
+        "split in a run": lambda: split([task], collect="values").with_timeout(LIMIT),
+        "attempt": lambda: single(task, TaskConfig().with_attempt_timeout(LIMIT)),
+        "split": lambda: split([task], collect="values", timeout=LIMIT),
+    }[what]()
+    started = time.monotonic()
+    with pytest.raises(TimeoutError):
+        workflow.orchestrate(Step.START)
+    assert time.monotonic() - started < LIMIT + AT_ONCE
+    assert not gate.is_set()
+
+
+def test_what_a_join_writes_waits_for_an_update_of_an_abandoned_branch(
+    gate: threading.Event,
+) -> None:
+    """As everybody who wants the store does; and the update then writes nothing."""
+    task, store, decided = Updating(gate), MemoryStore(), threading.Event()
+
+    class Decided(JoinStrategy):
+        def decide(self, tally: Tally) -> Verdict:
+            verdict = JoinStrategy.ANY.decide(tally)
+            if verdict is Verdict.PROCEED:
+                decided.set()
+            return verdict
+
+    workflow = split([lambda: task.begun.wait(SOON), task], Decided(), collect="values")
+    run = workflow.submit(Step.START, store=store)
+    assert decided.wait(SOON)
+    with pytest.raises(FutureTimeoutError):
+        run.result(0.1)
+    gate.set()
+    assert run.result(SOON) is Step.DONE
+    assert wait_for_abandoned(SOON)
+    assert store.snapshot() == {"values": [True]}

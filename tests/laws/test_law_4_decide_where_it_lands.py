@@ -17,28 +17,28 @@ from cano_sync import (
     Verdict,
     WorkflowCancelledError,
 )
-from cano_sync._base import waiting as waiting_module
+from cano_sync._engine import split as split_module
 from tests.kit import SOON, Step, split
 
 
 class Spy:
-    """In place of `concurrent.futures.wait`: how many things were waited for, and how often."""
+    """In place of `wait_first`: how many things were waited for, and how often."""
 
     def __init__(self, real: Callable[..., Any]) -> None:
         self.real = real
         self.sizes: list[int] = []
         self.asleep = threading.Event()
 
-    def __call__(self, futures: Any, *rest: Any) -> Any:
-        self.sizes.append(len(futures))
+    def __call__(self, *wakeups_and_deadline: Any) -> Any:
+        self.sizes.append(len(wakeups_and_deadline) - 1)
         self.asleep.set()
-        return self.real(futures, *rest)
+        return self.real(*wakeups_and_deadline)
 
 
 @pytest.fixture
 def wait(monkeypatch: pytest.MonkeyPatch) -> Spy:
-    spy = Spy(waiting_module.wait)
-    monkeypatch.setattr(waiting_module, "wait", spy)
+    spy = Spy(split_module.wait_first)
+    monkeypatch.setattr(split_module, "wait_first", spy)
     return spy
 
 

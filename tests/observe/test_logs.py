@@ -193,10 +193,10 @@ def test_exhausted_retries_are_an_error_and_so_is_the_run_but_the_traceback_come
 ) -> None:
     with pytest.raises(RetryExhaustedError) as caught:
         one(observer, failing, TaskConfig().with_fixed_retry(1, delay=0)).orchestrate(Order.LOAD)
-    told = [without_figures(line) for line in log.lines("ERROR")]
-    assert told[0].startswith("task 'failing' of Order.LOAD: failed after T s: RetryExhausted")
-    assert told[1].startswith("failed in Order.LOAD after T s: RetryExhaustedError: state")
-    assert len(told) == 2
+    errors = [without_figures(line) for line in log.lines("ERROR")]
+    assert errors[0].startswith("task 'failing' of Order.LOAD: failed after T s: RetryExhausted")
+    assert errors[1].startswith("failed in Order.LOAD after T s: RetryExhaustedError: state")
+    assert len(errors) == 2
     assert log.tracebacks() == ["ValueError: no such order"]
     assert caught.value.attempts == 2
     assert log.one("task 'failing' of Order.LOAD: failed after").exc_info

@@ -194,11 +194,11 @@ def test_what_a_record_brings_along_stays(lines: Lines) -> None:
 
 def test_a_record_about_another_task_does_not_get_this_ones_values(lines: Lines) -> None:
     def work() -> Order:
-        log.info("told", extra={"run_id": "other"})
+        log.info("logged", extra={"run_id": "other"})
         return Order.DONE
 
     one(work).orchestrate(Order.LOAD)
-    assert lines.all == ["other - - - - told"]
+    assert lines.all == ["other - - - - logged"]
 
 
 def test_a_filter_with_a_name_keeps_the_habit_of_filters(lines: Lines) -> None:
@@ -208,7 +208,7 @@ def test_a_filter_with_a_name_keeps_the_habit_of_filters(lines: Lines) -> None:
 
 
 def test_an_observers_own_lines_say_what_they_are_about(lines: Lines) -> None:
-    """Told by who leaves a branch behind, a line is about the branch all the same."""
+    """Logged by the thread that abandons a branch, a line is about the branch all the same."""
     own = LoggingObserver("shop")
     log.setLevel(logging.DEBUG)
     begun = threading.Event()

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from cano_sync import CancellationToken, Workflow
-from cano_sync.scheduler import FlowObserver, HandClock, Scheduler, Timetable
+from cano_sync.scheduler import FlowObserver, Scheduler, Timetable
+from cano_sync.testing import HandClock
 from tests.observing import Notes
 
 START = datetime(2026, 11, 25, 8, 0, tzinfo=UTC)  # a Wednesday
@@ -85,7 +86,7 @@ class Held:
 
 
 class Fails:
-    """A task that fails as long as it is told to."""
+    """A task that fails as long as the test wants it."""
 
     def __init__(self) -> None:
         self.is_broken = True

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from cano_sync import ConfigurationError
-from cano_sync.scheduler import Alarm, HandClock, SystemClock
+from cano_sync.scheduler import Alarm, SystemClock
 from cano_sync.scheduler.clock import Moment
+from cano_sync.testing import HandClock
 
 WATCHED = 20.0
 

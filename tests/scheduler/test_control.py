@@ -20,7 +20,8 @@ from cano_sync import (
     Workflow,
     WorkflowCancelledError,
 )
-from cano_sync.scheduler import Backoff, FlowState, FlowStatus, HandClock, Scheduler
+from cano_sync.scheduler import Backoff, FlowState, FlowStatus, Scheduler
+from cano_sync.testing import HandClock, start_by_hand
 from tests.observing import Notes
 from tests.scheduler.conftest import START, Fails, Held, Journal, one
 
@@ -128,7 +129,7 @@ def test_a_run_by_hand_leaves_the_timetable_as_it_is(
     scheduler: Scheduler, journal: Journal
 ) -> None:
     scheduler.every("flow", one(journal), "GO", 10)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(9)
         scheduler.trigger("flow").result(20)
         time.advance(11)
@@ -220,7 +221,7 @@ def test_a_status_says_how_the_last_run_was_and_when_the_next_is(
     clock: HandClock, scheduler: Scheduler, held: Held
 ) -> None:
     scheduler.every("flow", one(held), "GO", 10)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         assert scheduler.status("flow").next_due == START + timedelta(seconds=10)
         time.advance(10, settle=False)
         held.wait()
@@ -241,7 +242,7 @@ def test_a_status_says_how_the_last_run_was_and_when_the_next_is(
 
 def test_times_are_aware(scheduler: Scheduler) -> None:
     scheduler.cron("flow", DONE, "GO", "0 9 * * *", tz=UTC)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(3600)
         status = scheduler.status("flow")
     assert status.last_start is not None and status.last_start.tzinfo is not None
@@ -254,7 +255,7 @@ def test_the_next_due_time_on_the_wall_clock_is_the_same_after_a_jump(
 ) -> None:
     scheduler.cron("by the wall", DONE, "GO", "0 9 * * *", tz=UTC)
     scheduler.every_minutes("interval", DONE, "GO", 1)
-    with scheduler.start_by_hand():
+    with start_by_hand(scheduler):
         clock.jump(-600)
         assert scheduler.status("by the wall").next_due == datetime(2026, 11, 25, 9, tzinfo=UTC)
         assert scheduler.status("interval").next_due == clock.now + timedelta(minutes=1)
@@ -265,7 +266,7 @@ def test_a_success_clears_the_last_error_and_a_failure_the_last_result(
 ) -> None:
     task = Fails()
     scheduler.every("flow", one(task), "GO", 10)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(20)
         status = scheduler.status("flow")
         assert (status.failures, status.last_result) == (2, None)
@@ -278,7 +279,7 @@ def test_a_success_clears_the_last_error_and_a_failure_the_last_result(
 
 def test_a_status_does_not_change_afterwards(scheduler: Scheduler) -> None:
     scheduler.every("flow", DONE, "GO", 10)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         before = scheduler.status("flow")
         time.advance(10)
         assert before.runs == 0
@@ -319,7 +320,7 @@ def test_a_paused_flow_leaves_its_times_out_and_goes_on_with_its_grid(
     catch_up: bool, scheduler: Scheduler, journal: Journal
 ) -> None:
     scheduler.every("flow", one(journal), "GO", 10, catch_up=catch_up)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(10)
         scheduler.pause("flow")
         assert scheduler.status("flow").state is FlowState.PAUSED
@@ -333,7 +334,7 @@ def test_a_paused_flow_leaves_its_times_out_and_goes_on_with_its_grid(
 
 def test_a_paused_flow_can_be_run_by_hand(scheduler: Scheduler) -> None:
     scheduler.every("flow", DONE, "GO", 10)
-    with scheduler.start_by_hand():
+    with start_by_hand(scheduler):
         scheduler.pause("flow")
         assert scheduler.trigger("flow").result(20) == "DONE"
         assert scheduler.status("flow").state is FlowState.PAUSED
@@ -341,7 +342,7 @@ def test_a_paused_flow_can_be_run_by_hand(scheduler: Scheduler) -> None:
 
 def test_pausing_lets_a_run_that_is_under_way_end(scheduler: Scheduler, held: Held) -> None:
     scheduler.every("flow", one(held), "GO", 10)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(10, settle=False)
         scheduler.pause("flow")
         assert scheduler.status("flow").state is FlowState.RUNNING
@@ -355,7 +356,7 @@ def test_pausing_lets_a_run_that_is_under_way_end(scheduler: Scheduler, held: He
 def test_a_flow_can_be_paused_before_the_start(scheduler: Scheduler, journal: Journal) -> None:
     scheduler.every("flow", one(journal), "GO", 10)
     scheduler.pause("flow")
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(25)
         scheduler.resume("flow")
         time.advance(5)
@@ -364,7 +365,7 @@ def test_a_flow_can_be_paused_before_the_start(scheduler: Scheduler, journal: Jo
 
 def test_pausing_and_resuming_twice_changes_nothing(scheduler: Scheduler, journal: Journal) -> None:
     scheduler.every("flow", one(journal), "GO", 10)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         scheduler.resume("flow")
         scheduler.pause("flow")
         scheduler.pause("flow")
@@ -378,7 +379,7 @@ def test_a_removed_flow_is_due_no_more_and_its_id_is_free(
     clock: HandClock, scheduler: Scheduler, journal: Journal
 ) -> None:
     scheduler.every("flow", one(journal), "GO", 10)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(10)
         scheduler.remove("flow")
         time.advance(30)
@@ -394,7 +395,7 @@ def test_removing_lets_a_run_that_is_under_way_end(
     catch_up: bool, scheduler: Scheduler, held: Held
 ) -> None:
     scheduler.every("flow", one(held), "GO", 10, catch_up=catch_up)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         future = scheduler.trigger("flow")
         time.advance(20, settle=False)
         scheduler.remove("flow")
@@ -418,7 +419,7 @@ def test_all_workflows_can_be_changed_from_the_next_run_on(scheduler: Scheduler)
     notes = Notes()
     scheduler.every("a", DONE, "GO", 10)
     scheduler.every("b", DONE, "GO", 10)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(10)
         scheduler.update_workflows(lambda workflow: workflow.with_observer(notes))
         assert notes.all == []
@@ -442,7 +443,7 @@ def test_a_change_to_what_a_flow_cannot_run_changes_nothing(
     scheduler.manual("a", DONE, "GO")
     with pytest.raises(ConfigurationError, match=problem):
         scheduler.update_workflows(wrong)
-    with scheduler.start_by_hand():
+    with start_by_hand(scheduler):
         assert scheduler.trigger("a").result(20) == "DONE"
 
 

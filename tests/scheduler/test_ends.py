@@ -47,6 +47,14 @@ class Raises(FlowObserver):
         raise self._error
 
 
+def test_one_beside_the_program_runs_until_it_was_stopped(eventually: Eventually) -> None:
+    scheduler = Scheduler()
+    with scheduler.start_in_background() as background:
+        assert background.is_running
+        scheduler.stop()
+        eventually(lambda: not background.is_running)
+
+
 def test_whatever_an_observer_raises_the_clock_goes_on(
     caplog: pytest.LogCaptureFixture, eventually: Eventually
 ) -> None:
@@ -77,7 +85,7 @@ def _only_at_the_end(error: BaseException) -> FlowObserver:
 
 
 class Failing(SystemClock):
-    """Fails on the threads of flows, as long as it is told to."""
+    """Fails on the threads of flows, as long as the test wants it."""
 
     is_broken = False
 
@@ -117,7 +125,7 @@ def test_a_clock_that_fails_for_good_leaves_no_future_without_its_end(
     background = scheduler.start_in_background()
     future = scheduler.trigger("flow")
     clock.is_broken = True
-    background._dispatcher._wake(True)
+    background._dispatcher._wake()
     with pytest.raises(WorkflowCancelledError):
         future.result(20)
     with pytest.raises(OSError, match="no clock"):

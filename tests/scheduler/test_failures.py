@@ -19,12 +19,13 @@ from cano_sync import (
     WorkflowTimeoutError,
 )
 from cano_sync._engine.pool import Pool
-from cano_sync.scheduler import Backoff, FlowState, HandClock, Scheduler
+from cano_sync.scheduler import Backoff, FlowState, Scheduler
+from cano_sync.testing import HandClock, start_by_hand
 from tests.scheduler.conftest import START, Fails, FlowNotes, Held, Journal, one
 
 
 class Counts(Journal):
-    """Notes when it runs, and fails as long as it is told to."""
+    """Notes when it runs, and fails as long as the test wants it."""
 
     is_broken = True
 
@@ -63,7 +64,7 @@ def test_a_failing_flow_never_stops_the_scheduler(
     assert callable(task)
     scheduler.every("fails", one(task), "GO", 10)
     scheduler.every("runs", one(journal), "GO", 10)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(50)
         assert scheduler.status("fails").failures == 5
         assert scheduler.status("fails").state is FlowState.IDLE
@@ -99,7 +100,7 @@ def test_without_a_policy_it_runs_on_time_however_often_it_fails(
     scheduler: Scheduler, counts: Counts
 ) -> None:
     scheduler.every("flow", one(counts), "GO", 10)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(50)
     assert counts.times == [10, 20, 30, 40, 50]
 
@@ -109,7 +110,7 @@ def test_after_each_failure_it_waits_longer_and_then_runs_at_a_time_of_its_grid(
 ) -> None:
     backoff = Backoff(15, cap=65, jitter=0)
     scheduler.every("flow", one(counts), "GO", 10, backoff=backoff)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(300)
     #     10 + 15 -> 30; + 30 -> 60; + 60 -> 120; + 65, the cap, -> 190, 260
     assert counts.times == [10, 30, 60, 120, 190, 260]
@@ -119,14 +120,14 @@ def test_a_delay_that_ends_at_a_due_time_does_not_leave_that_out(
     scheduler: Scheduler, counts: Counts
 ) -> None:
     scheduler.every("flow", one(counts), "GO", 10, backoff=Backoff(20, multiplier=1, jitter=0))
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(70)
     assert counts.times == [10, 30, 50, 70]
 
 
 def test_a_flow_that_seldom_runs_does_not_run_sooner(scheduler: Scheduler, counts: Counts) -> None:
     scheduler.every_hours("flow", one(counts), "GO", 1, backoff=Backoff(10))
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(7300)
     assert counts.times == [3600, 7200]
 
@@ -135,7 +136,7 @@ def test_while_it_backs_off_its_state_and_its_next_due_time_say_so(
     scheduler: Scheduler, counts: Counts
 ) -> None:
     scheduler.every("flow", one(counts), "GO", 10, backoff=Backoff(35, jitter=0))
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(10)
         status = scheduler.status("flow")
         assert (status.state, status.failures) == (FlowState.BACKING_OFF, 1)
@@ -147,7 +148,7 @@ def test_while_it_backs_off_its_state_and_its_next_due_time_say_so(
 
 def test_a_success_ends_it(scheduler: Scheduler, counts: Counts) -> None:
     scheduler.every("flow", one(counts), "GO", 10, backoff=Backoff(20, jitter=0))
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(30)
         assert scheduler.status("flow").failures == 2
         counts.is_broken = False
@@ -161,7 +162,7 @@ def test_a_success_ends_it(scheduler: Scheduler, counts: Counts) -> None:
 
 def test_a_success_by_hand_ends_it_at_once(scheduler: Scheduler, counts: Counts) -> None:
     scheduler.every("flow", one(counts), "GO", 10, backoff=Backoff(1000, jitter=0))
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(35)
         counts.is_broken = False
         scheduler.trigger("flow").result(20)
@@ -175,7 +176,7 @@ def test_with_catch_up_the_times_left_out_are_made_up_for_when_it_is_over(
 ) -> None:
     backoff = Backoff(25, jitter=0)
     scheduler.every("flow", one(counts), "GO", 10, catch_up=True, backoff=backoff)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(30)
         counts.is_broken = False
         time.advance(20)
@@ -185,7 +186,7 @@ def test_with_catch_up_the_times_left_out_are_made_up_for_when_it_is_over(
 def test_a_wall_clock_flow_backs_off_too(scheduler: Scheduler, counts: Counts) -> None:
     backoff = Backoff(150, jitter=0)
     scheduler.cron("flow", one(counts), "GO", "* * * * *", backoff=backoff)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(600)
     #        60 + 150 -> 240; + 300 -> 540
     assert counts.times == [60, 240, 540]
@@ -196,7 +197,7 @@ def test_the_jitter_of_a_backoff_comes_from_the_source_that_was_given(clock: Han
         notes = FlowNotes()
         scheduler = Scheduler(clock=HandClock(), random=Random(seed), observers=[notes])
         scheduler.every("flow", one(boom), "GO", 10, backoff=Backoff(20, jitter=0.5))
-        with scheduler.start_by_hand() as time:
+        with start_by_hand(scheduler) as time:
             time.advance(1000)
         return [facts["delay"] for facts in notes.of("flow_backed_off")]
 
@@ -212,7 +213,7 @@ def test_after_so_many_failures_in_a_row_it_trips_and_runs_no_more(
 ) -> None:
     backoff = Backoff(1, jitter=0, trip_after=3)
     scheduler.every("flow", one(counts), "GO", 10, backoff=backoff)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(1000)
         status = scheduler.status("flow")
         assert (status.state, status.failures) == (FlowState.TRIPPED, 3)
@@ -228,7 +229,7 @@ def test_reset_lets_it_run_again_at_its_next_time_with_the_count_at_0(
 ) -> None:
     backoff = Backoff(1, jitter=0, trip_after=2)
     scheduler.every("flow", one(counts), "GO", 10, catch_up=catch_up, backoff=backoff)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(95)
         scheduler.reset("flow")
         status = scheduler.status("flow")
@@ -243,7 +244,7 @@ def test_reset_lets_it_run_again_at_its_next_time_with_the_count_at_0(
 
 def test_after_the_stop_it_still_shows_that_it_had_tripped(scheduler: Scheduler) -> None:
     scheduler.manual("flow", one(Fails()), "GO", backoff=Backoff(10, trip_after=1))
-    with scheduler.start_by_hand():
+    with start_by_hand(scheduler):
         assert scheduler.trigger("flow").exception(20) is not None
         with pytest.raises(ConfigurationError, match="it has tripped after a failure; call reset"):
             scheduler.trigger("flow")
@@ -263,14 +264,14 @@ def test_failures_that_are_not_in_a_row_do_not_trip(scheduler: Scheduler) -> Non
 
     backoff = Backoff(0, cap=0, trip_after=3)
     scheduler.every("flow", one(every_third_is_well), "GO", 10, backoff=backoff)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(600)
     assert scheduler.status("flow").runs == 60
 
 
 def test_runs_by_hand_count_as_well(scheduler: Scheduler) -> None:
     scheduler.manual("flow", one(Fails()), "GO", backoff=Backoff(10, trip_after=2))
-    with scheduler.start_by_hand():
+    with start_by_hand(scheduler):
         assert scheduler.trigger("flow").exception(20) is not None
         assert scheduler.status("flow").state is FlowState.BACKING_OFF
         assert scheduler.trigger("flow").exception(20) is not None
@@ -281,7 +282,7 @@ def test_so_it_does_where_its_gaps_vary(clock: HandClock, scheduler: Scheduler) 
     fails = Fails()
     job = schedule.every(3).to(9).seconds
     scheduler.at("flow", one(fails), "GO", job, backoff=Backoff(600, jitter=0))
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(9)
         assert scheduler.status("flow").state is FlowState.BACKING_OFF
         fails.is_broken = False
@@ -299,7 +300,7 @@ def test_a_reset_while_it_runs_counts_from_the_end_of_that_run(
         raise OSError
 
     scheduler.manual("flow", one(fail_late), "GO", backoff=Backoff(10, trip_after=2))
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         for expected in (1, 1):
             future = scheduler.trigger("flow")
             scheduler.reset("flow")
@@ -322,7 +323,7 @@ class Load(Enum):
 
 
 class Ends:
-    """A task whose run ends where it is told to."""
+    """A task whose run ends in a state that the test sets."""
 
     def __init__(self, where: Any = Load.NO_DATA) -> None:
         self.where = where
@@ -342,7 +343,7 @@ def test_a_run_that_comes_to_such_a_state_has_failed_and_its_future_has_the_stat
     notes = FlowNotes()
     scheduler = Scheduler(clock=clock, observers=[notes])
     scheduler.manual("flow", load(Ends()), Load.GO, fail_on=fail_on, backoff=Backoff(10))
-    with scheduler.start_by_hand():
+    with start_by_hand(scheduler):
         assert scheduler.trigger("flow").result(20) is Load.NO_DATA
         status = scheduler.status("flow")
     assert (status.failures, status.last_result) == (1, Load.NO_DATA)
@@ -358,7 +359,7 @@ def test_a_run_that_comes_to_such_a_state_has_failed_and_its_future_has_the_stat
 def test_such_failures_in_a_row_trip_and_another_state_ends_the_row(scheduler: Scheduler) -> None:
     task, backoff = Ends(), Backoff(0, trip_after=2)
     scheduler.every("flow", load(task), Load.GO, 10, fail_on=Load.NO_DATA, backoff=backoff)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(10)
         task.where = Load.REFUSED
         time.advance(10)
@@ -370,7 +371,7 @@ def test_such_failures_in_a_row_trip_and_another_state_ends_the_row(scheduler: S
 
 def test_without_it_every_exit_state_is_a_good_end(scheduler: Scheduler) -> None:
     scheduler.manual("flow", load(Ends()), Load.GO, fail_on=None)
-    with scheduler.start_by_hand():
+    with start_by_hand(scheduler):
         assert scheduler.trigger("flow").result(20) is Load.NO_DATA
     status = scheduler.status("flow")
     assert (status.failures, status.last_error, status.fail_on) == (0, None, ())
@@ -387,7 +388,7 @@ def test_a_state_that_is_a_tuple_is_one_state(scheduler: Scheduler) -> None:
     over = ("over", 1)
     workflow = Workflow().register("GO", Ends(over)).add_exit_state(over)
     scheduler.manual("flow", workflow, "GO", fail_on=over)
-    with scheduler.start_by_hand():
+    with start_by_hand(scheduler):
         assert scheduler.trigger("flow").result(20) == over
     assert scheduler.status("flow").failures == 1
 
@@ -417,7 +418,7 @@ def test_a_time_zone_that_fails_ends_its_flows_timetable_and_no_others(
     zone = Broken()
     scheduler.cron("flow", one(lambda: "DONE"), "GO", "* * * * *", tz=zone)
     scheduler.every_minutes("other", one(journal), "GO", 1)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(60)
         zone.is_broken = True
         time.advance(180)
@@ -430,7 +431,7 @@ def test_a_time_zone_that_fails_ends_its_flows_timetable_and_no_others(
 
 def test_an_interval_beyond_the_calendar_is_no_trouble(scheduler: Scheduler) -> None:
     scheduler.every("flow", one(lambda: "DONE"), "GO", 1e12)
-    with scheduler.start_by_hand():
+    with start_by_hand(scheduler):
         assert scheduler.status("flow").next_due is None
 
 
@@ -438,7 +439,7 @@ def test_where_there_is_no_thread_the_run_has_failed_and_the_others_go_on(
     scheduler: Scheduler, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scheduler.every("flow", one(journal), "GO", 10)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         with monkeypatch.context() as patch:
             patch.setattr(Pool, "start", no_thread)
             time.advance(10)
@@ -457,7 +458,7 @@ def test_ctrl_c_while_a_run_gets_its_thread_leaves_no_run_to_wait_for(
         raise KeyboardInterrupt
 
     scheduler.every("flow", one(journal), "GO", 10)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         with monkeypatch.context() as patch:
             patch.setattr(Pool, "start", interrupt)
             with pytest.raises(KeyboardInterrupt):

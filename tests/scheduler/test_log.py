@@ -11,7 +11,8 @@ import pytest
 
 from cano_sync import ConfigurationError, WorkflowCancelledError, WorkflowError
 from cano_sync.observe import LoggingObserver
-from cano_sync.scheduler import Backoff, HandClock, LoggingFlowObserver, Scheduler
+from cano_sync.scheduler import Backoff, LoggingFlowObserver, Scheduler
+from cano_sync.testing import HandClock, start_by_hand
 from tests.scheduler.conftest import Fails, Held, one
 
 
@@ -123,7 +124,7 @@ def test_a_flow_that_fails_until_it_trips(log: Log, clock: HandClock) -> None:
     scheduler = Scheduler(clock=clock, observers=[LoggingFlowObserver()])
     backoff = Backoff(5, multiplier=4, jitter=0, trip_after=3)
     scheduler.every("sync", one(Fails()), "GO", 10, backoff=backoff)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(100)
     a_run = ["INFO", "ERROR"]
     assert [record.levelname for record in log.records] == [
@@ -137,7 +138,7 @@ def test_a_traceback_is_logged_once_whoever_of_the_two_logs_it(log: Log, clock: 
     scheduler = Scheduler(clock=clock, observers=[LoggingFlowObserver(beside=runs)])
     scheduler.manual("watched", one(Fails()).with_observer(runs), "GO")
     scheduler.manual("sync", one(Fails()), "GO")
-    with scheduler.start_by_hand():
+    with start_by_hand(scheduler):
         for id in ("watched", "sync"):
             scheduler.trigger(id).exception(20)
     errors = [record for record in log.records if record.levelname == "ERROR"]

@@ -17,7 +17,8 @@ from cano_sync import (
     current_token,
 )
 from cano_sync._engine.pool import Pool
-from cano_sync.scheduler import Backoff, FlowObserver, HandClock, Scheduler
+from cano_sync.scheduler import Backoff, FlowObserver, Scheduler
+from cano_sync.testing import HandClock, start_by_hand
 from tests.conftest import Eventually
 from tests.observing import Notes
 from tests.scheduler.conftest import Fails, FlowNotes, Held, Journal, one
@@ -38,7 +39,7 @@ def emitted(notes: FlowNotes, hook: str) -> list[dict[str, Any]]:
 def test_a_start_is_emitted_with_its_lag(clock: HandClock, notes: FlowNotes) -> None:
     scheduler = Scheduler(clock=clock, observers=[notes])
     scheduler.every("flow", one(lambda: "DONE"), "GO", 10)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         clock.advance(12.5)
         time.run_pending()
         time.settle(20)
@@ -52,7 +53,7 @@ def test_a_start_is_emitted_with_its_lag(clock: HandClock, notes: FlowNotes) -> 
 def test_it_is_emitted_before_the_run_begins(clock: HandClock, notes: FlowNotes) -> None:
     scheduler = Scheduler(clock=clock, observers=[notes])
     scheduler.every("flow", one(lambda: "DONE").with_observer(notes.runs), "GO", 10)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(10)
     names = notes.names()
     assert names[0] == "flow_started"
@@ -63,7 +64,7 @@ def test_it_is_emitted_before_the_run_begins(clock: HandClock, notes: FlowNotes)
 def test_the_lag_leaves_the_jitter_out(clock: HandClock, notes: FlowNotes) -> None:
     scheduler = Scheduler(clock=clock, observers=[notes])
     scheduler.every("flow", one(lambda: "DONE"), "GO", 10, jitter=5)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(100)
     assert all(facts["lag"] < 1e-6 for facts in notes.of("flow_started"))
 
@@ -73,7 +74,7 @@ def test_a_skipped_time_is_emitted_with_how_long_the_flow_has_been_running(
 ) -> None:
     scheduler = Scheduler(clock=clock, observers=[notes])
     scheduler.every("flow", one(held), "GO", 10)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(30, settle=False)
         held.release()
     assert emitted(notes, "flow_skipped") == [
@@ -87,7 +88,7 @@ def test_what_is_made_up_for_is_not_emitted_as_skipped(
 ) -> None:
     scheduler = Scheduler(clock=clock, observers=[notes])
     scheduler.every("flow", one(held), "GO", 10, catch_up=True)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(30, settle=False)
         assert emitted(notes, "flow_skipped") == []
         scheduler.pause("flow")
@@ -98,7 +99,7 @@ def test_backing_off_and_tripping_are_emitted(clock: HandClock, notes: FlowNotes
     scheduler = Scheduler(clock=clock, observers=[notes])
     backoff = Backoff(20, jitter=0, trip_after=3)
     scheduler.every("flow", one(Fails()), "GO", 10, backoff=backoff)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(200)
     errors = [facts["error"] for facts in notes.of("flow_finished")]
     assert emitted(notes, "flow_backed_off") == [
@@ -121,7 +122,7 @@ def test_the_end_of_a_run_is_emitted_with_its_state_and_how_long_it_took(
 ) -> None:
     scheduler = Scheduler(clock=clock, observers=[notes])
     scheduler.every("flow", one(held), "GO", 10)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(10, settle=False)
         held.wait()
         clock.advance(2.5)
@@ -139,7 +140,7 @@ def test_a_failure_is_emitted_whatever_follows_and_before_it(
 ) -> None:
     scheduler = Scheduler(clock=clock, observers=[notes])
     scheduler.manual("flow", one(Fails()), "GO", backoff=backoff)
-    with scheduler.start_by_hand():
+    with start_by_hand(scheduler):
         error = scheduler.trigger("flow").exception(20)
     assert isinstance(error, TaskExecutionError)
     assert notes.names()[:2] == ["flow_started", "flow_finished"]
@@ -156,7 +157,7 @@ def test_so_is_that_of_a_run_for_which_there_is_no_thread(
     scheduler = Scheduler(clock=clock, observers=[notes])
     scheduler.manual("flow", one(lambda: "DONE"), "GO")
     monkeypatch.setattr(Pool, "start", no_thread)
-    with scheduler.start_by_hand():
+    with start_by_hand(scheduler):
         error = scheduler.trigger("flow").exception(20)
     assert notes.one("flow_finished")["error"] is error
 
@@ -241,7 +242,7 @@ def test_an_observer_that_raises_then_costs_nobody_the_end(
 def test_whoever_waits_for_the_future_finds_all_emitted(clock: HandClock, notes: FlowNotes) -> None:
     scheduler = Scheduler(clock=clock, observers=[notes])
     scheduler.manual("flow", one(Fails()), "GO", backoff=Backoff(10, trip_after=1))
-    with scheduler.start_by_hand():
+    with start_by_hand(scheduler):
         assert scheduler.trigger("flow").exception(20) is not None
         assert notes.names(*FLOW) == ["flow_started", "flow_finished", "flow_tripped"]
 
@@ -253,7 +254,7 @@ def test_the_schedulers_observers_hear_all_flows_and_a_workflows_its_runs(
     scheduler = Scheduler(clock=clock, observers=[notes])
     scheduler.every("a", one(lambda: "DONE").with_observer(own), "GO", 10)
     scheduler.every("b", one(lambda: "DONE"), "GO", 10)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(10)
     assert [facts["flow"] for facts in notes.of("flow_started")] == ["a", "b"]
     assert (own.names()[0], own.names()[-1]) == ("run_started", "run_finished")
@@ -264,7 +265,7 @@ def test_one_that_is_added_later_hears_from_then_on(clock: HandClock, notes: Flo
     first = FlowNotes()
     scheduler = Scheduler(clock=clock, observers=[first])
     scheduler.every("flow", one(lambda: "DONE"), "GO", 10)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(10)
         scheduler.add_observer(notes)
         assert scheduler.observers == (first, notes)
@@ -287,7 +288,7 @@ def test_a_catch_all_hears_each_event_before_the_hook_of_its_own(clock: HandCloc
     both = Both()
     scheduler = Scheduler(clock=clock, observers=[both])
     scheduler.manual("flow", one(lambda: "DONE"), "GO")
-    with scheduler.start_by_hand():
+    with start_by_hand(scheduler):
         scheduler.trigger("flow").result(20)
     facts = {"flow": "flow", "lag": 0.0}
     assert both.calls[:2] == [("flow_started", facts), ("its own hook", facts)]
@@ -297,7 +298,7 @@ def test_a_catch_all_hears_each_event_before_the_hook_of_its_own(clock: HandCloc
 def test_the_base_class_itself_hears_nothing_and_hurts_nobody(clock: HandClock) -> None:
     scheduler = Scheduler(clock=clock, observers=[FlowObserver()])
     scheduler.manual("flow", one(lambda: "DONE"), "GO")
-    with scheduler.start_by_hand():
+    with start_by_hand(scheduler):
         assert scheduler.trigger("flow").result(20) == "DONE"
 
 
@@ -316,7 +317,7 @@ def test_one_that_raises_is_logged_and_hurts_nobody(
     scheduler.every("flow", one(Fails()), "GO", 10, backoff=Backoff(0, trip_after=2))
     journal = Journal(clock)
     scheduler.every("other", one(journal), "GO", 10)
-    with caplog.at_level(logging.ERROR, "cano_sync"), scheduler.start_by_hand() as time:
+    with caplog.at_level(logging.ERROR, "cano_sync"), start_by_hand(scheduler) as time:
         time.advance(30)
     assert journal.times == [10, 20, 30]
     assert notes.names(*FLOW).count("flow_tripped") == 1

@@ -7,13 +7,14 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from cano_sync.observe import OpenTelemetryTraces, Recorder
-from cano_sync.scheduler import HandClock, Scheduler
+from cano_sync.scheduler import Scheduler
+from cano_sync.testing import HandClock, start_by_hand
 from tests.scheduler.conftest import Fails, one
 
 
 def run_for_a_while(scheduler: Scheduler) -> None:
     """A hundred seconds."""
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         for _ in range(10):
             time.advance(10)
 

@@ -12,17 +12,8 @@ import schedule
 
 from cano_sync import CancellationToken, ConfigurationError, MemoryStore, Store, Workflow
 from cano_sync.observe import LoggingObserver
-from cano_sync.scheduler import (
-    At,
-    Backoff,
-    Cron,
-    Every,
-    FlowObserver,
-    FlowState,
-    HandClock,
-    Manual,
-    Scheduler,
-)
+from cano_sync.scheduler import At, Backoff, Cron, Every, FlowObserver, FlowState, Manual, Scheduler
+from cano_sync.testing import HandClock, start_by_hand
 from tests.scheduler.conftest import FlowNotes, Journal, one
 
 DONE = one(lambda: "DONE")
@@ -67,7 +58,7 @@ def test_a_flow_runs_first_when_its_timetable_says(
 ) -> None:
     ADD[call](scheduler, "flow", one(journal), "GO")
     assert scheduler.status("flow").schedule == text
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(3600)
     assert journal.times[:1] == ([] if first is None else [first])
 
@@ -97,7 +88,7 @@ def test_one_timetable_serves_many_flows(scheduler: Scheduler) -> None:
     timetable = At(schedule.every().minute.at(":30"))
     for id in ("a", "b"):
         scheduler.add(id, DONE, "GO", timetable)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(60)
     assert [status.runs for status in scheduler.list()] == [1, 1]
 
@@ -306,7 +297,7 @@ def put(store: Store) -> str:
 def test_a_store_is_that_of_all_runs(scheduler: Scheduler) -> None:
     store = MemoryStore()
     scheduler.every("flow", one(put), "GO", 10, store=store)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(30)
     assert store.get("runs") == 3
 
@@ -319,7 +310,7 @@ def test_a_factory_makes_one_for_each_run_on_the_runs_thread(scheduler: Schedule
         return made[-1][0]
 
     scheduler.every("flow", one(put), "GO", 10, store=make)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(30)
     assert [store.get("runs") for store, _ in made] == [1, 1, 1]
     assert all(name.startswith("cano-flow") for _, name in made)
@@ -334,7 +325,7 @@ def test_a_class_of_stores_is_a_factory(scheduler: Scheduler) -> None:
         return "DONE"
 
     scheduler.every("flow", one(look), "GO", 10, store=MemoryStore)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(20)
     assert seen == [{}, {}]
 

@@ -13,7 +13,7 @@ from textwrap import dedent
 import pytest
 
 from cano_sync.scheduler import Scheduler
-from cano_sync.scheduler.signals import stopping_on_signals
+from cano_sync.scheduler.signals import handling_signals
 from tests.scheduler.conftest import one
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there signals are another thing")
@@ -63,7 +63,7 @@ PRELUDE = """
 
 
 class Child:
-    """A program, told by lines on its standard output how far it is."""
+    """A program that says by lines on its standard output how far it is."""
 
     def __init__(self, body: str) -> None:
         code = dedent(PRELUDE) + dedent(body)
@@ -304,7 +304,7 @@ def test_the_previous_handlers_are_put_back() -> None:
 def test_a_signal_that_is_ignored_stays_so() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with stopping_on_signals(lambda: None, lambda: None):
+        with handling_signals(lambda *_: None):
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
             assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
@@ -316,7 +316,7 @@ def test_on_another_thread_no_signal_is_handled() -> None:
     seen: list[object] = []
 
     def look() -> None:
-        with stopping_on_signals(lambda: None, lambda: None):
+        with handling_signals(lambda *_: None):
             seen.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=look)

@@ -1,4 +1,4 @@
-"""Starting and stopping: gracefully, after a time limit, and with tasks that hear nothing."""
+"""Starting and stopping: gracefully, after a time limit, and with tasks that do not listen."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from cano_sync import (
     WorkflowCancelledError,
     abandoned_tasks,
 )
-from cano_sync.scheduler import Backoff, FlowState, HandClock, Scheduler, SystemClock
+from cano_sync.scheduler import Backoff, FlowState, Scheduler, SystemClock
 from cano_sync.scheduler.clock import Alarm, Mailbox
+from cano_sync.testing import HandClock, start_by_hand
 from tests.scheduler.conftest import Held, one
 
 Eventually = Callable[[Callable[[], bool]], None]
@@ -41,7 +42,7 @@ def real() -> Scheduler:
 
 
 class Deaf:
-    """A task that hears nothing until the gate opens; then it would write into the store."""
+    """A task that does not listen until the gate opens; then it would write into the store."""
 
     def __init__(self, gate: threading.Event) -> None:
         self.began = threading.Event()
@@ -306,9 +307,9 @@ def test_a_limit_that_is_none_is_refused_and_nothing_stops(
 
 def test_it_is_started_once(scheduler: Scheduler) -> None:
     with scheduler.start_in_background():
-        for call in (scheduler.start, scheduler.start_in_background, scheduler.start_by_hand):
+        for call in (Scheduler.start, Scheduler.start_in_background, start_by_hand):
             with pytest.raises(ConfigurationError, match=r"runs already.*make another"):
-                call()
+                call(scheduler)
     with pytest.raises(ConfigurationError, match=r"has been stopped.*make another"):
         scheduler.start()
 
@@ -323,7 +324,7 @@ def test_a_stop_before_the_start_ends_it_at_once(real: Scheduler) -> None:
 
 def test_by_hand_it_needs_a_clock_that_is_moved_by_hand(real: Scheduler) -> None:
     with pytest.raises(ConfigurationError, match=r"Scheduler\(clock=HandClock\(\)\)"):
-        real.start_by_hand()
+        start_by_hand(real)
     with real.start_in_background():  # nothing has happened
         pass
 
@@ -331,7 +332,7 @@ def test_by_hand_it_needs_a_clock_that_is_moved_by_hand(real: Scheduler) -> None
 def test_by_hand_the_end_of_the_block_waits_for_what_runs(held: Held) -> None:
     scheduler = Scheduler(clock=HandClock())
     scheduler.manual("flow", one(held), "GO")
-    with scheduler.start_by_hand():
+    with start_by_hand(scheduler):
         future = scheduler.trigger("flow")
         held.wait()
         threading.Timer(0.01, held.release).start()
@@ -342,7 +343,7 @@ def test_by_hand_the_end_of_the_block_waits_for_what_runs(held: Held) -> None:
 
 
 class BrokenClock(SystemClock):
-    """A user's own clock, which fails when it is told to."""
+    """A user's own clock, which fails once the test has broken it."""
 
     is_broken = False
 

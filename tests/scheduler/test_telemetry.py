@@ -10,8 +10,9 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from cano_sync.scheduler import Backoff, HandClock, Scheduler
+from cano_sync.scheduler import Backoff, Scheduler
 from cano_sync.scheduler.telemetry import FlowMetrics
+from cano_sync.testing import HandClock, start_by_hand
 from tests.scheduler.conftest import Fails, Held, one
 
 
@@ -43,7 +44,7 @@ def figures() -> Figures:
 def test_the_lag_of_each_run_is_measured_by_flow(figures: Figures, clock: HandClock) -> None:
     scheduler = Scheduler(clock=clock, observers=[FlowMetrics(figures.provider)])
     scheduler.every("sync", one(lambda: "DONE"), "GO", 10)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(10)
         clock.advance(12.5)
         time.run_pending()
@@ -59,7 +60,7 @@ def test_everything_else_is_counted_and_an_end_by_its_outcome(
     scheduler = Scheduler(clock=clock, observers=[FlowMetrics(figures.provider)])
     scheduler.manual("fails", one(fails), "GO", backoff=Backoff(0, trip_after=2))
     scheduler.every("held", one(held), "GO", 10)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         for _ in range(2):
             scheduler.trigger("fails").exception(20)
         scheduler.reset("fails")
@@ -87,6 +88,7 @@ def test_without_opentelemetry_the_rest_of_the_wing_works_and_the_error_names_th
 import sys
 sys.modules["opentelemetry"] = None  # as where it is not installed
 from cano_sync.scheduler import *
+from cano_sync.testing import start_by_hand
 try:
     import cano_sync.scheduler.telemetry
 except ImportError as error:

@@ -48,13 +48,6 @@ def test_each_clock_has_its_own_times() -> None:
     assert popped(timers, Moment(monotonic=10.0, wall=0.0)) == ["interval"]
 
 
-def test_setting_says_whether_it_is_the_first() -> None:
-    timers: Timers[str] = Timers()
-    assert timers.set("a", 10.0, on_wall_clock=False)
-    assert not timers.set("b", 20.0, on_wall_clock=False)
-    assert timers.set("c", 5.0, on_wall_clock=False)
-
-
 def test_setting_again_takes_the_place_of_the_former_one() -> None:
     timers: Timers[str] = Timers()
     timers.set("a", 10.0, on_wall_clock=False)

@@ -9,7 +9,8 @@ from random import Random
 import pytest
 import schedule
 
-from cano_sync.scheduler import FlowState, HandClock, Scheduler
+from cano_sync.scheduler import FlowState, Scheduler
+from cano_sync.testing import HandClock, start_by_hand
 from tests.scheduler.conftest import START, Held, Journal, one
 
 HOUR = 3600.0
@@ -53,7 +54,7 @@ def test_after_a_thousand_runs_that_began_late_there_is_no_drift(
 
     draw = Random(11)
     scheduler.every("flow", one(note), "GO", interval)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         for _ in range(1000):
             left = time.run_pending()
             assert left is not None
@@ -68,7 +69,7 @@ def test_after_a_thousand_runs_that_began_late_there_is_no_drift(
 def test_a_flow_that_is_added_later_has_a_grid_of_its_own(
     scheduler: Scheduler, journal: Journal
 ) -> None:
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(7)
         scheduler.every("flow", one(journal), "GO", 10)
         time.advance(30)
@@ -79,7 +80,7 @@ def test_many_flows_that_are_due_at_once_all_run(clock: HandClock, scheduler: Sc
     journals = [Journal(clock) for _ in range(100)]
     for number, journal in enumerate(journals):
         scheduler.every(f"flow {number}", one(journal), "GO", 10)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(30)
     assert all(journal.times == [10, 20, 30] for journal in journals)
 
@@ -89,7 +90,7 @@ def test_a_jitter_delays_each_run_at_random_and_leaves_the_grid_where_it_is(
 ) -> None:
     scheduler = Scheduler(clock=clock, random=Random(3))
     scheduler.every("flow", one(journal), "GO", 10, jitter=4)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(5004)
     delays = [moment - 10 * number for number, moment in enumerate(journal.times, 1)]
     assert len(delays) == 500
@@ -102,7 +103,7 @@ def test_the_jitter_comes_from_the_source_that_was_given(journal: Journal) -> No
         clock = HandClock(START)
         scheduler, journal = Scheduler(clock=clock, random=Random(seed)), Journal(clock)
         scheduler.every("flow", one(journal), "GO", 10, jitter=4)
-        with scheduler.start_by_hand() as time:
+        with start_by_hand(scheduler) as time:
             time.advance(100)
         return journal.times
 
@@ -116,7 +117,7 @@ def test_intervals_that_were_missed_are_one_run(
     clock: HandClock, scheduler: Scheduler, journal: Journal
 ) -> None:
     scheduler.every("flow", one(journal), "GO", 10)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         clock.advance(1005)  # at once, without a look
         time.advance(0)
         time.advance(10)
@@ -127,7 +128,7 @@ def test_with_catch_up_they_run_one_after_the_other(
     clock: HandClock, scheduler: Scheduler, journal: Journal
 ) -> None:
     scheduler.every("flow", one(journal), "GO", 10, catch_up=True)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         clock.advance(55)
         time.advance(0)
         assert scheduler.status("flow").runs == 5
@@ -140,7 +141,7 @@ def test_a_clock_that_jumps_forward_fires_a_missed_flow_once(
     kind: str, clock: HandClock, scheduler: Scheduler, journal: Journal
 ) -> None:
     hourly(scheduler, journal, kind)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         clock.jump(100.5 * HOUR)
         time.advance(0)
         assert journal.times == [100.5 * HOUR]
@@ -153,7 +154,7 @@ def test_with_catch_up_each_missed_time_has_its_run(
     kind: str, clock: HandClock, scheduler: Scheduler, journal: Journal
 ) -> None:
     hourly(scheduler, journal, kind, catch_up=True)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         clock.jump(6.5 * HOUR)
         time.advance(0)
     assert journal.times == [6.5 * HOUR] * 6
@@ -165,7 +166,7 @@ def test_a_clock_that_jumps_back_fires_nothing_twice(
     kind: str, catch_up: bool, clock: HandClock, scheduler: Scheduler, journal: Journal
 ) -> None:
     hourly(scheduler, journal, kind, catch_up=catch_up)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(2 * HOUR)
         clock.jump(-1.5 * HOUR)
         time.advance(1.5 * HOUR)  # ten o'clock, for the second time
@@ -179,7 +180,7 @@ def test_a_jump_back_before_the_time_comes_only_delays_it(
     kind: str, clock: HandClock, scheduler: Scheduler, journal: Journal
 ) -> None:
     at_nine(scheduler, journal, kind)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(0.9 * HOUR)
         clock.jump(-0.5 * HOUR)
         time.advance(0.5 * HOUR)
@@ -192,7 +193,7 @@ def test_pausing_while_the_clock_is_set_back_brings_no_time_twice(
     clock: HandClock, scheduler: Scheduler, journal: Journal
 ) -> None:
     hourly(scheduler, journal, "cron")
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(2 * HOUR)
         scheduler.pause("flow")
         clock.jump(-1.5 * HOUR)
@@ -205,7 +206,7 @@ def test_reset_follows_a_clock_that_was_set_back_at_once(
     clock: HandClock, scheduler: Scheduler, journal: Journal
 ) -> None:
     hourly(scheduler, journal, "cron")
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(HOUR)
         clock.jump(-240 * HOUR)
         scheduler.reset("flow")
@@ -219,7 +220,7 @@ def test_intervals_do_not_notice_a_jump(
 ) -> None:
     scheduler.every_minutes("flow", one(lambda: "DONE"), "GO", 1)
     scheduler.at("job", one(lambda: "DONE"), "GO", schedule.every().minute)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(90)
         clock.jump(offset)
         time.advance(90)
@@ -234,7 +235,7 @@ def test_a_job_runs_until_its_end(scheduler: Scheduler, clock: HandClock) -> Non
     minutely.cancel_after = end
     scheduler.at("interval", one(lambda: "DONE"), "GO", interval)
     scheduler.at("minutely", one(lambda: "DONE"), "GO", minutely)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(600)
         ends = {status.id: (status.runs, status.next_due) for status in scheduler.list()}
         assert ends == {"interval": (3, None), "minutely": (1, None)}
@@ -247,7 +248,7 @@ def test_a_job_that_comes_after_its_end_does_not_run(
     job = schedule.every().minute.at(":30")
     job.cancel_after = (clock.now + timedelta(seconds=40)).astimezone().replace(tzinfo=None)
     scheduler.at("flow", one(lambda: "DONE"), "GO", job)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         clock.jump(HOUR)
         time.advance(HOUR)
     assert scheduler.status("flow").runs == 0
@@ -260,7 +261,7 @@ def test_a_flow_that_is_due_while_it_runs_is_skipped_and_counted(
     scheduler: Scheduler, held: Held
 ) -> None:
     scheduler.every("flow", one(held), "GO", 10)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(45, settle=False)
         held.wait()
         assert (scheduler.status("flow").runs, scheduler.status("flow").skipped) == (1, 3)
@@ -277,7 +278,7 @@ def test_with_catch_up_it_is_made_up_for_afterwards_and_not_counted(
     scheduler: Scheduler, held: Held
 ) -> None:
     scheduler.every("flow", one(held), "GO", 10, catch_up=True)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(45, settle=False)
         for _ in range(4):
             time.run_pending()
@@ -311,7 +312,7 @@ def test_one_that_hangs_does_not_hold_up_the_others(
 def test_hundreds_that_hang_do_not_hold_up_the_others(
     scheduler: Scheduler, journal: Journal
 ) -> None:
-    """More of them than a pool of the engine has seats."""
+    """More of them than a pool of the engine has threads."""
     held = Held()
     for number in range(600):
         scheduler.manual(f"hangs {number}", one(held), "GO")
@@ -326,7 +327,7 @@ def test_hundreds_that_hang_do_not_hold_up_the_others(
 
 def test_a_look_at_the_clock_does_not_wait_for_a_run(scheduler: Scheduler, held: Held) -> None:
     scheduler.every("flow", one(held), "GO", 10)
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(10, settle=False)
         assert time.run_pending() == 10
         held.release()

@@ -13,6 +13,7 @@ import pytest
 from cano_sync import ConfigurationError
 from cano_sync.scheduler import Every, FlowState, Manual, Scheduler, Timetable
 from cano_sync.scheduler.timetable import interval_text
+from cano_sync.testing import start_by_hand
 from tests.scheduler.conftest import Journal, after, one
 
 
@@ -113,7 +114,7 @@ class Doubling(Timetable):
 def test_a_timetable_of_ones_own_is_one(scheduler: Scheduler, journal: Journal) -> None:
     scheduler.add("flow", one(journal), "GO", Doubling())
     assert scheduler.status("flow").schedule == "ever more seldom"
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(20)
     assert journal.times == [1, 2, 4, 8, 16]
 
@@ -121,7 +122,7 @@ def test_a_timetable_of_ones_own_is_one(scheduler: Scheduler, journal: Journal) 
 def test_one_that_fails_ends_for_its_flow_alone(scheduler: Scheduler, journal: Journal) -> None:
     scheduler.add("fails", one(lambda: "DONE"), "GO", Timetable())
     scheduler.add("flow", one(journal), "GO", Every(10))
-    with scheduler.start_by_hand() as time:
+    with start_by_hand(scheduler) as time:
         time.advance(20)
         status = scheduler.status("fails")
         assert (status.state, status.next_due) == (FlowState.IDLE, None)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from functools import partial
@@ -14,6 +15,7 @@ import schedule
 import tenacity
 
 from cano_sync import (
+    Around,
     AttemptTimeoutError,
     CancellationToken,
     Cancelled,
@@ -49,6 +51,7 @@ from cano_sync import (
     WorkflowTimeoutError,
     abandoned_tasks,
     current_token,
+    install_around,
     task,
     wait_for_abandoned,
 )
@@ -62,11 +65,11 @@ from cano_sync.scheduler import (
     FlowOptions,
     FlowState,
     FlowStatus,
-    HandClock,
     Manual,
     Scheduler,
     Timetable,
 )
+from cano_sync.testing import HandClock, InlineExecutor, inline, start_by_hand
 
 
 class Quote(Enum):
@@ -481,5 +484,33 @@ with scheduler.start_in_background(stop_timeout=5):
     assert_type(scheduler.status("quotes").state, FlowState)
     assert_type(scheduler.status("quotes").last_outcome, str | None)
     assert_type(scheduler.list(), tuple[FlowStatus, ...])
-with Scheduler(clock=HandClock()).start_by_hand() as hand:
+with start_by_hand(Scheduler(clock=HandClock())) as hand:
     assert_type(hand.run_pending(), float | None)
+
+
+# What surrounds tasks and threads, limits that stay, and runs without threads.
+
+
+class Session(Around):
+    name = "session"
+
+    def capture(self) -> str:
+        return "de"
+
+    def task(self, context: TaskContext, captured: str | None) -> AbstractContextManager[int]:
+        assert_type(context.thread, Literal["caller", "pool"])
+        return nullcontext(7)
+
+
+@contextmanager
+def transaction(context: TaskContext) -> Generator[None, None, None]:
+    yield
+
+
+surrounded = workflow.with_around(Session()).with_around(transaction, name="transaction")
+assert_type(surrounded, Workflow[Quote])
+assert_type(install_around(transaction), Callable[[], None])
+Scheduler(around=[Session(), transaction])
+surrounded.with_timeout(5, stay=True).orchestrate(Quote.LOAD, cancel=current_token(), stay=True)
+with inline():
+    surrounded.with_executor(InlineExecutor()).orchestrate(Quote.LOAD)

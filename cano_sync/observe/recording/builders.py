@@ -1,52 +1,25 @@
-"""Parts of a record while the run goes on; each can be built into what a record holds."""
+"""Parts of a record while the run goes on; each is built into what a record holds."""
 
 from __future__ import annotations
 
-__all__ = ("AttemptBuilder", "TaskBuilder", "VisitBuilder")
+__all__ = ("TaskBuilder", "VisitBuilder")
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..._model.join import JoinConfig
-from ..._model.strategy import Verdict
 from ..status import Status, status_of
 from .record import Attempt, JoinRecord, Span, Visit
 
 
-@dataclass(slots=True)
-class AttemptBuilder:
-    """An attempt; only those that failed have an end of their own."""
-
-    number: int
-    began: float
-    duration: float | None = None
-    error: BaseException | None = None
-    delay: float | None = None
-
-    def build(self, task: TaskBuilder, end: float) -> Attempt:
-        """The attempt; one without an end of its own ends with its task."""
-        is_abandoned = self.number in task.abandoned_at and self.number not in task.late
-        if self.duration is None:
-            status, error, duration = task.status_now, task.error, max(0.0, end - self.began)
-        else:
-            status = Status.ABANDONED if is_abandoned else Status.FAILED
-            error, duration = self.error, self.duration
-        return Attempt(
-            number=self.number,
-            began=self.began,
-            duration=duration,
-            status=status,
-            error=error,
-            delay=self.delay,
-            late=task.late.get(self.number),
-        )
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class TaskBuilder:
-    """A task: a branch, that of a single state, or the one that lists the branches."""
+    """A task: a branch, that of a single state, or the one that lists the branches.
 
+    Both builders keep what they have built once it has ended; with the next event it is built anew.
+    """
+
+    visit: VisitBuilder
     name: str
     index: int | None
     began: float
@@ -55,12 +28,15 @@ class TaskBuilder:
     error: BaseException | None = None
     reason: str | None = None
     value: Any = None
-    attempts: list[AttemptBuilder] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
     abandoned_at: dict[int, float] = field(default_factory=dict)  # by attempt: the moment
     late: dict[int, float] = field(default_factory=dict)  # by attempt: seconds until its return
-    older: TaskBuilder | None = None  # the same branch's in a former visit, if that has no end yet
-    events: int = 0  # how many have been folded into it
     built: Span | None = None  # what it has become, once it has ended
+
+    def changed(self) -> VisitBuilder:
+        """It has had an event; returns the visit that it belongs to."""
+        self.built = None
+        return self.visit
 
     @property
     def status_now(self) -> Status:
@@ -69,14 +45,28 @@ class TaskBuilder:
             return Status.ABANDONED
         return self.status
 
-    def _all_attempts(self) -> Sequence[AttemptBuilder]:
-        """A task without retries has no events of attempts: an abandoned one is its only one."""
-        if self.attempts or self.status is not Status.FAILED:
-            return self.attempts
-        return [
-            AttemptBuilder(number, self.began, self.duration, self.error)
-            for number in list(self.abandoned_at)
-        ]
+    def _attempts(self, end: float) -> Iterator[Attempt]:
+        attempts: Iterable[Attempt] = self.attempts
+        if not self.attempts and self.status is Status.FAILED:
+            # A task without retries has no events of attempts: an abandoned one is its only one.
+            own = Attempt(
+                number=1,
+                began=self.began,
+                duration=self.duration or 0.0,
+                status=Status.FAILED,
+                error=self.error,
+            )
+            attempts = [replace(own, number=number) for number in self.abandoned_at]
+        for attempt in attempts:
+            number = attempt.number
+            if attempt.status is Status.RUNNING:  # without an end of its own: that of the task
+                duration = max(0.0, end - attempt.began)
+                attempt = replace(
+                    attempt, duration=duration, status=self.status_now, error=self.error
+                )
+            elif number in self.abandoned_at and number not in self.late:
+                attempt = replace(attempt, status=Status.ABANDONED)
+            yield replace(attempt, late=self.late[number]) if number in self.late else attempt
 
     def build(self, now: float) -> Span:
         """The task as it is now; the same object as before, if nothing has changed since."""
@@ -84,7 +74,7 @@ class TaskBuilder:
             return self.built
         duration = max(0.0, now - self.began) if self.duration is None else self.duration
         end = self.began + duration
-        return Span(
+        span = Span(
             name=self.name,
             index=self.index,
             began=self.began,
@@ -93,12 +83,15 @@ class TaskBuilder:
             error=self.error,
             reason=self.reason,
             value=self.value,
-            attempts=tuple([attempt.build(self, end) for attempt in self._all_attempts()]),
+            attempts=tuple(self._attempts(end)),
             late=max(self.late.values()) if self.status is Status.CANCELLED and self.late else None,
         )
+        if self.duration is not None:
+            self.built = span
+        return span
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class VisitBuilder:
     """A visit to a state."""
 
@@ -111,12 +104,8 @@ class VisitBuilder:
     is_cancelled: bool = False
     tasks: dict[int | None, TaskBuilder] = field(default_factory=dict)
     names: Sequence[str] = ()  # of all branches, those that have not begun included
-    config: JoinConfig[Any] | None = None
-    verdict: Verdict | None = None
-    timed_out: bool = False
-    decided: float | None = None
+    join: JoinRecord | None = None
     events: int = 0  # how many have been folded into it and its tasks
-    dropped: int = 0  # how many of these belonged to tasks that have been dropped
     built: Visit | None = None  # what it has become, once it and its tasks have ended
     _waiting: tuple[Span, ...] = ()  # the branches as they were before any had begun
 
@@ -127,52 +116,12 @@ class VisitBuilder:
             return False
         return None not in [task.duration for task in self.tasks.values()]
 
-    def drop_first_tasks(self) -> int:
-        """Forget an eighth of the tasks, the oldest; how many events have gone with them.
-
-        Not one by one: to find the first entry of a dict takes longer the more have been removed.
-        """
-        gone = 0
-        for index in list(self.tasks)[: len(self.tasks) // 8 + 1]:
-            gone += self.tasks.pop(index).events
-        self.names, self._waiting = (), ()  # which have not begun is not known any more
-        self.dropped += gone
-        self.built = None
-        return gone
-
-    def branches_before_they_began(self) -> tuple[Span, ...]:
-        """A branch for each name, not started; made once."""
-        if len(self._waiting) != len(self.names):
-            self._waiting = tuple(
-                [
-                    Span(
-                        name=name, index=index, began=None, duration=0.0, status=Status.NOT_STARTED
-                    )
-                    for index, name in enumerate(self.names)
-                ]
-            )
-        return self._waiting
-
     def build(self, run_id: str, now: float, end: float) -> Visit:
-        """The visit as it is now; the same object as before, if nothing has changed since.
-
-        Args:
-            run_id: the run's id.
-            now: seconds since the run began.
-            end: when the run ended, or now.
-        """
+        """The visit as it is `now`; of a run that is over, what has no end ended with it."""
         if self.built is not None:
             return self.built
         duration = max(0.0, end - self.began) if self.duration is None else self.duration
-        join = None
-        if self.config is not None:
-            join = JoinRecord(
-                config=self.config,
-                verdict=self.verdict,
-                timed_out=self.timed_out,
-                duration=self.decided,
-            )
-        return Visit(
+        visit = Visit(
             state=self.state,
             began=self.began,
             duration=0.0 if self.is_exit else duration,
@@ -181,8 +130,11 @@ class VisitBuilder:
             next_state=self.next_state,
             error=self.error,
             spans=tuple(self._spans(now)),
-            join=join,
+            join=self.join,
         )
+        if self.is_over:
+            self.built = visit
+        return visit
 
     def _status(self, run_id: str) -> Status:
         if self.is_cancelled:
@@ -192,15 +144,16 @@ class VisitBuilder:
         return status_of(run_id, self.error)
 
     def _spans(self, now: float) -> Iterator[Span]:
-        tasks = dict(self.tasks)  # may be called without the lock: an event may come meanwhile
-        if None in tasks:
-            yield tasks.pop(None).build(now)
-        waiting = self.branches_before_they_began()
-        for index, span in enumerate(waiting):
-            yield span if index not in tasks else tasks[index].build(now)
-        if not waiting:
-            yield from (task.build(now) for _, task in sorted(tasks.items(), key=_by_index))
+        if None in self.tasks:
+            yield self.tasks[None].build(now)
+        if len(self._waiting) != len(self.names):
+            self._waiting = tuple([_not_started(*each) for each in enumerate(self.names)])
+        for index, waiting in enumerate(self._waiting):
+            yield self.tasks[index].build(now) if index in self.tasks else waiting
+        if not self.names:  # the event that names them has not come, or was dropped
+            indexes = sorted(index for index in self.tasks if index is not None)
+            yield from (self.tasks[index].build(now) for index in indexes)
 
 
-def _by_index(item: tuple[int | None, TaskBuilder]) -> int:
-    return item[0] or 0
+def _not_started(index: int, name: str) -> Span:
+    return Span(name=name, index=index, began=None, duration=0.0, status=Status.NOT_STARTED)

@@ -106,7 +106,7 @@ _KINDS = {"seldom": 7.0, "sometimes": 14.0, "often": 28.0}  # rem of an axis wit
 def _widths(rows: Sequence[Row]) -> str:
     """How wide the columns of names and of remarks would like to be; the style sheet decides."""
     names = max((cells(row.name) + (2 if row.is_branch else 0) for row in rows), default=0)
-    notes = max((cells(_word(row)) + cells(row.note) for row in rows), default=0)
+    notes = max((cells(row.word) + cells(row.note) for row in rows), default=0)
     return f"--names:{names + 2}ch;--notes:{notes + 4}ch"
 
 
@@ -151,24 +151,19 @@ def _row(row: Row, end: float) -> str:
     details = list(_details(row))
     spoken = escape("\n".join(f"{name}: {text}" if name else text for name, text in details))
     listed = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in details[1:])
-    took = "" if row.duration is None else duration_text(row.duration)
     status = (
-        "" if row.status is None else f'{MARKS[row.status]} <span class="word">{_word(row)}</span>'
+        "" if row.status is None else f'{MARKS[row.status]} <span class="word">{row.word}</span>'
     )
     return (
         f'<div class="row {"branch" if row.is_branch else "state"}" role="listitem" tabindex="0" '
         f'title="{spoken}" aria-label="{spoken}">'
         f'<span class="name"><bdi>{escape(row.name)}</bdi></span>'
         f'<span class="track">{"".join(_bar(piece, end) for piece in row.pieces)}</span>'
-        f'<span class="took">{took}</span>'
+        f'<span class="took">{row.took}</span>'
         f'<span class="status {"" if row.status is None else row.status.value}">{status}'
         f'<span class="note"><bdi>{escape(row.note)}</bdi></span></span>'
         f'<div class="more"><strong>{escape(row.name)}</strong><dl>{listed}</dl></div></div>\n'
     )
-
-
-def _word(row: Row) -> str:
-    return "" if row.status in (None, Status.SUCCEEDED) else row.status.label
 
 
 def _bar(piece: Piece, end: float) -> str:

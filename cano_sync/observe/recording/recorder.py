@@ -62,8 +62,7 @@ class Recorder(Observer):
         self._limit = limit
         # Guards `_history` and all that is in it, so that its events belong to one run and are in
         # the order of their times. Re-entrant for a signal handler that looks at the run whose
-        # hook it has interrupted. Under it an event is folded, or what has been folded is
-        # collected; what takes long, to build the parts of a record, is done outside.
+        # hook it has interrupted.
         self._lock = threading.RLock()
         self._returned = threading.Condition(self._lock)  # an abandoned task has, or a run begins
         self._history: History | None = None
@@ -90,17 +89,10 @@ class Recorder(Observer):
     def _look(self, latest: int | None = None) -> tuple[Record, int]:
         """The record with so many of the latest visits (None: all), and how many came before."""
         with self._lock:
-            history, zero = self._history, self._zero
+            history = self._history
             if history is None:
                 return Record(), 0
-            unbuilt = history.unbuilt(latest)
-            splits = history.running_splits(latest)
-        for visit in splits:
-            visit.branches_before_they_began()
-        built = [(part, part.build(history.run_id)) for part in unbuilt]
-        with self._lock:
-            history.store(built)
-            record = history.record(self._clock() - zero, latest)
+            record = history.record(self._clock() - self._zero, latest)
             return record, 0 if latest is None else history.earlier(latest)
 
     def timeline(

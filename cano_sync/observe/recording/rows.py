@@ -78,6 +78,16 @@ class Row:
         """Whether it stands beneath the row of a state."""
         return self.visit is not None and (self.span is not None or self.count > 1)
 
+    @property
+    def took(self) -> str:
+        """The duration as text."""
+        return "" if self.duration is None else duration_text(self.duration)
+
+    @property
+    def word(self) -> str:
+        """The status's word, which stands behind its mark; what went well needs none."""
+        return "" if self.status in (None, Status.SUCCEEDED) else self.status.label
+
 
 def rows_of(
     record: Record, *, visits: int = 40, branches: int = 12, note: Note | None = None

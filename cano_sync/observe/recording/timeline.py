@@ -7,6 +7,7 @@ __all__ = ("MARKS", "PLAIN_MARKS", "Line", "check_height", "ending_text", "timel
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -188,17 +189,12 @@ def _lines(
 
 def _legend(rows: Iterable[Row], width: int) -> list[Line]:
     """What the marks mean that occur."""
-    statuses = dict.fromkeys(row.status for row in rows if row.status is not None)
-    line = ""
-    lines: list[Line] = [[]]
-    for status in Status:
-        if status in statuses:
-            entry = f"{MARKS[status]} {status.label}"
-            if cells(line) + cells(entry) + 2 > width:
-                lines.append([(line, "dim")])
-                line = ""
-            line += ("  " if line else "") + entry
-    return [*lines, [(line, "dim")]]
+    occur = {row.status for row in rows}
+    entries = [f"{MARKS[status]} {status.label}" for status in Status if status in occur]
+    # A mark and its word stay together: no line is broken at a space that is a no-break one.
+    text = "  ".join(entry.replace(" ", "\u00a0") for entry in entries)
+    lines = textwrap.wrap(text, width, break_on_hyphens=False)
+    return [[], *([(line.replace("\u00a0", " "), "dim")] for line in lines)]
 
 
 def _ending(record: Record, width: int) -> list[Line]:
@@ -249,9 +245,10 @@ class _Form:
         names = max((cells(_named(row)) for row in rows), default=0)
         notes = max((cells(row.note) for row in rows), default=0)
         name = min(names, max(width * 3 // 10, 12))
-        duration = max((len(_took(row)) for row in rows), default=0)
+        duration = max((len(row.took) for row in rows), default=0)
         has_labels = width >= _LABELS_FROM
-        status = 1 + max((len(_word(row)) for row in rows if has_labels), default=0)
+        words = max((len(row.word) for row in rows if has_labels), default=0)
+        status = 1 + (1 + words if words else 0)
         rest = width - name - duration - status - 4
         note = min(notes, max(0, rest - max(24, width // 3)))
         if note < 8:  # not enough to say anything
@@ -291,10 +288,10 @@ class _Form:
         line: Line = [(pad(_named(row), self.name) + " ", what)]
         line += self._bar(row)
         status = "" if row.status is None else MARKS[row.status]
-        if self.has_labels:
-            status += _word(row)
+        if self.has_labels and row.word:
+            status += f" {row.word}"
         colour = "several" if row.status is None else row.status.value
-        line.append((f" {_took(row):>{self.duration}} ", "duration"))
+        line.append((f" {row.took:>{self.duration}} ", "duration"))
         line.append((f" {pad(status, self.status)}", colour))
         if self.note and row.note:
             line.append(("  " + clip(row.note, self.note), "note"))
@@ -335,12 +332,3 @@ _FILLING = {Look.WAIT, Look.LATE}
 
 def _named(row: Row) -> str:
     return f"  {row.name}" if row.is_branch else row.name
-
-
-def _word(row: Row) -> str:
-    """The status's word behind its mark; what went well needs none."""
-    return "" if row.status in (None, Status.SUCCEEDED) else f" {row.status.label}"
-
-
-def _took(row: Row) -> str:
-    return "" if row.duration is None else duration_text(row.duration)

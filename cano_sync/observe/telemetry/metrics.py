@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ("OpenTelemetryMetrics",)
+__all__ = ("OpenTelemetryMetrics", "durations")
 
 from collections.abc import Iterator
 from typing import Any
 
 from opentelemetry.metrics import (
     CallbackOptions,
+    Histogram,
     Meter,
     MeterProvider,
     Observation,
@@ -27,7 +28,7 @@ BUCKETS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0),
 )
-"""Upper bounds, in seconds: from a state of a few milliseconds to a batch of half an hour."""
+"""Upper bounds, in seconds: from a hand-over of a millisecond to a batch of half an hour."""
 
 
 class OpenTelemetryMetrics(Observer):
@@ -68,8 +69,8 @@ class OpenTelemetryMetrics(Observer):
         self._runs = meter.create_counter(
             "cano.runs", unit="{run}", description="Runs that ended, by outcome and last state"
         )
-        self._run_duration = _durations(meter, "cano.run.duration", "How long runs took")
-        self._state_duration = _durations(
+        self._run_duration = durations(meter, "cano.run.duration", "How long runs took")
+        self._state_duration = durations(
             meter, "cano.state.duration", "How long visits of a state took"
         )
         self._retries = meter.create_counter(
@@ -108,28 +109,28 @@ class OpenTelemetryMetrics(Observer):
         """Count the branches that never began."""
         waiting = sum(outcome.started_at is None for outcome in result.cancelled)
         if waiting:
-            self._count_branches(state, Status.NOT_STARTED, waiting)
+            labels = {**self._labels(state), "cano.outcome": Status.NOT_STARTED.value}
+            self._branches.add(waiting, labels)
 
     def task_succeeded(self, *, state: Any, index: int | None, **_: object) -> None:
         """Count a branch."""
-        if index is not None:
-            self._count_branches(state, Status.SUCCEEDED)
+        self._count_branch(state, index, Status.SUCCEEDED)
 
     def task_failed(self, *, state: Any, index: int | None, **_: object) -> None:
         """Count a branch."""
-        if index is not None:
-            self._count_branches(state, Status.FAILED)
+        self._count_branch(state, index, Status.FAILED)
 
     def task_cancelled(self, *, state: Any, index: int | None, **_: object) -> None:
         """Count a branch."""
+        self._count_branch(state, index, Status.CANCELLED)
+
+    def _count_branch(self, state: Any, index: int | None, outcome: Status) -> None:
         if index is not None:
-            self._count_branches(state, Status.CANCELLED)
-
-    def _count_branches(self, state: Any, outcome: Status, count: int = 1) -> None:
-        self._branches.add(count, {**self._labels(state), "cano.outcome": outcome.value})
+            self._branches.add(1, {**self._labels(state), "cano.outcome": outcome.value})
 
 
-def _durations(meter: Meter, name: str, what: str) -> Any:
+def durations(meter: Meter, name: str, what: str) -> Histogram:
+    """A histogram of seconds."""
     return meter.create_histogram(
         name, unit="s", description=what, explicit_bucket_boundaries_advisory=BUCKETS
     )
@@ -137,24 +138,12 @@ def _durations(meter: Meter, name: str, what: str) -> Any:
 
 def _make_gauges(meter: Meter) -> None:
     """What is read when somebody collects; the meter keeps them."""
-    meter.create_observable_gauge(
-        "cano.pool.threads",
-        callbacks=[_threads],
-        unit="{thread}",
-        description="Threads of the pools, busy or idle, without those of abandoned tasks",
-    )
-    meter.create_observable_gauge(
-        "cano.pool.jobs_waiting",
-        callbacks=[_jobs_waiting],
-        unit="{job}",
-        description="Jobs that wait because a pool has as many threads as it may",
-    )
-    meter.create_observable_gauge(
-        "cano.tasks.abandoned",
-        callbacks=[_abandoned],
-        unit="{task}",
-        description="Abandoned tasks that still keep a thread",
-    )
+    for name, callback, unit, description in (
+        ("pool.threads", _threads, "{thread}", "Threads of the pools, but for abandoned tasks"),
+        ("pool.jobs_waiting", _jobs_waiting, "{job}", "Jobs that a full pool has no thread for"),
+        ("tasks.abandoned", _abandoned, "{task}", "Abandoned tasks that still keep a thread"),
+    ):
+        meter.create_observable_gauge(f"cano.{name}", [callback], unit, description)
 
 
 def _threads(_: CallbackOptions) -> Iterator[Observation]:

@@ -93,6 +93,10 @@ class OpenTelemetryTraces(Observer):
         visit = None if run is None else run.get(_STATE)
         return visit if visit is not None and visit.state is state else None
 
+    def _task(self, run_id: str, state: Any, index: int | None) -> OpenSpan | None:
+        visit = self._visit(run_id, state)
+        return None if visit is None else visit.get(index)
+
     # A run.
 
     def run_started(self, *, run_id: str, state: Any, **_: object) -> None:
@@ -126,13 +130,7 @@ class OpenTelemetryTraces(Observer):
             run.put(_STATE, OpenSpan(self._start("state", run, state, {}), state=state))
 
     def state_left(
-        self,
-        *,
-        run_id: str,
-        state: Any,
-        next_state: Any,
-        error: BaseException | None,
-        **_: object,
+        self, *, run_id: str, state: Any, next_state: Any, error: BaseException | None, **_: object
     ) -> None:
         """End its span."""
         run, visit = self._runs.get(run_id), self._visit(run_id, state)
@@ -202,27 +200,26 @@ class OpenTelemetryTraces(Observer):
 
     def task_succeeded(self, *, run_id: str, state: Any, index: int | None, **_: object) -> None:
         """End its span."""
-        self._task_ended(run_id, state, index, Status.SUCCEEDED)
+        self._end_task(run_id, state, index, Status.SUCCEEDED)
 
     def task_failed(
         self, *, run_id: str, state: Any, index: int | None, error: BaseException, **_: object
     ) -> None:
         """End its span."""
-        self._task_ended(run_id, state, index, Status.FAILED, error=error)
+        self._end_task(run_id, state, index, Status.FAILED, error)
 
     def task_cancelled(
         self, *, run_id: str, state: Any, index: int | None, reason: str | None, **_: object
     ) -> None:
         """End its span."""
-        self._task_ended(run_id, state, index, Status.CANCELLED, reason=reason)
+        self._end_task(run_id, state, index, Status.CANCELLED, reason=reason)
 
-    def _task_ended(
+    def _end_task(
         self,
         run_id: str,
         state: Any,
         index: int | None,
         outcome: Status,
-        *,
         error: BaseException | None = None,
         reason: str | None = None,
     ) -> None:
@@ -249,8 +246,7 @@ class OpenTelemetryTraces(Observer):
         self, *, run_id: str, state: Any, task: str, index: int | None, attempt: int, **_: object
     ) -> None:
         """Open its span, with a link to the one before. The task runs inside it."""
-        visit = self._visit(run_id, state)
-        tried = None if visit is None else visit.get(index)
+        tried = self._task(run_id, state, index)
         if tried is None:
             return
         links = () if tried.previous is None else (Link(tried.previous),)
@@ -270,8 +266,7 @@ class OpenTelemetryTraces(Observer):
         **_: object,
     ) -> None:
         """End its span."""
-        visit = self._visit(run_id, state)
-        tried = None if visit is None else visit.get(index)
+        tried = self._task(run_id, state, index)
         attempt = None if tried is None else tried.take(_ATTEMPT)
         if tried is None or attempt is None:
             return
@@ -283,32 +278,32 @@ class OpenTelemetryTraces(Observer):
 
     # An abandoned task.
 
-    def task_abandoned(
-        self, *, run_id: str, state: Any, task: str, index: int | None, attempt: int, **_: object
-    ) -> None:
+    def task_abandoned(self, *, run_id: str, **task: Any) -> None:
         """Mark the attempt or branch, if it goes on; else note it on the span of the state."""
-        visit = self._visit(run_id, state)
-        opened = None if visit is None else visit.get(index)
+        opened = self._task(run_id, task["state"], task["index"])
         if opened is not None:
             opened = opened.get(_ATTEMPT) or opened
             opened.span.set_attribute("cano.abandoned", True)
-        where = opened or visit or self._runs.get(run_id)
-        _note(where, "cano.task_abandoned", task, index, attempt)
+        self._note(opened, "cano.task_abandoned", run_id, task)
 
-    def task_returned(
-        self,
-        *,
-        run_id: str,
-        state: Any,
-        task: str,
-        index: int | None,
-        attempt: int,
-        late: float,
-        **_: object,
-    ) -> None:
+    def task_returned(self, *, run_id: str, late: float, **task: Any) -> None:
         """Note it on the span of the state, or of the run if that has gone on."""
-        where = self._visit(run_id, state) or self._runs.get(run_id)
-        _note(where, "cano.task_returned", task, index, attempt, {"cano.late": late})
+        self._note(None, "cano.task_returned", run_id, task, {"cano.late": late})
+
+    def _note(
+        self,
+        opened: OpenSpan | None,
+        event: str,
+        run_id: str,
+        task: Mapping[str, Any],
+        facts: Mapping[str, AttributeValue] = MappingProxyType({}),
+    ) -> None:
+        where = opened or self._visit(run_id, task["state"]) or self._runs.get(run_id)
+        if where is not None:
+            attributes = {"cano.task": task["task"], "cano.attempt": task["attempt"], **facts}
+            if task["index"] is not None:
+                attributes["cano.branch.index"] = task["index"]
+            where.span.add_event(event, attributes)
 
 
 def _end(
@@ -324,22 +319,3 @@ def _end(
         opened.span.set_attribute("cano.cancel_reason", reason)
     opened.leave()
     opened.close()
-
-
-def _note(
-    where: OpenSpan | None,
-    event: str,
-    task: str,
-    index: int | None,
-    attempt: int,
-    facts: Mapping[str, AttributeValue] = MappingProxyType({}),
-) -> None:
-    if where is not None:
-        attributes: dict[str, AttributeValue] = {
-            "cano.task": task,
-            "cano.attempt": attempt,
-            **facts,
-        }
-        if index is not None:
-            attributes["cano.branch.index"] = index
-        where.span.add_event(event, attributes)

@@ -102,7 +102,7 @@ def test_a_cancelled_run_says_why() -> None:
         ("task_cancelled", {"reason": "enough"}, Status.CANCELLED),
     ],
 )
-def test_a_task_has_the_end_that_was_event(hook: str, facts: Any, status: Status) -> None:
+def test_a_task_has_the_end_that_its_event_says(hook: str, facts: Any, status: Status) -> None:
     span = only_span(made(*BEGIN, event(1, "task_started"), event(3, hook, duration=2.0, **facts)))
     assert (span.name, span.index, span.began, span.duration) == ("work", None, 1, 2.0)
     assert (span.status, span.error, span.reason) == (
@@ -311,7 +311,7 @@ def test_what_comes_late_of_a_visit_that_has_been_dropped_is_dropped_too() -> No
     assert record.forgotten == 7 + 2
 
 
-def test_of_a_split_with_too_many_events_the_first_branches_are_dropped() -> None:
+def test_the_last_visit_stays_however_many_events_it_has() -> None:
     names = tuple(map(str, range(100)))
     branches = [
         each
@@ -321,14 +321,10 @@ def test_of_a_split_with_too_many_events_the_first_branches_are_dropped() -> Non
             event(2, "task_succeeded", task=names[index], index=index, duration=1.0),
         )
     ]
-    record = made(
-        entered(0), event(0, "split_started", tasks=names, join=JOIN), *branches, limit=50
-    )
-    (visit,) = record.visits
-    indexes = [span.index for span in visit.branches]
-    assert indexes == list(range(100 - len(indexes), 100))
-    assert 15 < len(indexes) < 25
-    assert record.forgotten == 2 * (100 - len(indexes))
+    split = event(0, "split_started", tasks=names, join=JOIN)
+    record = made(*loop(2), entered(2), split, *branches, limit=50)
+    assert [len(visit.branches) for visit in record.visits] == [100]
+    assert record.forgotten == 2 * 7
 
 
 @pytest.mark.parametrize("limit", range(1, 20))
@@ -377,11 +373,9 @@ def test_in_whatever_order_events_come_each_is_kept_or_forgotten(
         facts = {**FACTS[name], "state": state, "task": "work", "index": index}
         facts["outcome"] = Outcome(index, "work", value=at)
         history.fold(float(at), name, facts)
-        built = [(part, part.build("run")) for part in history.unbuilt()]
-        history.store(built)
         record = history.record(float(at))
     if events:
-        kept = sum(visit.events - visit.dropped for visit in history._visits)
+        kept = sum(visit.events for visit in history._visits)
         assert kept + record.forgotten == len(events)
         # What has been built is what would be built now.
         for visit in history._visits:

@@ -32,7 +32,6 @@ from cano_sync import (
 )
 from cano_sync.observe import Record, Recorder, Status
 from cano_sync.observe.recording import recorder as module
-from cano_sync.observe.recording.history import Unbuilt
 
 SOON = 20.0
 """Seconds after which a test gives up on what should take milliseconds."""
@@ -383,37 +382,6 @@ def test_a_picture_of_the_latest_states_costs_its_lines_and_not_the_run() -> Non
     short, long = recorded(chain(50), 0), recorded(chain(2_000), 0)
     frames = [calls(lambda each=each: each.timeline(80, height=20)) for each in (short, long)]
     assert frames[1] < 1.5 * frames[0]
-
-
-def test_what_is_built_meanwhile_is_dropped_if_an_event_has_changed_it() -> None:
-    """Parts are built without the lock: an abandoned task may return at that moment."""
-    recorder = Recorder()
-    recorder.on_event(event="run_started", run_id="run", state="A")
-
-    def emit(event: str, **facts: Any) -> None:
-        recorder.on_event(event=event, run_id="run", state="A", **facts)
-
-    task = {"task": "work", "index": None}
-    emit("state_entered", is_exit=False)
-    emit("task_started", **task)
-    emit("task_cancelled", **task, duration=1.0, reason=None)
-    emit("task_abandoned", **task, attempt=1)
-    emit("state_left", next_state="B", duration=1.0, error=None)
-
-    class Returning(Unbuilt):
-        """What is to be built; the task returns when that is done."""
-
-        def build(self, run_id: str) -> Any:
-            built = super().build(run_id)
-            emit("task_returned", **task, attempt=1, late=2.0)
-            return built
-
-    history = recorder._history
-    assert history is not None
-    plain = history.unbuilt
-    history.unbuilt = lambda latest=None: [Returning(x.part, x.events) for x in plain(latest)]  # type: ignore[method-assign]
-    for _ in range(2):
-        assert recorder.record.visits[0].spans[0].status is Status.CANCELLED
 
 
 def test_a_record_can_be_kept_and_sent_without_its_recorder() -> None:

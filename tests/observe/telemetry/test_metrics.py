@@ -1,4 +1,4 @@
-"""The figures of runs, told by the real SDK's in-memory reader, and by a scrape over HTTP."""
+"""The figures of runs, as the real SDK's in-memory reader and a scrape over HTTP get them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The spans of runs, told by the real SDK's in-memory exporter."""
+"""The spans of runs, as the real SDK's in-memory exporter gets them."""
 
 from __future__ import annotations
 
@@ -357,8 +357,8 @@ class Listening(OpenTelemetryTraces):
         super().__init__(tracer_provider=rig.provider)
         self.returned = threading.Event()
 
-    def task_returned(self, **told) -> None:  # type: ignore[no-untyped-def]
-        super().task_returned(**told)
+    def task_returned(self, **facts) -> None:  # type: ignore[no-untyped-def]
+        super().task_returned(**facts)
         self.returned.set()
 
 
