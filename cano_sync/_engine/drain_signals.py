@@ -225,7 +225,8 @@ class _DrainSignals:
             report = drain(max(0.0, self._end - time.monotonic()))
             self._say(report)
             if report.total:
-                self._main_exits.wait(min(time.monotonic() + LAST_WORDS, self._end))
+                end = self._end + LEAVING / 2  # a moment even for what was cancelled
+                self._main_exits.wait(min(time.monotonic() + LAST_WORDS, end))
         finally:
             self._drained.set()
             self._phase = _Phase.LEAVING

@@ -663,10 +663,9 @@ class Ledger(dict[Any, float]):
         return found
 
     def pop(self, run: Any, default: Any = None) -> Any:
-        with_it = super().pop(run, default)
-        if self.there is None:
+        if self.there is None:  # it may still be found there: that goes before this
             self.gone_before.add(run.id)
-        return with_it
+        return super().pop(run, default)
 
 
 class Counting(Observer):
