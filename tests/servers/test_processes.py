@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import signal
@@ -216,6 +217,9 @@ def test_no_thread_holds_up_runserver_and_its_reloader(
 # Jupyter.
 
 
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 def test_a_kernel_of_jupyter_runs_workflows() -> None:
     """Its cells are run beside a loop that is running, and are interrupted as ever."""
     manager = pytest.importorskip("jupyter_client.manager", reason="jupyter_client is missing")
@@ -260,6 +264,9 @@ def test_a_kernel_of_jupyter_runs_workflows() -> None:
     finally:
         client.stop_channels()
         kernel.shutdown_kernel(now=True)
+        # The client's own, which it leaves open: a later test would be blamed for that.
+        pytest.importorskip("jupyter_core.utils").ensure_event_loop().close()
+        gc.collect()
 
 
 # pytest-xdist.
