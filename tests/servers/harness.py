@@ -160,12 +160,26 @@ class Server:
         return time.monotonic() - began
 
     def is_gone(self) -> bool:
-        """Whether none of its processes is left."""
+        """Whether none of its processes runs any more, a moment later at most."""
+        end = time.monotonic() + 1
+        while self._runs():
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.01)
+        return True
+
+    def _runs(self) -> bool:
         try:
             os.killpg(self.process.pid, 0)
         except ProcessLookupError:
-            return True
-        return False
+            return False
+        # What has ended and waits for its parent to take notice is there, too.
+        states = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                state, _, group = stat.read_text().rpartition(")")[2].split()[:3]
+                states += [state] if int(group) == self.process.pid else []
+        return not states or set(states) != {"Z"}
 
     def kill(self) -> None:
         """End what is left of it."""
