@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix
 ROOT = Path(cano_sync.__file__).parents[1]
 AT_MOST = 0.2
 """Seconds after the grace when the process has ended."""
-MARGIN = 0.5
+MARGIN = 1.5
 """What a crowded machine may add to that."""
 
 BEGINNING = """
