@@ -14,10 +14,9 @@ unless tenacity is to be asked about successes, too: by `before=`, or a predicat
 attempt with a time limit is offloaded as a run is.
 
 **A split** (split.py). The run's thread, its *coordinator*, starts one *worker* on a pool and
-waits. Each worker starts up to two more, then takes branches until there are none, or a verdict:
-after a cancellation, too, for the moment until the coordinator has seen it. What has ended is put
-on the `Tracker` (tracker.py), which asks the strategy; the worker whose branch makes the outcome
-certain closes the fence and wakes the coordinator.
+waits. Each worker starts up to two more, then takes branches until there are none, or a verdict, or
+the run is cancelled. What has ended is put on the `Tracker` (tracker.py), which asks the strategy;
+the worker whose branch makes the outcome certain closes the fence and wakes the coordinator.
 
 **Nesting** (nesting.py). The process keeps one pool for each depth (pool.py). Work at one depth
 only ever waits for work that is deeper, so no pool waits for itself. The depth travels by
@@ -33,6 +32,11 @@ not counting those with abandoned tasks, which stay when they return: so it may 
 - `Split._branch`, `context.run(task.plain, ...)`: a branch that takes nothing but the store.
 - `Surroundings._call_within`: where something surrounds tasks, in the place of the three above.
 - `listing.list_branches`: the task that lists a split's branches, by a `TaskRun` as well.
+
+**A drain** (draining.py) is the end of all runs of the process. Each run is registered while it is
+under way, and looks whether there is a drain, which then counts how it ends. It waits for them,
+cancels what is left, and reports (report.py) what does not listen: an abandoned job knows what it
+is `doing`. Signals that begin one: drain_signals.py.
 
 **Which thread calls what.** Tasks of single states: the thread that walks. Branches, strategies and
 the landing of branches: the workers' threads. Callbacks of a cancellation: the thread that cancels;
@@ -84,6 +88,7 @@ and released in C: see `Wakeup` in `_base/waiting.py` for why, and why not on fu
 **Locks**, each held for a few steps, and never while user code runs, a thread starts or somebody
 waits, with the two exceptions that are named. Whoever holds one takes no other, but as said here:
 
+- A drain's `_lock`: which runs there are, and how they end. Within it, `jobs._lock`.
 - `jobs._lock`: the set of the abandoned jobs, who waits for its end, and what a job calls on its
   return. Within it, a pool's `_lock`.
 - A pool's `_lock`: its threads and counts.
@@ -110,6 +115,8 @@ locks of trackers, events, stores and gates are not marked: no callback of ours 
 of a user's that uses the store may come back there on the same thread.
 """
 
+from .drain_signals import is_drain_handler
+from .draining import check_not_draining, stop_with_drain
 from .jobs import Job
 from .nesting import Nesting, inline, is_abandoned
 from .offload import WRITE_GRACE
@@ -122,7 +129,10 @@ __all__ = (
     "Job",
     "Nesting",
     "Pool",
+    "check_not_draining",
     "inline",
     "is_abandoned",
+    "is_drain_handler",
     "occupancy",
+    "stop_with_drain",
 )

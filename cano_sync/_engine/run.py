@@ -5,9 +5,10 @@ from __future__ import annotations
 __all__ = ("Run",)
 
 import os
-import time
 from concurrent.futures import Future
 from contextvars import copy_context
+from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .._base.cancellation import CancellationToken, Cancelled
@@ -30,6 +31,7 @@ from ..errors import (
     WorkflowTimeoutError,
     is_interruption,
 )
+from .draining import drains, running
 from .events import RunEvents
 from .jobs import Job
 from .listing import list_branches
@@ -37,6 +39,7 @@ from .machine import Entry, Machine
 from .nesting import Nesting
 from .offload import Abandoned, run_on_pool
 from .pool import process_pool
+from .report import DeafTask
 from .request import Request
 from .split import Split
 from .staying import Stopped, run_here
@@ -70,6 +73,7 @@ class Run:
         "_cancel",
         "_entry",
         "_events",
+        "_future",
         "_id",
         "_journal",
         "_machine",
@@ -93,9 +97,9 @@ class Run:
     ) -> None:
         entry = machine.find(initial_state)
         self._machine = machine
-        # Where it is: read by whoever reports its end, on another thread. Workflow._prepare has
-        # looked that there is one, and a run that is resumed has one once its journal is open.
-        self._entry: Entry = entry  # type: ignore[assignment]
+        self._entry: Entry  # where it is: read by whoever reports its end, on another thread
+        if entry is not None:  # one that is resumed has none before its journal is open
+            self._entry = entry
         self._request = request
         self._journal: journal.Journal | None = None
         self._store = store
@@ -103,6 +107,7 @@ class Run:
         self._outer = current_token_or_none()  # of the task that this run is nested in
         self._token: EngineToken
         self._id: str | None = None
+        self._future: Future[Any] | None = None  # of one that was submitted
         self._events: RunEvents | None = None
         self._stays = stays or machine.description.stays
         self._asks = False  # whether what surrounds it is asked, though nothing leaves this thread
@@ -120,6 +125,49 @@ class Run:
             self._id = os.urandom(16).hex()
         return self._id
 
+    @property
+    def _known_entry(self) -> Entry | None:
+        return getattr(self, "_entry", None)
+
+    # For a drain, on another thread.
+
+    @property
+    def token(self) -> CancellationToken | None:
+        """The token of its tasks, as soon as there is one."""
+        token: CancellationToken | None = getattr(self, "_token", None)
+        return token
+
+    def call_off(self, reason: str) -> None:
+        """Cancel it, if it has its token, or waits for a thread; if not, it will ask."""
+        token: EngineToken | None = getattr(self, "_token", None)
+        if token is not None:
+            token.cancel_nowait(reason)
+        elif self._future is not None and self._future.cancel():
+            self._leave(is_cancelled=True)
+
+    def where(self, seconds: float) -> tuple[Any, tuple[DeafTask, ...]]:
+        """The state that it is in, and the task that the thread is with which walks.
+
+        Args:
+            seconds: for how long it has been running.
+        """
+        entry = self._known_entry
+        if entry is None:
+            return None, ()
+        what = entry.what
+        task = what.task if isinstance(what, SingleState) else None
+        if isinstance(what, SplitState):  # its branches are abandoned by themselves
+            task = what.factory
+        if task is None:
+            return entry.state, ()
+        return entry.state, (DeafTask(entry.state, task.name, None, seconds),)
+
+    def _doing(self, began: float) -> tuple[str, DeafTask] | None:
+        _, tasks = self.where(monotonic() - began)
+        return (self.id, tasks[0]) if tasks else None
+
+    # For the thread that it is on.
+
     def execute(self) -> Any:
         """Run until an exit state and return that.
 
@@ -129,16 +177,52 @@ class Run:
         Where nothing can end the wait, or only what ends the task that this run is nested in, it
         stays on this thread. With a time limit or a token of its own it moves to a pool's thread,
         unless it is to stay.
+
+        Raises:
+            DrainingError: the process is ending; see draining.py for the order of the two steps.
         """
-        if self._request is None:
-            return self._execute()
-        opened = self._open(self._request)
+        is_cancelled = False
+        try:
+            running[self] = monotonic()
+            if drains:
+                entry = self._known_entry
+                drains[0].admit(self, self._outer, None if entry is None else entry.state)
+            if self._request is not None:
+                return self._execute_kept(self._request)
+            if self._machine.listeners:
+                return self._execute_observed()
+            if self._cancel is None and self._machine.description.timeout is None:
+                return self._on_this_thread()
+            return self._within_limits()
+        except Cancelled:
+            is_cancelled = True
+            raise
+        except WorkflowCancelledError as error:  # or that of a run nested in a task of it
+            is_cancelled = error.run_id == self._id
+            raise
+        finally:
+            running.pop(self, None)
+            if drains:
+                drains[0].ended(self, is_cancelled=is_cancelled)
+
+    def _leave(self, *, is_cancelled: bool) -> None:
+        running.pop(self, None)
+        if drains:
+            drains[0].ended(self, is_cancelled=is_cancelled)
+
+    def _execute_kept(self, request: Request) -> Any:
+        """The same for a run that is recorded, once it was begun or taken up."""
+        opened = self._open(request)
         if isinstance(opened, journal.Ended):
             return opened.state
         self._journal, self._id = opened, opened.run_id
         self._entry, self._store = opened.entry, opened.store
         try:
-            return self._execute()
+            if self._machine.listeners:
+                return self._execute_observed()
+            if self._cancel is None and self._machine.description.timeout is None:
+                return self._on_this_thread()
+            return self._within_limits()
         finally:
             opened.give_back(unless_walked=True)
 
@@ -146,11 +230,10 @@ class Run:
         """Begin the run, or take it up; on this thread, as long as its limits allow."""
         limit, store = self._machine.description.timeout, self._store
         assert type(store) is MemoryStore  # Workflow._prepare has looked
-        token = EngineToken(
-            *self._parents, deadline=None if limit is None else time.monotonic() + limit
-        )
+        token = EngineToken(*self._parents, deadline=None if limit is None else monotonic() + limit)
+        self._hold(token)
         try:
-            return journal.open_journal(self._machine, self._entry, store, request, token)
+            return journal.open_journal(self._machine, self._known_entry, store, request, token)
         except Cancelled:
             self._id = request.run_id
             called, reason = token.cancel_called, token.reason
@@ -169,29 +252,27 @@ class Run:
         finally:
             token.release()
 
-    def _execute(self) -> Any:
-        events = None
-        if self.is_observed:
-            events = self._events = RunEvents(self.id, self._machine.listeners)
+    def _execute_observed(self) -> Any:
+        events = self._events = RunEvents(self.id, self._machine.listeners)
         try:
-            if events is not None:
-                events.run_started(self._entry.state)
+            events.run_started(self._entry.state)
             if self._cancel is None and self._machine.description.timeout is None:
                 final = self._on_this_thread()
-            elif self._stays:
-                final = self._staying()
-            elif (nesting := Nesting.current()).is_inline:
-                self._stay_inline(nesting, "run")
-                final = self._staying()
             else:
-                final = self._offloaded()
+                final = self._within_limits()
         except BaseException as error:
-            if events is not None:
-                events.run_finished(self._entry.state, error)
+            events.run_finished(self._entry.state, error)
             raise
-        if events is not None:
-            events.run_finished(final, None)
+        events.run_finished(final, None)
         return final
+
+    def _within_limits(self) -> Any:
+        if self._stays:
+            return self._staying()
+        if (nesting := Nesting.current()).is_inline:
+            self._stay_inline(nesting, "run")
+            return self._staying()
+        return self._offloaded()
 
     def _on_this_thread(self) -> Any:
         nesting, outer = Nesting.current(), self._outer
@@ -203,6 +284,9 @@ class Run:
         context = copy_context()
         context.run(nesting.enter, token)
         try:
+            if drains:
+                drains[0].hold(self)
+                token.check()
             return context.run(self._walk_to_end)
         except Cancelled as signal:
             if outer is not None and outer.cancelled:
@@ -261,6 +345,7 @@ class Run:
                 around_job=self._around_job(),
                 what="the run",
                 on_abandon=self._abandon,
+                on_token=self._hold,
             )
         except Abandoned as abandoned:
             self._stop(abandoned.error, limit if abandoned.timed_out else None, abandoned.reason)
@@ -285,12 +370,18 @@ class Run:
         raise self._cancelled(reason, waited) from cause
 
     def _walk_on(self, token: EngineToken) -> Any:
-        self._token = token
+        self._hold(token)
+        token.check()
         return self._walk_to_end()
 
+    def _hold(self, token: EngineToken) -> None:
+        self._token = token
+        if drains:
+            drains[0].hold(self)
+
     def _walk_with(self, store: Store, token: EngineToken) -> Any:
-        """On the pool's thread: with the store and the token that it has there."""
-        self._store, self._token = store, token
+        """On the pool's thread: with the store that it has there."""
+        self._store = store
         return self._walk_to_end()
 
     def _walk_to_end(self) -> Any:
@@ -378,7 +469,7 @@ class Run:
 
     def _split(self, what: SplitState, entry: Entry, error: CanoError | None) -> Any:
         """Execute a split; return its join state."""
-        entered = time.monotonic()
+        entered = monotonic()
         join, store, tasks = what.join, self._store, what.tasks
         if what.factory is not None:
             tasks = list_branches(self._task_run(what.factory, entry, error))
@@ -440,6 +531,7 @@ class Run:
 
     def _abandon(self, job: Job, reason: str | None) -> None:
         """Abandon the thread that walks."""
+        job.doing = partial(self._doing, running.get(self, monotonic()))
         if self._events is not None and self._machine.is_observed:
             self._events.abandon(None, job, reason)
         else:
@@ -475,22 +567,39 @@ class Run:
             WorkflowError: there is no thread, as at the interpreter's exit.
         """
         nesting, state = Nesting.current(), self._entry.state
-        if nesting.is_inline:
-            return self._execute_now()
-        self._outer = None
+        # It belongs to the task that asks for it only in so far as that may begin it at all. From
+        # here on it is registered; `execute` does it once more, and finds it admitted.
+        try:
+            running[self] = monotonic()
+            if drains:
+                drains[0].admit(self, self._outer, state)
+            self._outer = None
+            return self._execute_now() if nesting.is_inline else self._start(nesting, state)
+        except BaseException:
+            self._leave(is_cancelled=False)
+            raise
+
+    def _start(self, nesting: Nesting, state: Any) -> Future[Any]:
         self._surroundings = self._surroundings.hand_over("submit", state=state, run_id=self._id)
         context = copy_context()
         inside = Nesting(nesting.depth + 1, on_user_executor=nesting.on_user_executor)
         context.run(inside.enter, None)
         pool = process_pool(nesting.depth + 1)
         future: Future[Any] = Future()
+        self._future = future
+        job = Job(pool, self._execute_job, context=context, future=future)
+        job.on_cancelled = self._never_begin
         try:
-            pool.start(Job(pool, self._execute_job, context=context, future=future))
+            pool.start(job)
         except RuntimeError as error:
             raise WorkflowError(
                 f"state {full_name(state)}: there is no thread for the run: {error}", state=state
             ) from error
         return future
+
+    def _never_begin(self) -> None:
+        """Its future was cancelled before it had a thread."""
+        self._leave(is_cancelled=True)
 
     def _execute_job(self, job: Job) -> Any:
         try:
@@ -511,7 +620,6 @@ class Run:
         future: Future[Any] = Future()
         context = copy_context()
         context.run(set_current_token, None)  # detached, as it would be on a thread of its own
-        self._outer = None
         self._stays = True
         try:
             final = context.run(self.execute)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ("NEVER_RUN", "TaskRun", "failure")
 
+import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .._base.cancellation import CancellationToken, Cancelled
@@ -15,7 +16,9 @@ from .._base.tracebacks import without_engine_frames
 from .._model.task import BoundTask, TaskContext, Visit
 from ..errors import AttemptTimeoutError, CanoError, TaskExecutionError
 from .events import RunEvents, TaskEvents
-from .offload import Abandoned, abandon, run_on_pool
+from .jobs import Job
+from .offload import Abandoned, run_on_pool
+from .report import DeafTask
 from .staying import Stopped, run_here
 from .surroundings import Surroundings, ThreadKind
 
@@ -178,6 +181,19 @@ class TaskRun:
         surroundings = self.surroundings.hand_over("attempt", state=self.state, run_id=self.run_id)
         if events is not None:
             events.is_offloaded = True
+        began = time.perf_counter()
+
+        def doing() -> tuple[str, DeafTask]:
+            since = time.perf_counter() - began
+            return self.run_id, DeafTask(self.state, task.name, self.index, since)
+
+        def abandon(job: Job, reason: str | None) -> None:
+            job.doing = doing
+            if events is None:
+                job.abandon()
+            else:
+                events.abandon(job)
+
         try:
             return run_on_pool(
                 lambda fenced, inner: self._call(fenced, inner, number, surroundings),
@@ -186,7 +202,7 @@ class TaskRun:
                 limit=limit,
                 around_job=surroundings.around_job(state=self.state, run_id=self.run_id),
                 what=f"task {task.name!r}",
-                on_abandon=abandon if events is None else lambda job, reason: events.abandon(job),
+                on_abandon=abandon,
             )
         except Abandoned as abandoned:
             if abandoned.cancel_called:
