@@ -20,7 +20,9 @@ from cano_sync import (
     CancellationToken,
     Cancelled,
     CanoError,
+    CheckpointError,
     ConfigurationError,
+    CorruptCheckpointError,
     DiscardedWorkflowWarning,
     JoinConfig,
     JoinError,
@@ -31,8 +33,12 @@ from cano_sync import (
     NodeExecutionError,
     Outcome,
     PreparationError,
+    RecordedError,
     Registration,
     RetryExhaustedError,
+    RunBusyError,
+    RunLostError,
+    RunNotFoundError,
     SplitResult,
     SplitTimeoutError,
     Store,
@@ -45,6 +51,7 @@ from cano_sync import (
     TaskResult,
     TypeMismatchError,
     Verdict,
+    VersionMismatchError,
     Workflow,
     WorkflowCancelledError,
     WorkflowError,
@@ -54,6 +61,14 @@ from cano_sync import (
     install_around,
     task,
     wait_for_abandoned,
+)
+from cano_sync.checkpoints import (
+    Checkpoints,
+    Codec,
+    MemoryCheckpoints,
+    RunRecord,
+    RunStatus,
+    SQLiteCheckpoints,
 )
 from cano_sync.observe import Observer
 from cano_sync.scheduler import (
@@ -514,3 +529,57 @@ Scheduler(around=[Session(), transaction])
 surrounded.with_timeout(5, stay=True).orchestrate(Quote.LOAD, cancel=current_token(), stay=True)
 with inline():
     surrounded.with_executor(InlineExecutor()).orchestrate(Quote.LOAD)
+
+
+def upgrade(version: Any, state_name: str, store: MemoryStore) -> Quote:
+    return Quote.LOAD
+
+
+# A run that is recorded.
+
+
+checkpoints = SQLiteCheckpoints("runs.db", survive="power", patience=timedelta(seconds=5))
+backends: list[Checkpoints] = [checkpoints, MemoryCheckpoints(), MemoryCheckpoints().after_crash()]
+kept = workflow.with_checkpoints(
+    checkpoints,
+    name="quotes",
+    version=2,
+    upgrade=upgrade,
+    types=[Codec(complex, str, complex)],
+    transient=["client"],
+)
+assert_type(kept, Workflow[Quote])
+assert_type(kept.orchestrate(Quote.LOAD, run_id="q-1"), Quote)
+assert_type(kept.resume("q-1", store=MemoryStore(), cancel=token, takeover=True), Quote)
+assert_type(kept.submit(Quote.LOAD, run_id="q-1"), Future[Quote])
+assert_type(checkpoints.runs(status=RunStatus.DONE, state=Quote.DONE, limit=3), list[RunRecord])
+assert_type(checkpoints.run("q-1").store, dict[str, Any])
+
+
+def going_on() -> Quote | None:
+    try:
+        return kept.resume("q-1")
+    except RunNotFoundError as error:
+        absent: KeyError = error
+        print(absent)
+    except RunBusyError as error:
+        print(error.owner)
+    except VersionMismatchError as error:
+        print(error.recorded, error.offered)
+    except CorruptCheckpointError as error:
+        wrong: ValueError = error
+        print(wrong)
+    except RunLostError:
+        raise
+    except CheckpointError as error:
+        assert_type(error.run_id, str | None)
+    except TaskExecutionError as error:
+        if isinstance(error.__cause__, RecordedError):
+            assert_type(error.__cause__.kind, str)
+    return None
+
+
+def charging(store: Store, context: TaskContext) -> Literal[Quote.DONE]:
+    assert_type(context.key, str | None)
+    assert_type(context.visit, int | None)
+    return Quote.DONE
