@@ -35,15 +35,18 @@ class Harness:
         self.problems: list[str] = []
         self.kills = 0
 
-    def child(self, run_id: str, arm: Arm | None) -> int:
-        """Run it, or go on with it, in a child; -9 where that was killed."""
+    def child(self, run_id: str, arm: Arm | float | None) -> int:
+        """Run it, or go on with it, in a child; -9 where that was killed, by itself or in time."""
         pid = os.fork()
         if pid:
+            if isinstance(arm, float):
+                time.sleep(arm)
+                os.kill(pid, signal.SIGKILL)  # not waited for yet, so nobody else has this number
             return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         try:
             checkpoints = SQLiteCheckpoints(self.folder / "runs.db")
             workflow = SCENARIOS[self.name](checkpoints, str(self.folder / f"{run_id}.effects"))
-            if arm is not None:
+            if callable(arm):
                 arm(checkpoints)
             workflow.orchestrate(At.FIRST, store=MemoryStore(), run_id=run_id)
             problems = list(self.differences(run_id, checkpoints))
@@ -54,7 +57,7 @@ class Harness:
             traceback.print_exc()
             os._exit(1)
 
-    def crash(self, run_id: str, arms: Iterator[Arm | None]) -> bool:
+    def crash(self, run_id: str, arms: Iterator[Arm | float | None]) -> bool:
         """Kill the run as each arm says, then let it come to its end; was it killed at all?"""
         was_killed = False
         for arm in arms:
@@ -115,20 +118,10 @@ def at_each_in_turn(first: int) -> Iterator[Arm | None]:
     yield None
 
 
-def at_random(longest: float) -> Iterator[Arm | None]:
-    """Killed at any time."""
-
-    def killer(checkpoints: SQLiteCheckpoints) -> None:
-        parent, delay = os.getpid(), random.uniform(0, longest)
-        if os.fork() == 0:  # the time is another process's: nothing here can put it off
-            time.sleep(delay)
-            try:
-                os.kill(parent, signal.SIGKILL)
-            finally:
-                os._exit(0)
-
+def at_random(longest: float) -> Iterator[float | None]:
+    """Killed after so many seconds, three times."""
     for _ in range(3):
-        yield killer
+        yield random.uniform(0, longest)
     yield None
 
 
