@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
-from weakref import WeakSet, WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary, finalize
 
 from .._base.cancellation import CancellationToken
 from ..errors import CheckpointError, ConfigurationError
@@ -59,6 +59,9 @@ class Database:
         self._connections: list[sqlite3.Connection] = []
         self._process: ProcessLock | None = None
         self.is_open = False
+        # Who drops the last handle without closing it need not know that there are connections.
+        # At the interpreter's exit an abandoned task may still be in one: there it is left alone.
+        finalize(self, _close, self._connections).atexit = False
         # Of both, only single operations of a dict are used, each of which is atomic.
         self.held: dict[str, int] = {}
         self.owed: dict[str, int] = {}
@@ -417,8 +420,7 @@ class Database:
 
     def _close_connections(self) -> None:
         self._copier = None
-        while self._connections:
-            self._connections.pop().close()
+        _close(self._connections)
 
     def forget(self) -> None:
         """In a forked child: drop what is the parent's, without closing it, and begin anew."""
@@ -431,6 +433,11 @@ class Database:
         self.held.clear()
         self.owed.clear()
         self._begin()
+
+
+def _close(connections: list[sqlite3.Connection]) -> None:
+    while connections:
+        connections.pop().close()
 
 
 def _code_of(error: sqlite3.Error) -> int:

@@ -71,6 +71,17 @@ class Harness:
                 break
         return was_killed
 
+    def crash_opening(self, number: int, when: Any) -> bool:
+        """Kill the process that makes a new file at this statement; was it killed at all?"""
+        fresh = Harness(self.name, self.folder / f"new-{when}-{number}")
+        fresh.folder.mkdir()
+        code = fresh.child("first", lambda checkpoints: crash_at(checkpoints, number, when))
+        fresh.crash("uncrashed", iter([None]))
+        fresh.crash("first", iter([None]))
+        self.kills += code == -signal.SIGKILL
+        self.problems += fresh.problems
+        return code == -signal.SIGKILL
+
     def differences(self, run_id: str, checkpoints: SQLiteCheckpoints) -> Iterator[str]:
         """What is not as it should be."""
         run, wanted = checkpoints.run(run_id), checkpoints.run("uncrashed")
@@ -141,6 +152,8 @@ def main() -> int:
             number = 1
             while harness.crash(f"{when}-{number}", at_statement(number, when)):
                 number += stride
+            for number in range(1, 25 if how == "all" else 1):
+                harness.crash_opening(number, when)
         for first in range(1, 6 if how == "all" else 2):
             harness.crash(f"turn-{first}", at_each_in_turn(first))
     print(f"{harness.kills} kills, {len(harness.problems)} problems", *harness.problems, sep="\n")

@@ -17,6 +17,7 @@ from cano_sync import (
     CheckpointError,
     ConfigurationError,
     CorruptCheckpointError,
+    DrainingError,
     JoinConfig,
     JoinStrategy,
     MemoryStore,
@@ -33,7 +34,9 @@ from cano_sync import (
     WorkflowCancelledError,
     WorkflowError,
     WorkflowTimeoutError,
+    drain,
 )
+from cano_sync._engine import draining
 from cano_sync._engine import journal as journals
 from cano_sync.checkpoints import MemoryCheckpoints, RunStatus, StepKind
 from cano_sync.testing import inline
@@ -921,3 +924,28 @@ def test_branches_have_keys_of_their_own() -> None:
     workflow = Workflow().register_split(Step.START, plain, join).add_exit_state(Step.DONE)
     workflow.with_checkpoints(MemoryCheckpoints(), name="x").orchestrate(Step.START, run_id="r")
     assert sorted(seen) == ["r:0:0", "r:0:1"]
+
+
+def test_a_drain_leaves_a_recorded_run_where_it_was_to_go_on_in_the_next_process() -> None:
+    checkpoints, started = MemoryCheckpoints(), threading.Event()
+
+    def work(*, cancel: CancellationToken, context: TaskContext) -> Step:
+        if not context.redone:
+            started.set()
+            cancel.sleep(SOON)
+        return Step.DONE
+
+    _, workflow = recorded(work, checkpoints=checkpoints)
+    future = workflow.submit(Step.START, run_id="run")
+    assert started.wait(SOON)
+    try:
+        report = drain(0.01)
+        with pytest.raises(DrainingError):
+            workflow.resume("run")
+    finally:
+        draining._forget()  # as another process
+    assert (report.cancelled, report.abandoned) == (1, ())
+    with pytest.raises(WorkflowCancelledError):
+        future.result(SOON)
+    assert checkpoints.run("run").status is RunStatus.READY
+    assert workflow.resume("run") is Step.DONE
