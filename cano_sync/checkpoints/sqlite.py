@@ -47,7 +47,7 @@ _END = (
 )
 _REST = (
     "update run set status = 0, owner = null, changed_at = ? "
-    "where id = ? and token = ? and status = 1"
+    "where id = ? and token = ? and owner = ? and status = 1"
 )
 _RUN = f"select {RUN_COLUMNS} from run where id = ?"
 _STEPS = f"select {STEP_COLUMNS} from step where run = ? order by seq"
@@ -196,10 +196,8 @@ class SQLiteCheckpoints:
             )
             return True
 
-        is_new = self._write(database, work, cancel, is_durable=self._survives_power, step=step)
-        if is_new:
-            database.held[run.id] = run.token
-        return is_new
+        is_durable = self._survives_power
+        return self._take(database, run.id, run.token, work, cancel, is_durable, step)
 
     def look(
         self, run_id: str, *, cancel: CancellationToken | None, history: bool = False
@@ -276,10 +274,31 @@ class SQLiteCheckpoints:
             )
             return True
 
-        if not self._write(database, work, cancel, is_durable=True, step=step):
+        if not self._take(database, run.id, claimed.token, work, cancel, True, step):
             return None
-        database.held[run.id] = claimed.token
         return claimed
+
+    def _take(
+        self,
+        database: Database,
+        run_id: str,
+        token: int,
+        work: Work[bool],
+        cancel: CancellationToken | None,
+        is_durable: bool,
+        step: StepRow | None,
+    ) -> bool:
+        """Write that a run is this process's own; whether it is, from now on."""
+        try:
+            is_mine = self._write(database, work, cancel, is_durable=is_durable, step=step)
+            if is_mine:
+                database.held[run_id] = token
+            return is_mine
+        except BaseException:
+            # It may have been written, and only the wait for the disk was ended: nobody is at it.
+            database.owed[run_id] = token
+            self._give_back(database)
+            raise
 
     def move(
         self, run_id: str, token: int, step: StepRow, *, cancel: CancellationToken | None
@@ -337,7 +356,7 @@ class SQLiteCheckpoints:
     def _give_back(self, database: Database) -> None:
         """Give back what this process has and nobody works on, as far as that is possible now."""
         for run_id, token in list(database.owed.items()):
-            row = (time.time(), run_id, token)
+            row = (time.time(), run_id, token, database.process.id)
             try:
                 database.write(partial(_rest, row), SHORT_PATIENCE, None, is_durable=False)
             except CheckpointError:
@@ -469,7 +488,7 @@ class SQLiteCheckpoints:
         return record_of(run, self._owner(database, run, process), steps, problem)
 
 
-def _rest(row: tuple[float, str, int], cursor: sqlite3.Cursor) -> None:
+def _rest(row: tuple[float, str, int, str], cursor: sqlite3.Cursor) -> None:
     cursor.execute(_REST, row)
 
 

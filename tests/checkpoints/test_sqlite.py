@@ -659,3 +659,38 @@ def test_copies_are_made_by_sqlite_itself(path: Path, checkpoints: SQLiteCheckpo
     with SQLiteCheckpoints(copy) as other:
         assert counting(other).resume("run") == "END"
     shutil.rmtree(path.with_name("copy.db-owners"))
+
+
+def test_a_run_whose_begin_was_interrupted_on_its_way_to_the_disk_is_given_back(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SQLiteCheckpoints(path, survive="power") as checkpoints:
+        checkpoints.runs()
+        real = Database._sync
+
+        def interrupted(*given: Any) -> None:
+            raise KeyboardInterrupt
+
+        for run_id, token in (("run", 1), ("run", 2)):
+            monkeypatch.setattr(Database, "_sync", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                counting(checkpoints).orchestrate("COUNT", run_id=run_id)
+            monkeypatch.setattr(Database, "_sync", real)
+            run = checkpoints.run("run")
+            assert (run.status, run.token) == (RunStatus.READY, token)
+        assert counting(checkpoints).orchestrate("COUNT", run_id="run") == "END"
+
+
+def test_an_id_that_could_not_be_begun_is_nobody_else_s_loss(
+    path: Path, checkpoints: SQLiteCheckpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = program(path)
+    with pytest.raises(RunBusyError):
+        counting(checkpoints).orchestrate("COUNT", run_id="run")
+    database_ = checkpoints._known()
+    database_.owed["run"] = 1  # as after a begin of the same id that was interrupted
+    counting(checkpoints).orchestrate("COUNT", run_id="other")
+    assert database_.owed == {}
+    assert checkpoints.run("run").status is RunStatus.RUNNING
+    said, _ = child.communicate("go on\n", timeout=SOON)
+    assert said == "END\n"
