@@ -21,6 +21,9 @@ from ..errors import CheckpointError, ConfigurationError
 from .liveness import ProcessLock
 from .schema import SCHEMA, SQLITE
 
+if sys.platform == "darwin":
+    import fcntl
+
 T = TypeVar("T")
 
 Work = Callable[[sqlite3.Cursor], T]
@@ -52,6 +55,7 @@ class Database:
         is_open: whether it was opened, and not closed.
         held: the runs that threads of this process are at, with the tokens that they have.
         owed: runs that could not be given back yet, with their tokens.
+        syncs: how often the WAL was synced.
     """
 
     def __init__(self, path: Path) -> None:
@@ -72,7 +76,8 @@ class Database:
         self._reading = threading.Lock()
         self._opening = threading.Lock()
         self._syncing = threading.Condition(threading.Lock())
-        self._written = self._synced = self._pages = 0
+        self._written = self._synced = self._pages = self.syncs = 0
+        self._wal = -1  # a descriptor of the WAL, once something was synced
         self._is_syncing = False
         self._checkpointing: threading.Thread | None = None
         self._copier: sqlite3.Connection | None = None  # used by that thread alone
@@ -147,7 +152,7 @@ class Database:
             # instant while a third one commits may damage the file.
             connection.execute("pragma wal_autocheckpoint = 0")
             if sys.platform == "darwin":
-                connection.execute("pragma fullfsync = 1")
+                connection.execute("pragma checkpoint_fullfsync = 1")
         except BaseException:
             connection.close()
             raise
@@ -234,7 +239,7 @@ class Database:
             ticket, result = self._retry(lambda: self._transaction(work, pages), patience, cancel)
         if is_durable:
             self._check_file()
-            self._sync(ticket, patience, cancel)
+            self._sync(ticket, cancel)
         return result
 
     def _transaction(self, work: Work[T], pages: int) -> tuple[int, T]:
@@ -322,11 +327,14 @@ class Database:
 
     # Durability.
 
-    def _sync(self, ticket: int, patience: float, cancel: CancellationToken | None) -> None:
+    def _sync(self, ticket: int, cancel: CancellationToken | None) -> None:
         """Return when the transaction with this number is on the disk.
 
-        One thread of all that wait makes a small write that SQLite syncs, and with it all that
-        stands before it in the WAL (a group commit).
+        One thread of all that wait syncs the WAL, and with it all that stands in it by then (a
+        group commit). It does so by a descriptor of its own, without a lock, and without SQLite's
+        for writing: others go on committing meanwhile. What is no longer in the WAL was synced
+        when it was copied from there. On the WAL, unlike the file, SQLite has no lock that closing
+        a descriptor could drop.
         """
         syncing = self._syncing
         while True:
@@ -340,29 +348,30 @@ class Database:
                 self._is_syncing = True
             synced = 0
             try:
-                synced = self._retry(self._write_synced, patience, cancel)
+                written = self._written  # these have been committed, and are in the WAL
+                self._sync_wal()
+                synced = written
+            except OSError as error:  # what is on the disk now, nobody knows: no second try
+                raise CheckpointError(
+                    f"{self.path}: its WAL could not be synced: {error}; look at the disk"
+                ) from error
             finally:
                 with syncing:
                     self._is_syncing = False
                     self._synced = max(self._synced, synced)
+                    self.syncs += 1
                     syncing.notify_all()
 
-    def _write_synced(self) -> int:
-        with self._lock:
-            cursor = self._cursor
-            cursor.execute("pragma synchronous = full")
-            try:
-                cursor.execute("begin immediate")
-                try:
-                    # An empty transaction would write no frame, and sync nothing.
-                    cursor.execute("update meta set value = value + 1 where key = 'synced'")
-                    cursor.execute("commit")
-                except BaseException:
-                    self._roll_back()
-                    raise
-            finally:
-                cursor.execute("pragma synchronous = normal")
-            return self._written
+    def _sync_wal(self) -> None:
+        if self._wal < 0:
+            self._wal = os.open(f"{self.path}-wal", os.O_RDWR)
+            _sync_folder(self.path.parent)
+        if sys.platform == "darwin":
+            fcntl.fcntl(self._wal, fcntl.F_FULLFSYNC)
+        elif sys.platform == "win32":
+            os.fsync(self._wal)
+        else:
+            os.fdatasync(self._wal)
 
     def _check_file(self) -> None:
         """What is written into a file that is gone from its folder is not kept."""
@@ -420,7 +429,13 @@ class Database:
 
     def _close_connections(self) -> None:
         self._copier = None
+        self._close_wal()
         _close(self._connections)
+
+    def _close_wal(self) -> None:
+        if self._wal >= 0:
+            os.close(self._wal)
+        self._wal = -1
 
     def forget(self) -> None:
         """In a forked child: drop what is the parent's, without closing it, and begin anew."""
@@ -430,6 +445,7 @@ class Database:
             self._process.forget()
         self._process = None
         self.is_open = False
+        self._close_wal()
         self.held.clear()
         self.owed.clear()
         self._begin()
@@ -443,6 +459,16 @@ def _close(connections: list[sqlite3.Connection]) -> None:
 def _code_of(error: sqlite3.Error) -> int:
     """The primary code of an error of SQLite's; 0 where it is one of Python's own."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the names of new files on the disk, too; where the system knows no such thing, not."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _mount_of(path: Path) -> str:

@@ -48,7 +48,6 @@ SQLITE = (
             """create table process (
                 id text primary key not null, host text not null, pid integer not null,
                 started_at real not null) without rowid""",
-            "insert into meta values ('synced', '0')",
         ),
     ),
 )
