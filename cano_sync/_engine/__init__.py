@@ -9,6 +9,13 @@ on a thread of a pool, while the caller waits for its end, its deadline or its c
 (`Workflow.submit` is `Run.start`: that, too, takes a thread of a pool, so that a submitted run with
 a limit has two, at two depths.)
 
+**A recorded run** has a `Journal` (journal.py), opened on the caller's thread before the run
+begins: by a new row, or by a claim of one that is there. The thread that walks writes each
+transition, with what has changed in the store (`_base/tracked.py`), after the task and before the
+next one, and closes the journal: with the exit, with the run's error, or, after all that is no
+failure of the run, by giving it back. What a backend raises passes by error states and retries.
+Without checkpoints nothing of this is even imported.
+
 **A retry.** The first attempt runs outside tenacity, and only a failure enters it (retrying.py);
 unless tenacity is to be asked about successes, too: by `before=`, or a predicate about results. An
 attempt with a time limit is offloaded as a run is.
@@ -114,6 +121,8 @@ waits, with the two exceptions that are named. Whoever holds one takes no other,
 - `lazy._loading`: while a module is imported, which takes its time.
 - `Split._locating`: where an error that several branches have raised says that it comes from.
 - `surroundings._lock`: the arounds of all runs.
+- `journal._closed`, a condition: the journals that are open; and of each journal, its `_lock`:
+  whether a thread walks, and whether it is closed.
 
 At a fork, `lazy._loading` is taken first and then the lock of all tokens; those of the jobs, the
 pools, the timer and the arounds are made anew in the child; those of a run, a store and its gates
