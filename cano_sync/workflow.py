@@ -16,6 +16,7 @@ from ._base.durations import Duration, limit
 from ._base.store import MemoryStore, Store, check_store
 from ._base.text import full_name
 from ._base.tracebacks import without_engine_frames
+from ._base.world import world
 from ._engine.machine import Machine
 from ._engine.run import Run
 from ._engine.surroundings import installed_arounds
@@ -375,7 +376,7 @@ class Workflow(Generic[S]):
         check_open(self._description.executor)
         given = self._description.store if store is None else store
         given = MemoryStore() if given is None else given
-        return Run(machine, initial_state, given, cancel, stays=stays)
+        return Run(machine, initial_state, world.store(given), cancel, stays=stays)
 
     def _compiled(self) -> Machine:
         # Two threads may both do it, with the same outcome.

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .cancellation import Cancelled
-from .store import MemoryStore, Store
+from .store import Store, has_views
 
 
 class Gate:
@@ -202,7 +202,7 @@ def fence(store: Store, outer: Gate | None = None) -> tuple[Store, Gate]:
     The new gate hangs below the `outer` one, of the task that runs this one. Closing either stops
     the writes; so does closing the gate of a fence that the store is behind already.
     """
-    if type(store) is not MemoryStore:
+    if not has_views(store):
         gate = Gate(outer)
         return Fence(store, gate), gate
     guard = store._guard

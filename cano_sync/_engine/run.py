@@ -4,8 +4,6 @@ from __future__ import annotations
 
 __all__ = ("Run",)
 
-import os
-import time
 from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any, NoReturn
@@ -17,6 +15,7 @@ from .._base.fence import fence
 from .._base.store import Store
 from .._base.text import full_name
 from .._base.tracebacks import without_engine_frames
+from .._base.world import world
 from .._model.description import SingleState, SplitState
 from .._model.outcome import SplitResult
 from .._model.task import BoundTask
@@ -98,7 +97,7 @@ class Run:
     def id(self) -> str:
         """The run's id, made when somebody first asks: most runs on one thread end without."""
         if self._id is None:
-            self._id = os.urandom(16).hex()
+            self._id = world.entropy(16).hex()
         return self._id
 
     def execute(self) -> Any:
@@ -277,7 +276,7 @@ class Run:
 
     def _split(self, what: SplitState, entry: Entry, error: CanoError | None) -> Any:
         """Execute a split; return its join state."""
-        entered = time.monotonic()
+        entered = world.monotonic()
         join, store, tasks = what.join, self._store, what.tasks
         if what.factory is not None:
             tasks = list_branches(self._task_run(what.factory, entry, error))

@@ -6,7 +6,6 @@ __all__ = ("Split",)
 
 import copy
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from contextvars import copy_context
@@ -20,6 +19,7 @@ from .._base.inline import InlineExecutor
 from .._base.store import Store
 from .._base.text import error_text, full_name
 from .._base.waiting import INTERRUPTS, Wakeup, wait_first
+from .._base.world import world
 from .._model.join import JoinConfig
 from .._model.outcome import SplitResult
 from .._model.strategy import Verdict
@@ -80,7 +80,8 @@ class Split:
         executor: Executor | None,
         entered: float,
     ) -> None:
-        self._tasks = tasks
+        self.tasks = tasks
+        self.strategy = join.effective
         self._join = join
         self._state = state
         self._run_id = run_id
@@ -144,7 +145,7 @@ class Split:
             self._emit_started()
             tracker.ask()
             if tracker.wants_workers:
-                self._start_workers(min(len(self._tasks), self._join.bulkhead or len(self._tasks)))
+                self._start_workers(min(len(self.tasks), self._join.bulkhead or len(self.tasks)))
             self._wait()
             self._emit_decided()
         finally:
@@ -242,7 +243,7 @@ class Split:
     def _emit_started(self) -> None:
         events = self._events
         if events is not None and events.has_listeners("split_started"):
-            names = tuple([task.name for task in self._tasks])
+            names = tuple([task.name for task in self.tasks])
             events.emit("split_started", state=self._state, tasks=names, join=self._join)
 
     def _emit_decided(self) -> None:
@@ -260,7 +261,7 @@ class Split:
             verdict=tracker.verdict,
             result=tracker.result(),
             timed_out=tracker.timed_out,
-            duration=time.monotonic() - self._entered,
+            duration=world.monotonic() - self._entered,
         )
 
     def _fail(self) -> None:
@@ -351,8 +352,9 @@ class Split:
 
     def _branch(self, index: int, before_landing: Callable[[], None] | None = None) -> None:
         """One branch, in a context of its own, and its landing."""
-        task, tracker = self._tasks[index], self._tracker
+        task, tracker = self.tasks[index], self._tracker
         context = self._context.copy()
+        world.branch_begins(self, index, context)
         try:
             if task.is_simple and self._events is None:
                 if self._is_bare:
@@ -364,6 +366,7 @@ class Split:
         except (Exception, Cancelled) as error:
             if before_landing is not None:
                 before_landing()
+            world.branch_ends(self)
             if self._token.cancelled:
                 tracker.drop(index)  # the coordinator is woken by the cancellation itself
             else:
@@ -374,6 +377,7 @@ class Split:
         else:
             if before_landing is not None:
                 before_landing()
+            world.branch_ends(self)
             if self._is_inline and self._token.cancelled:
                 tracker.drop(index)  # nobody could end the wait for it in time
             elif type(value) is CoroutineType:
@@ -393,7 +397,7 @@ class Split:
 
     def _task_run(self, index: int) -> TaskRun:
         return TaskRun(
-            self._tasks[index],
+            self.tasks[index],
             self._store,
             self._token,
             self._run_id,

@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ("Tracker",)
 
 import threading
-import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from .._base.fence import Gate
 from .._base.text import full_name
 from .._base.waiting import Wakeup
+from .._base.world import world
 from .._model.outcome import Outcome, SplitResult
 from .._model.strategy import JoinStrategy, Tally, Verdict
 from .._model.task import BoundTask
@@ -145,8 +145,8 @@ class Tracker:
 
     def result(self) -> SplitResult:
         """What came of each branch, once there is a verdict."""
-        now = time.perf_counter()
-        epoch = time.time() - now
+        now = world.perf_counter()
+        epoch = world.wall() - now
         lists: tuple[list[Outcome], list[Outcome], list[Outcome]] = ([], [], [])
         for index in range(self._total):
             which = 2 if self._ended[index] is None else 0 if self._raised[index] is None else 1
@@ -182,12 +182,12 @@ class Tracker:
             index = self._pending.popleft()
             self._running[index] = job
             # Under the lock: whoever decides sees either that it is pending or when it began.
-            self._began[index] = time.perf_counter()
+            self._began[index] = world.perf_counter()
             return index
 
     def land(self, index: int, value: Any, error: CanoError | None) -> None:
         """A branch has ended: put it on the tally and ask the strategy."""
-        ended = time.perf_counter()
+        ended = world.perf_counter()
         with self._lock:
             self._running.pop(index, None)  # it may have been abandoned
             if self.verdict is not None:
@@ -211,7 +211,7 @@ class Tracker:
     def _emit_landed(self, index: int, ended: float) -> None:
         assert self._events is not None
         try:
-            outcome = self._outcome(index, ended, time.time() - ended)
+            outcome = self._outcome(index, ended, world.wall() - ended)
             self._events.emit("branch_landed", state=self._state, outcome=outcome)
         finally:
             with self._lock:

@@ -18,7 +18,7 @@ from cano_sync import (
     WorkflowError,
 )
 from cano_sync._base.fence import Gate, fence
-from cano_sync._engine import tracker as tracker_module
+from cano_sync._base.world import world
 from cano_sync._engine.jobs import Job
 from cano_sync._engine.tracker import Tracker
 from cano_sync._model.task import bind
@@ -194,8 +194,8 @@ def test_a_strategy_is_asked_without_the_lock() -> None:
 def test_outcomes_have_the_times_of_their_branches(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a clock that the test sets: the wall clock only says where the fine timer stands."""
     clock = SimpleNamespace(now=10.0)
-    fake = SimpleNamespace(time=lambda: 999_990.0 + clock.now, perf_counter=lambda: clock.now)
-    monkeypatch.setattr(tracker_module, "time", fake)
+    monkeypatch.setattr(world, "wall", lambda: 999_990.0 + clock.now)
+    monkeypatch.setattr(world, "perf_counter", lambda: clock.now)
     tracker = tracker_of(4, JoinStrategy.PARTIAL_TIMEOUT)
     tracker.take(job())
     clock.now = 11.0
