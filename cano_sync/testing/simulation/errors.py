@@ -15,7 +15,7 @@ class SimulationError(Exception):
     """The simulation itself cannot go on: something blocks outside it, or a second one is begun."""
 
 
-class SimulationFailure(AssertionError):  # noqa: N818 -- as pytest says: a test has failed
+class SimulationFailure(AssertionError):
     """A run did what it must not: an assertion of the test's, or a check that is always on.
 
     Its `__cause__` is what was raised, where a test of `explore` did so.

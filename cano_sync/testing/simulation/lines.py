@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ("switching_at_lines",)
 
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager

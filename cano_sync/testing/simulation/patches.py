@@ -122,7 +122,9 @@ def _run_thread(run: Callable[[], object]) -> None:
     try:
         run()
     except Exception:
-        threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+        threading.excepthook(
+            threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread()))
+        )
 
 
 def _play(stage: Stage, actor: Actor) -> None:

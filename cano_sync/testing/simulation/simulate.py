@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-__all__ = ("Settings", "SimulatedRun", "perform", "play", "simulate", "simulate_call", "strategies")
+__all__ = (
+    "Settings",
+    "SimulatedRun",
+    "check_settings",
+    "perform",
+    "play",
+    "simulate",
+    "simulate_call",
+    "simulating",
+    "strategies",
+    "warn_of_misfit",
+)
 
 import contextvars
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from random import Random
 from types import FrameType
 from typing import Any, TypeVar
 
+from ... import install_around
 from ..._base.cancellation import CancellationToken
 from ..._base.durations import Duration
 from ..._base.durations import seconds as seconds_of
 from ..._base.store import MemoryStore, Store
 from ..._base.text import full_name
-from ..._engine import install_around
 from ...errors import ConfigurationError
 from ...workflow import Workflow
 from .errors import ScheduleWarning, SimulationFailure, SimulationOver
@@ -31,7 +43,7 @@ from .session import session
 from .stage import START, Actor, Stage, Strategy
 from .story import story_of
 from .strategies import Pct, RandomWalk, Replay, read_schedule, write_schedule
-from .watching import Event, Watch, WatchedStore, store_of
+from .watching import Event, Watch, store_of
 from .world import WALL_START, RunWorld, begin_world, simulated_world
 
 S = TypeVar("S")
@@ -68,6 +80,8 @@ class SimulatedRun:
     schedule: str = ""
     story: str = ""
     _events: list[Event] = field(default_factory=list, repr=False)
+    _decisions: list[int] = field(default_factory=list, repr=False)
+    _defaults: list[int] = field(default_factory=list, repr=False)
 
 
 @dataclass(slots=True)
@@ -106,6 +120,21 @@ def strategies(name: str, seed: int, schedule: str | None) -> Callable[[], Strat
     )
 
 
+@contextmanager
+def simulating() -> Iterator[None]:
+    """Take the process for simulations within the block.
+
+    Raises:
+        SimulationError: somebody has it.
+    """
+    session.begin()
+    try:
+        with simulated_world(), patched():
+            yield
+    finally:
+        session.end()
+
+
 def play(function: Callable[[Stage, Watch], Any], settings: Settings, run: SimulatedRun) -> None:
     """Play one run, within a session; what came of it is put into `run`.
 
@@ -135,7 +164,7 @@ def play(function: Callable[[Stage, Watch], Any], settings: Settings, run: Simul
     def first() -> None:
         if faults is not None:
             for at, offset in faults.jumps:
-                stage.spawn("the clock", lambda at=at, by=offset: _jump(stage, world, at, by))
+                stage.spawn("the clock", partial(_jump, stage, world, at, offset))
         try:
             run.result = function(stage, watch)
         except SimulationOver:
@@ -161,6 +190,7 @@ def play(function: Callable[[Stage, Watch], Any], settings: Settings, run: Simul
             run.steps = stage.steps
             run.schedule = write_schedule(stage.decisions, stage.defaults)
             run._events = watch.events
+            run._decisions, run._defaults = stage.decisions, stage.defaults
     if watch.problems:
         raise SimulationFailure("; ".join(watch.problems))
     if stage.left:
@@ -196,7 +226,7 @@ def perform(
             stage.spawn("cancel_at", lambda: _cancel(stage, watch, token, moment))
         return workflow.orchestrate(state, store=given, cancel=token)
 
-    run.store = _seen(workflow.description.store if given is None else given)
+    run.store = workflow.description.store if given is None else given
     play(orchestrate, settings, run)
     run.state = run.result
     run.result = None
@@ -206,10 +236,6 @@ def _cancel(stage: Stage, watch: Watch, token: CancellationToken, moment: float)
     stage.block(None, START + moment, "cancel_at", service=True)
     watch.note(f"cancels the run at {moment:g} s", who="cancel_at")
     token.cancel("cancel_at")
-
-
-def _seen(store: Any) -> Any:
-    return store
 
 
 def _name_of(actor: Actor) -> str:
@@ -290,11 +316,10 @@ def simulate(
     ('DONE', 3600.0)
     """
     run = SimulatedRun()
-    settings = _settings(
-        seed, schedule, strategy, limit, steps, patience, now, last_write_wins, switch
-    )
+    settings = check_settings(seed, limit, steps, patience, now, last_write_wins, switch)
     _once(
         lambda: perform(workflow, state, settings, run, store=store, cancel_at=cancel_at),
+        strategies(strategy, seed, schedule),
         settings,
         run,
     )
@@ -327,17 +352,18 @@ def simulate_call(
     86400.0
     """
     run = SimulatedRun()
-    settings = _settings(
-        seed, schedule, strategy, limit, steps, patience, now, last_write_wins, switch
+    settings = check_settings(seed, limit, steps, patience, now, last_write_wins, switch)
+    _once(
+        lambda: play(lambda stage, watch: function(), settings, run),
+        strategies(strategy, seed, schedule),
+        settings,
+        run,
     )
-    _once(lambda: play(lambda stage, watch: function(), settings, run), settings, run)
     return run
 
 
-def _settings(
+def check_settings(
     seed: int,
-    schedule: str | None,
-    strategy: str,
     limit: Duration,
     steps: int,
     patience: Duration,
@@ -345,14 +371,19 @@ def _settings(
     last_write_wins: Iterable[str],
     switch: str,
 ) -> Settings:
+    """The settings, checked.
+
+    Raises:
+        ConfigurationError: one of them is wrong.
+    """
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ConfigurationError(f"seed= is a whole number from 0, not {seed!r}")
     if switch not in ("store", "line"):
         raise ConfigurationError(f"switch= is 'store' or 'line', not {switch!r}")
+    if isinstance(last_write_wins, str):
+        raise ConfigurationError(f"last_write_wins= is a list of keys, not {last_write_wins!r}")
     return Settings(
         seed=seed,
-        make_strategy=strategies(strategy, seed, schedule),
-        recording=True,
         limit=seconds_of(limit, "limit"),
         steps=steps,
         patience=seconds_of(patience, "patience"),
@@ -362,10 +393,15 @@ def _settings(
     )
 
 
-def _once(work: Callable[[], None], settings: Settings, run: SimulatedRun) -> None:
-    session.begin()
+def _once(
+    work: Callable[[], None],
+    make_strategy: Callable[[], Strategy],
+    settings: Settings,
+    run: SimulatedRun,
+) -> None:
+    settings.make_strategy, settings.recording = make_strategy, True
     try:
-        with simulated_world(), patched():
+        with simulating():
             work()
     except SimulationFailure as failure:
         run.story = story_of(run._events)
@@ -376,13 +412,11 @@ def _once(work: Callable[[], None], settings: Settings, run: SimulatedRun) -> No
             schedule=run.schedule,
             story=run.story,
         ) from None
-    finally:
-        session.end()
     run.story = story_of(run._events)
-    warn_of_misfit(settings.make_strategy())
+    warn_of_misfit(make_strategy(), 4)
 
 
-def warn_of_misfit(strategy: Strategy) -> None:
+def warn_of_misfit(strategy: Strategy, level: int) -> None:
     """Say after which step a schedule no longer fitted."""
     if isinstance(strategy, Replay) and strategy.misfit is not None:
         warnings.warn(
@@ -390,5 +424,5 @@ def warn_of_misfit(strategy: Strategy) -> None:
             "switch points than when it was recorded; the run went on without it. Look for another "
             "by explore(), or drop it",
             ScheduleWarning,
-            stacklevel=4,
+            stacklevel=level + 1,
         )

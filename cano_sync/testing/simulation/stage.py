@@ -347,11 +347,7 @@ class Stage:
             ready = []
             for actor in self._actors:
                 test = actor.test
-                if (
-                    test is None
-                    or (actor.until is not None and actor.until <= now)
-                    or test()
-                ):
+                if test is None or (actor.until is not None and actor.until <= now) or test():
                     ready.append(actor)
             if self._is_over and self._is_idle(ready):
                 return None
@@ -406,9 +402,7 @@ class Stage:
 
     def _note_left(self, how_long: str) -> None:
         self.left = [
-            f"{self._place(actor)}, {how_long}"
-            for actor in self._actors
-            if not actor.is_service
+            f"{self._place(actor)}, {how_long}" for actor in self._actors if not actor.is_service
         ]
 
     def _fail(self, error: BaseException) -> None:

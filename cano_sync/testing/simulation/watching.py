@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from enum import Enum
 from types import FrameType
 from typing import Any, NamedTuple
@@ -25,8 +26,9 @@ _MISSING: Any = object()
 _LONGEST = 60  # characters of a value that a story shows
 
 
-class Branch(NamedTuple):
-    """A branch of a split."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Branch:
+    """A branch of a split; there is one object of it."""
 
     split: Any
     index: int
@@ -166,9 +168,9 @@ class Watch:
                 )
             elif seen is None and not _same(before.value, value):
                 self.problem(
-                    f"conflicting writes: {before.who} and {who} both put {key!r}, and the last one "
-                    "wins; give each a key of its own, return the values and collect them, or say "
-                    f"last_write_wins=[{key!r}]",
+                    f"conflicting writes: {before.who} and {who} both put {key!r}, and the last "
+                    "one wins; give each a key of its own, return the values and collect them, or "
+                    f"say last_write_wins=[{key!r}]",
                     event,
                     f"conflict: {before.who} has put {shown(before.value)}",
                 )

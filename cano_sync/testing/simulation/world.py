@@ -145,9 +145,9 @@ def _start_function(function: Callable[[], object]) -> object:
     return stage.spawn("a thread of the engine", function)
 
 
-def _holdings() -> Holdings:
+def _holdings() -> Holdings | None:
     stage, run = current_stage(), _run
-    return _real.holdings() if stage is None or run is None else run.holdings
+    return None if stage is None or run is None else run.holdings
 
 
 def _entropy(count: int) -> bytes:
