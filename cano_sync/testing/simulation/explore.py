@@ -35,6 +35,7 @@ from .simulate import (
     SimulatedRun,
     check_settings,
     perform,
+    perform_call,
     play,
     simulating,
     strategies,
@@ -118,9 +119,7 @@ class Simulation:
             SimulationFailure: a check that is always on has failed.
             SimulationError: something blocks outside the simulation.
         """
-        return self._play(
-            lambda settings, run: play(lambda stage, watch: function(), settings, run)
-        )
+        return self._play(lambda settings, run: perform_call(function, settings, run))
 
     def schedule(
         self,
@@ -383,7 +382,7 @@ class _Explorer:
         raise SimulationFailure(
             f"{self._name} fails under {where}: {what}\n\n"
             f"what happened, shrunk from {before} to {_hand_overs(sim)} chosen hand-overs:\n\n"
-            f"{story}\n\n"
+            f"{story or '(no store was used)'}\n\n"
             f"to see it again:  CANO_SEED={sim.seed} pytest -k {self._name}\n"
             f'to keep it:       @explore(seeds=[{sim.seed}], schedule="{schedule}")',
             seed=sim.seed,

@@ -26,7 +26,7 @@ def switching_at_lines(stage: Stage) -> Iterator[None]:
     """
 
     def local(frame: FrameType, event: str, argument: Any) -> Any:
-        if event == "line" and current_stage() is stage and stage.may_switch:
+        if event == "line" and current_stage() is stage:
             stage.step()
         return local
 

@@ -19,11 +19,11 @@ class Waiter:
     Its methods are those of a lock; a real one keeps the state, so that any thread may use it.
     """
 
-    __slots__ = ("_lock", "what")
+    __slots__ = ("_lock", "name")
 
-    def __init__(self, what: str = "a condition, an event or a queue") -> None:
+    def __init__(self, name: str = "a condition, an event or a queue") -> None:
         self._lock = _thread.allocate_lock()
-        self.what = what
+        self.name = name
 
     def acquire(self, blocking: bool = True, timeout: float = _FOR_EVER) -> bool:
         """See `threading.Lock.acquire`."""
@@ -36,13 +36,18 @@ class Waiter:
             return False
         until = None if timeout is None or timeout < 0 else stage.now + timeout
         while not self._lock.acquire(False):
-            if not stage.block(lambda: not self._lock.locked(), until, self.what):
+            if not stage.block(lambda: not self._lock.locked(), until, self.name):
                 return False
         return True
 
     def release(self) -> None:
         """See `threading.Lock.release`."""
-        self._lock.release()
+        try:
+            self._lock.release()
+        except RuntimeError:
+            stage = current_stage()
+            if stage is None or not stage.is_aborting:  # else it was not taken on the way out
+                raise
 
     def locked(self) -> bool:
         """See `threading.Lock.locked`."""
@@ -57,21 +62,29 @@ class Waiter:
     def _at_fork_reinit(self) -> None:
         self._lock = _thread.allocate_lock()
 
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
 
 class SimulatedLock(Waiter):
     """A `threading.Lock` made during a run: taking it is a switch point."""
 
     __slots__ = ()
 
-    def __init__(self, what: str = "a lock") -> None:
-        super().__init__(what)
-
     def acquire(self, blocking: bool = True, timeout: float = _FOR_EVER) -> bool:
         """See `threading.Lock.acquire`."""
         stage = current_stage()
-        if stage is not None:
-            stage.step()
-        return super().acquire(blocking, timeout)
+        if stage is None:
+            return self._lock.acquire(blocking, timeout)
+        if stage.is_aborting:  # what is on its way out takes no notice of locks
+            self._lock.acquire(False)
+            return True
+        stage.step()
+        if self._lock.locked() and blocking:
+            stage.note(f"waits for {self.name}")
+        taken = super().acquire(blocking, timeout)
+        stage.note(f"takes {self.name}" if taken else f"does not get {self.name}")
+        return taken
 
     __enter__ = acquire
 
@@ -81,8 +94,8 @@ class SimulatedRLock:
 
     __slots__ = ("_count", "_lock", "_owner")
 
-    def __init__(self, lock: Waiter | None = None) -> None:
-        self._lock = SimulatedLock("a lock") if lock is None else lock
+    def __init__(self, name: str) -> None:
+        self._lock = SimulatedLock(name)
         self._owner: Actor | int | None = None
         self._count = 0
 
@@ -133,3 +146,6 @@ class SimulatedRLock:
     def _at_fork_reinit(self) -> None:
         self._lock._at_fork_reinit()
         self._owner, self._count = None, 0
+
+    def __repr__(self) -> str:
+        return repr(self._lock)

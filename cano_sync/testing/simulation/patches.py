@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ("patched", "seed_chance")
+__all__ = ("patched", "replacements", "seed_chance")
 
 import _thread
 import contextvars
+import os
 import queue
 import random
 import sys
@@ -36,6 +37,7 @@ def _sleep(seconds: float) -> None:
         return
     if seconds < 0:
         raise ValueError("sleep length must be non-negative")
+    stage.note(f"sleeps {seconds:g} s")
     stage.sleep(seconds)
 
 
@@ -75,11 +77,19 @@ def _is_simulated() -> bool:
 
 
 def _lock() -> Any:
-    return SimulatedLock() if _is_simulated() else _thread.allocate_lock()
+    return SimulatedLock(_name("lock")) if _is_simulated() else _thread.allocate_lock()
 
 
 def _rlock() -> Any:
-    return SimulatedRLock() if _is_simulated() else _real[threading, "RLock"]()
+    return SimulatedRLock(_name("lock")) if _is_simulated() else _real[threading, "RLock"]()
+
+
+def _name(kind: str) -> str:
+    """A lock's name in stories: where it was made."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_globals.get("__name__") in _BETWEEN:
+        kind, frame = "condition", frame.f_back
+    return f"{kind} {os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
 
 
 def _waiter() -> Any:
@@ -90,7 +100,8 @@ def _waiter() -> Any:
 
 
 def _simple_queue() -> Any:
-    if _is_simulated():
+    maker = sys._getframe(1).f_globals.get("__name__", "")
+    if current_stage() is not None and not maker.startswith("cano_sync"):
         return queue._PySimpleQueue()  # type: ignore[attr-defined]
     return _real[queue, "SimpleQueue"]()
 
@@ -103,7 +114,7 @@ def _start(thread: threading.Thread) -> None:
         start(thread)
         return
     run = thread.run
-    actor = stage.adopt(thread.name, lambda: _run_thread(run))
+    actor = stage.adopt(thread.name, lambda: _run_thread(stage, run))
     actor.context = contextvars.Context()
     thread.run = lambda: _play(stage, actor)  # type: ignore[method-assign]
     _actors[id(thread)] = (thread, actor)
@@ -118,10 +129,12 @@ def _start(thread: threading.Thread) -> None:
 _actors: dict[int, tuple[threading.Thread, Actor]] = {}
 
 
-def _run_thread(run: Callable[[], object]) -> None:
+def _run_thread(stage: Stage, run: Callable[[], object]) -> None:
     try:
         run()
     except Exception:
+        if stage.is_aborting:
+            return
         threading.excepthook(
             threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread()))
         )
@@ -155,7 +168,7 @@ _PATCHES: dict[tuple[Any, str], Any] = {
     (threading.Thread, "start"): _start,
     (threading.Thread, "join"): _join,
 }
-for _name, _scale, _wall in (
+for _clock_name, _scale, _wall in (
     ("monotonic", None, False),
     ("perf_counter", None, False),
     ("time", None, True),
@@ -163,7 +176,7 @@ for _name, _scale, _wall in (
     ("perf_counter_ns", 10**9, False),
     ("time_ns", 10**9, True),
 ):
-    _PATCHES[time, _name] = _clock(_name, _scale, _wall)
+    _PATCHES[time, _clock_name] = _clock(_clock_name, _scale, _wall)
 # By these names the two modules know the monotonic clock, for their own time limits.
 _PATCHES[threading, "_time"] = _PATCHES[queue, "time"] = _PATCHES[time, "monotonic"]
 
@@ -182,6 +195,15 @@ def patched() -> Iterator[None]:
             setattr(holder, name, function)
         _actors.clear()
         random.setstate(chance)
+
+
+def replacements() -> dict[int, Any]:
+    """What stands in for functions that users' modules have taken by name, by the real one's id."""
+    return {
+        id(_real[holder, name]): function
+        for (holder, name), function in _PATCHES.items()
+        if holder in (time, threading)
+    }
 
 
 def seed_chance(seed: int) -> None:

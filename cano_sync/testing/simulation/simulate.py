@@ -7,6 +7,7 @@ __all__ = (
     "SimulatedRun",
     "check_settings",
     "perform",
+    "perform_call",
     "play",
     "simulate",
     "simulate_call",
@@ -33,8 +34,10 @@ from ..._base.durations import Duration
 from ..._base.durations import seconds as seconds_of
 from ..._base.store import MemoryStore, Store
 from ..._base.text import full_name
+from ..._model.description import Description, SingleState
 from ...errors import ConfigurationError
 from ...workflow import Workflow
+from .borrowed import Borrowed
 from .errors import ScheduleWarning, SimulationFailure, SimulationOver
 from .faults import Faults
 from .lines import switching_at_lines
@@ -132,6 +135,7 @@ def simulating() -> Iterator[None]:
         with simulated_world(), patched():
             yield
     finally:
+        _looked_at.clear()
         session.end()
 
 
@@ -156,6 +160,8 @@ def play(function: Callable[[Stage, Watch], Any], settings: Settings, run: Simul
         last_write_wins=settings.last_write_wins,
         fail_at=None if faults is None else faults.fail_write,
     )
+    if settings.recording:
+        stage.note = watch.note
     now = settings.now
     wall = WALL_START if now is None else now.timestamp() if isinstance(now, datetime) else now
     world = RunWorld(stage, Random((settings.seed << 2) | 2), watch, wall)
@@ -227,9 +233,38 @@ def perform(
         return workflow.orchestrate(state, store=given, cancel=token)
 
     run.store = workflow.description.store if given is None else given
-    play(orchestrate, settings, run)
+    with _borrowed(workflow).lent():
+        play(orchestrate, settings, run)
     run.state = run.result
     run.result = None
+
+
+def perform_call(function: Callable[[], Any], settings: Settings, run: SimulatedRun) -> None:
+    """Play one call of a function; see `play`."""
+    with Borrowed([function]).lent():
+        play(lambda stage, watch: function(), settings, run)
+
+
+_looked_at: dict[int, tuple[Any, Borrowed]] = {}  # by the description, for one session
+
+
+def _borrowed(workflow: Workflow[Any]) -> Borrowed:
+    """What the tasks of a workflow have had since before the run."""
+    description = workflow.description
+    known = _looked_at.get(id(description))
+    if known is None:
+        known = _looked_at[id(description)] = (description, Borrowed(_functions_of(description)))
+    return known[1]
+
+
+def _functions_of(description: Description) -> Iterator[Any]:
+    for state in description.states.values():
+        if isinstance(state, SingleState):
+            yield state.task.function
+        elif state.factory is not None:
+            yield state.factory.function
+        else:
+            yield from (task.function for task in state.tasks)
 
 
 def _cancel(stage: Stage, watch: Watch, token: CancellationToken, moment: float) -> None:
@@ -354,7 +389,7 @@ def simulate_call(
     run = SimulatedRun()
     settings = check_settings(seed, limit, steps, patience, now, last_write_wins, switch)
     _once(
-        lambda: play(lambda stage, watch: function(), settings, run),
+        lambda: perform_call(function, settings, run),
         strategies(strategy, seed, schedule),
         settings,
         run,
@@ -405,9 +440,9 @@ def _once(
             work()
     except SimulationFailure as failure:
         run.story = story_of(run._events)
+        text = f"\n\nwhat happened:\n\n{run.story}" if run.story else ""
         raise SimulationFailure(
-            f"{failure}\n\n{run.story}\n\nto see it again: seed={settings.seed}, "
-            f"schedule={run.schedule!r}",
+            f"{failure}{text}\n\nto see it again:  seed={settings.seed}, schedule={run.schedule!r}",
             seed=settings.seed,
             schedule=run.schedule,
             story=run.story,

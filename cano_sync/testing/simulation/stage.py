@@ -109,6 +109,8 @@ class Stage:
         decisions: the numbers of those who were chosen, wherever there was a choice.
         defaults: of each decision, who would have been chosen without a strategy.
         left: the actors that were still there at the end, with what they waited for.
+        is_aborting: whether those who are still there are on their way out.
+        note: takes a line of the story, about who runs.
     """
 
     def __init__(
@@ -129,13 +131,13 @@ class Stage:
         self._actors: list[Actor] = []
         self._born = 0
         self._is_over = False  # the first actor has ended
-        self._is_aborting = False
+        self.is_aborting = False
         self._failure: BaseException | None = None
         self._done = _thread.allocate_lock()
         self._done.acquire()
         self.is_outside = False
+        self.note: Callable[[str], None] = _nothing
         self.trace: Any = None  # for sys.settrace(), on each actor's thread
-        self.may_switch = True
 
     # For the thread that calls.
 
@@ -169,16 +171,15 @@ class Stage:
         actor = self.current
         assert actor is not None
         frame = sys._current_frames().get(actor.ident)
-        where = "" if frame is None else f" at {place_of(frame)}"
         return SimulationError(
-            f"{self.name_of(actor)} blocks outside the simulation{where}: nothing has happened "
-            f"for {self._patience:g} s; give it a fake, make its locks during the run, or, if it "
-            "is a short call, put it into `with outside():`"
+            f"{self.name_of(actor)} blocks outside the simulation{place_of(frame)}: nothing has "
+            f"happened for {self._patience:g} s; give it a fake, make its locks during the run, "
+            "or, if it is a short call, put it into `with outside():`"
         )
 
     def _abort(self) -> None:
         """Let those who are still there end, one after the other."""
-        self._is_aborting = True
+        self.is_aborting = True
         stuck = self.current if isinstance(self._failure, SimulationError) else None
         for actor in [*self._actors]:
             if actor is stuck:  # it ends by itself, if it ever comes back
@@ -206,7 +207,7 @@ class Stage:
 
     def adopt(self, name: str, function: Callable[[], object]) -> Actor:
         """One more actor, on a thread that the caller starts, and that calls `play`."""
-        if self._is_aborting:
+        if self.is_aborting:
             raise RuntimeError("the simulation is over, and no thread begins any more")
         actor = Actor(self._born, name, function)
         self._born += 1
@@ -217,7 +218,7 @@ class Stage:
     def play(self, actor: Actor) -> None:
         """The whole life of an actor, on its thread, which has just got the baton."""
         try:
-            if not self._is_aborting:
+            if not self.is_aborting:
                 self._run(actor)
         except SimulationOver:
             pass
@@ -249,7 +250,7 @@ class Stage:
             _park(actor.thread)
         if self.current is not actor:  # it had blocked outside, and the simulation ended without it
             return
-        if self._is_aborting:
+        if self.is_aborting:
             self._done.release()
             return
         following = self._next(None)
@@ -316,7 +317,7 @@ class Stage:
 
     def _me(self) -> Actor:
         me = self.current
-        if self._is_aborting or me is None or me.ident != _thread.get_ident():
+        if self.is_aborting or me is None or me.ident != _thread.get_ident():
             raise SimulationOver
         return me
 
@@ -335,7 +336,7 @@ class Stage:
         else:
             self._hand_to(following)
         me.lock.acquire()
-        if self._is_aborting:
+        if self.is_aborting:
             raise SimulationOver
         if me.watched is not None:
             me.watched.resumed(me)
@@ -424,9 +425,12 @@ class Stage:
             if actor.ident == _thread.get_ident()
             else sys._current_frames().get(actor.ident)
         )
-        where = "" if frame is None else f" at {place_of(frame)}"
         waits = f"waits for {actor.what}" if actor.test is not None else "could go on"
-        return f"{self.name_of(actor)} {waits}{where}"
+        return f"{self.name_of(actor)} {waits}{place_of(frame)}"
+
+
+def _nothing(what: str) -> None:
+    """Nobody wants to know."""
 
 
 def _never() -> bool:
@@ -438,20 +442,18 @@ _LIBRARY = str(Path(threading.__file__).parent)
 
 
 def place_of(frame: FrameType | None) -> str:
-    """Where users' code is, as "file.py:12 in `name`"; else where the innermost frame is."""
-    innermost = frame
-    while frame is not None:
-        file = frame.f_code.co_filename
-        is_library = file.startswith((_PACKAGE, "<frozen")) or (
-            file.startswith(_LIBRARY) and "site-packages" not in file
-        )
-        if not is_library:
-            break
+    """Where users' code is, as " at file.py:12 in `name`"; nothing where there is none."""
+    while frame is not None and _is_library(frame.f_code.co_filename):
         frame = frame.f_back
-    frame = frame or innermost
     if frame is None:
-        return "an unknown place"
-    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} in `{frame.f_code.co_name}`"
+        return ""
+    return f" at {Path(frame.f_code.co_filename).name}:{frame.f_lineno} in `{frame.f_code.co_name}`"
+
+
+def _is_library(file: str) -> bool:
+    if "site-packages" in file:
+        return False
+    return file.startswith((_PACKAGE, _LIBRARY, "<frozen"))
 
 
 # The threads that actors are played on. They stay parked for a while, for the next simulation: a

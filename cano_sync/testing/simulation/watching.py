@@ -57,7 +57,6 @@ class _Write(NamedTuple):
     path: tuple[Branch, ...]
     value: Any
     who: str
-    event: int
 
 
 class Watch:
@@ -148,14 +147,15 @@ class Watch:
         if what not in self.problems:
             self.problems.append(what)
 
-    def put(self, keys: _Keys, key: str, value: Any, what: str) -> None:
+    def put(self, keys: _Keys, key: str, value: Any) -> None:
         """A branch, or the run, has written a key without reading it in the same step."""
         path = branches.get()
         before = keys.writes.get(key)
         version = keys.versions.get(key, 0)
         who = self.name()
         event = len(self.events)
-        self.note(f"{what} {key} = {shown(value)}", who=who)
+        if self.recording:
+            self.note(f"put {key} = {shown(value)}", who=who)
         if before is not None and key not in self._last_write_wins and _siblings(path, before.path):
             seen = keys.reads.get((path, key))
             if seen is not None and seen < version and not _harmless(before.value, value):
@@ -175,19 +175,20 @@ class Watch:
                     f"conflict: {before.who} has put {shown(before.value)}",
                 )
         keys.versions[key] = version + 1
-        keys.writes[key] = _Write(path, value, who, event)
+        keys.writes[key] = _Write(path, value, who)
         if path:
             keys.reads[path, key] = version + 1
 
-    def changed(self, keys: _Keys, key: str, value: Any, what: str) -> None:
+    def changed(self, keys: _Keys, key: str, value: Any, verb: str) -> None:
         """It was written by who has read it in the same step."""
         path = branches.get()
         version = keys.versions.get(key, 0) + 1
         keys.versions[key] = version
         if path:
             keys.reads[path, key] = version
-        self.note(what)
-        keys.writes[key] = _Write(path, value, self.name(), len(self.events))
+        if self.recording:
+            self.note(f"{verb} {key}: {shown(value)}")
+        keys.writes[key] = _Write(path, value, self.name())
 
     def removed(self, keys: _Keys, key: str) -> None:
         """It is there no more."""
@@ -268,26 +269,26 @@ class _Fetched:
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
-        self._values: dict[int, tuple[str, Any, WatchedStore]] = {}
-        self._before: list[tuple[str, Any, bytes]] = []
+        self._values: dict[int, tuple[str, Any, WatchedStore, str]] = {}
+        self._before: list[tuple[str, Any, str, bytes]] = []
 
     def add(self, key: str, value: Any, store: WatchedStore) -> None:
-        self._values[id(value)] = (key, value, store)
+        if id(value) not in self._values:
+            self._values[id(value)] = (key, value, store, self._watch.name())
 
     def resumed(self, actor: Actor) -> None:
         """The actor goes on: how is what it can change no more?"""
-        for key, value, store in self._values.values():
+        for key, value, store, who in self._values.values():
             if store.is_closed and store.holds(key, value):
-                self._before.append((key, value, _frozen(value)))
+                self._before.append((key, value, who, _frozen(value)))
 
     def paused(self, actor: Actor) -> None:
         """The actor has run: did it change it?"""
         if not self._before:
             return
         before, self._before = self._before, []
-        for key, value, frozen in before:
+        for key, value, who, frozen in before:
             if _frozen(value) != frozen:
-                who = self._watch.name()
                 event = len(self._watch.events)
                 self._watch.note(f"changes {key} in place, now {shown(value)}", who=who)
                 self._watch.problem(
@@ -393,7 +394,8 @@ class WatchedStore(MemoryStore):
             watch.note(f"get {key}: there is none")
             raise
         watch.read(self._keys, key, value, self)
-        watch.note(f"get {key} → {shown(value)}" if watch.recording else "")
+        if watch.recording:
+            watch.note(f"get {key} → {shown(value)}")
         return value
 
     def put(self, key: str, value: Any) -> None:
@@ -403,7 +405,7 @@ class WatchedStore(MemoryStore):
             return
         self._watch.writes()
         super().put(key, value)
-        self._watch.put(self._keys, key, value, "put")
+        self._watch.put(self._keys, key, value)
 
     def append(self, key: str, item: Any) -> None:
         """See `MemoryStore.append`."""
@@ -412,7 +414,7 @@ class WatchedStore(MemoryStore):
             return
         self._watch.writes()
         super().append(key, item)
-        self._watch.changed(self._keys, key, item, f"append {shown(item)} to {key}")
+        self._watch.changed(self._keys, key, item, "append to")
 
     def update(self, key: str, function: Callable[[Any], Any], default: Any = _MISSING) -> Any:
         """See `MemoryStore.update`."""
@@ -421,7 +423,7 @@ class WatchedStore(MemoryStore):
             return super().update(key, function, *options)
         self._watch.writes()
         value = super().update(key, function, *options)
-        self._watch.changed(self._keys, key, value, f"update {key} = {shown(value)}")
+        self._watch.changed(self._keys, key, value, "update")
         return value
 
     def remove(self, key: str) -> None:
