@@ -25,16 +25,22 @@ True
 `simulate()` runs a workflow on threads that take turns as a seed says, and on a virtual clock;
 `explore()` makes a test of it that is run under hundreds of seeds, and shows the first bad one:
 
+>>> from cano_sync.testing import explore
 >>> def add(store):
 ...     store.put("n", store.get("n") + 1)
 >>> counter = Workflow().register_split("ADD", [add] * 2, JoinConfig(JoinStrategy.ALL, "DONE"))
+>>> counter = counter.add_exit_state("DONE")
 >>> @explore(seeds=100)
 ... def test_counter(sim):
-...     assert sim.run(counter.add_exit_state("DONE"), "ADD", store={"n": 0}).store["n"] == 2
->>> test_counter()
-Traceback (most recent call last):
-...
-cano_sync.testing.simulation.errors.SimulationFailure: test_counter fails under seed ...
+...     assert sim.run(counter, "ADD", store={"n": 0}).store["n"] == 2
+>>> try:
+...     test_counter()
+... except AssertionError as failure:
+...     print(failure.story)
+add[0]  get n → 0
+add[1]  get n → 0
+add[1]  put n = 1
+add[0]  put n = 1   ← lost: add[1]'s write was overwritten unread
 """
 
 from importlib import import_module
