@@ -1,6 +1,7 @@
 """The command line `cano-sync`, which needs the extra `cli`."""
 
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 try:
@@ -10,10 +11,10 @@ except ModuleNotFoundError as error:
         raise
     _missing = error.name
 
-    def main() -> NoReturn:
+    def main(arguments: Sequence[str] | None = None, *, name: str = "cano-sync") -> NoReturn:
         """Say how to get what the command line needs."""
         sys.stderr.write(
-            f"cano-sync: the command line needs {_missing}: pip install 'cano_sync[cli]'\n"
+            f"{name}: the command line needs {_missing}: pip install 'cano_sync[cli]'\n"
         )
         sys.exit(1)
 

@@ -272,8 +272,13 @@ def completion(shell: str) -> None:
     click.echo(script(program, NAME, shell))
 
 
-def main() -> NoReturn:
-    """Run the command line of this process, and end the process."""
+def main(arguments: Sequence[str] | None = None, *, name: str = NAME) -> NoReturn:
+    """Run the command line, and end the process.
+
+    Args:
+        arguments: what to run; None for what the process was started with.
+        name: how usage messages call the command, where another one hands over to it.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):  # what it cannot encode is no reason to fail
         sys.stdout.reconfigure(errors="backslashreplace")
     process_exit = ProcessExit()
@@ -281,7 +286,7 @@ def main() -> NoReturn:
     code: object = INTERRUPTED
     with suppress(KeyboardInterrupt):  # after the command, but before its end
         try:
-            program.main(prog_name=NAME, obj=process_exit)
+            program.main(args=arguments, prog_name=name, obj=process_exit)
         except SystemExit as ending:
             # It may also have interrupted click, which has a code of its own for that.
             code = INTERRUPTED if process_exit.was_interrupted else ending.code

@@ -26,6 +26,8 @@ PUBLIC = (
     "cano_sync.scheduler",
     "cano_sync.scheduler.telemetry",
     "cano_sync.diagram",
+    "cano_sync.flask",
+    "cano_sync.sqlalchemy",
 )
 # Names in signatures that are no public objects: type variables, and aliases that say more.
 TEXT = {
@@ -46,11 +48,14 @@ TEXT = {
     "Note",
     "Style",
     "StoreFactory",
+    "AnySession",
 }
 ELSEWHERE = {
     "tenacity": "https://tenacity.readthedocs.io/en/latest/",
     "schedule": "https://schedule.readthedocs.io/en/stable/reference.html",
     "Job": "https://schedule.readthedocs.io/en/stable/reference.html",
+    "flask": "https://flask.palletsprojects.com/en/stable/api/",
+    "sqlalchemy": "https://docs.sqlalchemy.org/en/20/orm/session_api.html",
     "opentelemetry": "https://opentelemetry-python.readthedocs.io/en/latest/api/",
 }
 PYTHON = "https://docs.python.org/3/library/"

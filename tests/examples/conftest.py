@@ -27,16 +27,22 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def program(environment: dict[str, str]) -> Program:
-    """`program("linear", *arguments)` runs an example to its end. A warning is an error there."""
+    """`program("linear", *arguments)` runs an example to its end. A warning is an error there.
 
-    def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    What is given by name is added to its environment.
+    """
+
+    def run(name: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        file = EXAMPLES / f"{name}.py"
+        if not file.exists():  # a project
+            file = EXAMPLES / name / f"{name}.py"
         return subprocess.run(
-            [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *arguments],
+            [sys.executable, "-W", "error", str(file), *arguments],
             capture_output=True,
             text=True,
             encoding="utf-8",
             timeout=50,
-            env=environment,
+            env={**environment, **variables},
         )
 
     return run

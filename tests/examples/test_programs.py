@@ -12,7 +12,12 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
-NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+# Some are small projects: a folder, with a program of the same name in it.
+PROJECTS = [path.parent for path in EXAMPLES.glob("*/*.py") if path.stem == path.parent.name]
+NAMES = sorted([path.stem for path in EXAMPLES.glob("*.py")] + [path.name for path in PROJECTS])
+FILES = sorted(
+    [*EXAMPLES.glob("*.py"), *(file for path in PROJECTS for file in path.rglob("*.py"))]
+)
 
 # Six times as slow, so that who is in time does not depend on how busy this machine is.
 ARGUMENTS = {"ad_exchange": ("--pace", "6")}
@@ -58,7 +63,7 @@ def test_an_example_prints_what_is_recorded(name: str, program) -> None:
     CHECKS.get(name, lambda text: None)(ended.stdout)
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(EXAMPLES).as_posix())
 def test_an_example_stays_short_and_says_what_it_is(path: Path) -> None:
     """One idea each, in one sitting."""
     text = path.read_text(encoding="utf-8")
