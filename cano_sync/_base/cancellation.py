@@ -331,8 +331,9 @@ class CancellationToken:
         The callbacks run in this thread, before the call returns; one that raises is logged.
         Whatever they do, every run and every task below this token was woken before. Ctrl-C in
         the middle does not keep the cancellation from its end, after which it is raised.
-        Called from a signal handler that interrupted one of the library's own waits or locks,
-        they run in a thread of their own: the interrupted frame may hold their locks.
+        Called from a signal handler that interrupted one of the library's own waits, or the lock
+        of its tokens, threads or abandoned tasks, they run in a thread of their own: the
+        interrupted frame may hold locks that they need.
 
         Args:
             reason: what `Cancelled` and the errors of the runs will say.

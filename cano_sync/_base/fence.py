@@ -11,6 +11,8 @@ from typing import Any
 
 from .cancellation import Cancelled
 from .store import Store, has_views
+from .waiting import Wakeup, wait_first
+from .world import world
 
 
 class Gate:
@@ -28,17 +30,17 @@ class Gate:
         self._lock: Any = threading.RLock() if parent is None else parent._lock
         self._closed = False
         self._writing = 0  # writes under way in a foreign backend, outside the lock
-        self._drained: threading.Event | None = None
+        self._drained: Wakeup | None = None
 
     def close(self, patience: float = 0.0) -> None:
         """Let no more writes through; wait `patience` seconds for a foreign one under way."""
         with self._lock:
             self._closed = True
             if self._writing and patience and self._drained is None:
-                self._drained = threading.Event()
+                self._drained = Wakeup()
             drained = self._drained
         if drained is not None:
-            drained.wait(patience)
+            wait_first(drained, None, world.monotonic() + patience)
 
     def is_below(self, other: Gate) -> bool:
         """Whether it is the other, or closed with it."""

@@ -191,7 +191,9 @@ class MemoryStore(Store):
     def update(self, key: str, function: Callable[[Any], Any], default: Any = _MISSING) -> Any:
         """Replace the value under `key` by `function(value)`, atomically; return the new one.
 
-        The function runs under the lock: it should be short and leave the store alone.
+        The function runs under the lock: it should be short and leave the store alone. All who
+        want the store wait for it meanwhile, and no time limit ends that: where it is in an
+        abandoned branch, what the join writes waits, too. It then changes nothing.
 
         Args:
             key: the key.

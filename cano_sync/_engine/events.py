@@ -27,7 +27,9 @@ class RunEvents:
     end, whichever of two threads comes to it first.
 
     `lock` guards `_listeners`, `_state`, `_entered_at`, `_is_over`, `_open` and `_ended_by_run`,
-    and of each task's events how far they have come. Observers are called without it.
+    and of each abandonment how far it has come. Observers are called without it. What is a task's
+    own, its attempt and whether that is offloaded, is written by the thread that runs the task, and
+    by others only looked at.
     """
 
     __slots__ = (

@@ -19,7 +19,10 @@ class Nesting:
     Attributes:
         depth: how many hand-overs to another thread lie above; 0 outside all runs. Work at one
             depth only ever waits for work that is deeper, so the process keeps one pool for each
-            depth, and no pool waits for itself (law 3).
+            depth, and no pool waits for itself (law 3). It travels with the `contextvars` context:
+            in a plain `threading.Thread` that a task starts, which has none of it, a run is at
+            depth 0 again, and can wait for the pool whose threads wait for that task. Code that
+            starts such threads gives them the task's context: `copy_context().run`.
         on_user_executor: whether one of those hand-overs went to a user's executor.
         gate: the gate that the task's store accesses pass, or None outside all fences.
         is_inline: whether nothing is handed over to another thread: branches run one after the
@@ -47,7 +50,7 @@ class Nesting:
         return _current.get()
 
     def enter(self, token: CancellationToken | None) -> None:
-        """Make this, and the token, the current ones in the context that this is called in."""
+        """Make this the current one in the context that this is called in, and so the token."""
         _current.set(self)
         set_current_token(token)
 

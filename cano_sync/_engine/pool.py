@@ -25,7 +25,11 @@ T = TypeVar("T")
 _log = logging.getLogger("cano_sync")
 
 CEILING = 512
-"""How many threads a pool may have; they are made as they are needed."""
+"""How many threads a pool may have; they are made as they are needed.
+
+That is for each depth of each process; and those with abandoned tasks do not count. When they
+return they are taken back and stay, so a pool can have more: as many as it once needed beside them.
+"""
 
 # Python 3.12 and later forbid daemon threads in some sub-interpreters (as under mod_wsgi).
 DAEMON_THREADS: bool = getattr(_thread, "daemon_threads_allowed", lambda: True)()
@@ -73,7 +77,7 @@ class Pool(ThreadPoolExecutor):
     the standard library share.
 
     The last is why it keeps its threads and its queue itself, and takes nothing from its base
-    class but the type and `map()`: it leans on no inner part of `concurrent.futures`.
+    class but the type, `map()` and the flag `_shutdown`, which it sets and reads itself.
 
     `_lock` guards all that follows it in `__init__`, but for `_is_filling`. Threads stay, once they
     have begun, until the pool is shut down; so neither `_made` nor `_running` shrinks before. Each
@@ -253,7 +257,9 @@ class Pool(ThreadPoolExecutor):
         `threading.Thread` waits until it runs. The thread ends when there is nothing to start.
         """
         if self._is_filling:
-            return  # it looks once more before it ends
+            # It looks once more before it ends, unless it ends because no thread is to be had: then
+            # the jobs wait for one to come back, or for the next call.
+            return
         self._is_filling = True
         try:
             world.start_function(self._fill)
@@ -386,8 +392,10 @@ def _at_exit() -> None:
 
 
 # Before the interpreter joins the threads that are no daemons, which may wait for what is under
-# way: as concurrent.futures does itself, by the only inner name of the standard library that the
-# engine uses. It is there in Python 3.9 to 3.14. Without it, daemon threads can wait until later.
+# way: as concurrent.futures does itself, by an inner name that is there in Python 3.9 to 3.14.
+# Without it, daemon threads can wait until later. The other inner names of the standard library in
+# the engine are RLock._is_owned (waiting.py), _thread.daemon_threads_allowed (above, where there is
+# one) and the base class's _shutdown.
 # The last to register is the first to be called: the base class of `Pool` has loaded that module
 # before, so that a user's executor still takes the branches of a run that is under way.
 getattr(threading, "_register_atexit", atexit.register)(_at_exit)

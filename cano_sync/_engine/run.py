@@ -361,7 +361,7 @@ class Run:
         )
 
     def start(self) -> Future[Any]:
-        """Execute it on a pool's thread, detached from the task that asks for it, if there is one.
+        """Submit it: execute it on a pool's thread, detached from the task that asks, if any does.
 
         That task may wait for it on a user's executor: then the run uses none of those.
 

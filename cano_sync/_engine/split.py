@@ -43,9 +43,9 @@ class Split:
 
     The *coordinator* (the run's thread) starts the first worker and waits. A *worker* is a job on
     the pool that runs one pending branch after the other; there are as many as branches, or as the
-    bulkhead allows. Each starts two more before its first branch, as long as there are branches
-    that nobody has taken. So the coordinator is free to see the verdict, the deadline and the
-    cancellation at once, however long it takes to start all the threads; none is started that
+    bulkhead allows. Each starts up to two more before its first branch, as long as there are
+    branches that nobody has taken. So the coordinator is free to see the verdict, the deadline and
+    the cancellation at once, however long it takes to start all the threads; none is started that
     nobody needs any more; and short branches are done by the few threads that come first, without
     the hundreds that would only wake up to wait for the interpreter's lock.
 
@@ -107,7 +107,8 @@ class Split:
         self._is_bare = not self._surroundings.has_tasks
         self._stays = nesting.is_inline  # the attempts of its branches
         self._store, self._gate = fence(store, nesting.gate)
-        self._locating = threading.Lock()  # guards where errors of branches say they come from
+        # Guards where errors that several branches may raise, one object, say they come from.
+        self._locating = threading.Lock()
         self._stopped = Wakeup()
         self._token = EngineToken(token, deadline=self._deadline, wakeup=self._stopped)
         self._context = copy_context()
@@ -207,6 +208,8 @@ class Split:
             self._parent.cancel(self._token.reason)
             raise Cancelled(self._token.reason)
         if not self._tracker.decided.done():
+            # The token's deadline is the earliest of its own and those above, one of these numbers
+            # itself and nothing computed from them: so to be equal is to be that one.
             if self._deadline != self._token.deadline:
                 raise Cancelled(self._token.reason)  # the time of one above was up
             self._tracker.time_is_up()
@@ -251,7 +254,9 @@ class Split:
         if events is None:
             return
         if tracker.is_emitting:
-            # That a branch had landed before the verdict is emitted before it.
+            # That a branch had landed before the verdict is emitted before it; but at the deadline,
+            # or when the run is cancelled, a hook that has not returned is not waited for: then the
+            # order may be join_decided, run_finished, branch_landed.
             wait_first(tracker.all_emitted, self._stopped, self._token.deadline)
         if tracker.problem is not None or not events.has_listeners("join_decided"):
             return
@@ -368,7 +373,9 @@ class Split:
                 before_landing()
             world.branch_ends(self)
             if self._token.cancelled:
-                tracker.drop(index)  # the coordinator is woken by the cancellation itself
+                # The coordinator is woken by the cancellation itself, or by the deadline, which it
+                # knows.
+                tracker.drop(index)
             else:
                 tracker.land(index, None, self._failure(error, task))
         except BaseException as error:  # SystemExit, KeyboardInterrupt: for the caller
@@ -411,12 +418,11 @@ class Split:
 
     def _failure(self, error: Exception | Cancelled, task: BoundTask) -> CanoError:
         """A branch's error as its outcome has it."""
+        if not isinstance(error, CanoError):  # it gets one of its own; its text may be user code
+            return failure(error, task.name, self._state, self._run_id)
         with self._locating:
-            if (
-                isinstance(error, CanoError)
-                and error.run_id == self._run_id
-                and error.task not in (None, task.name)
-            ):  # two branches have raised one object, and it has the name of the first in it
+            if error.run_id == self._run_id and error.task not in (None, task.name):
+                # Two branches have raised one object, and it has the name of the first in it.
                 error = _unlocated_copy(error)
             return failure(error, task.name, self._state, self._run_id)
 

@@ -233,7 +233,10 @@ class Tracker:
     def settle(
         self, verdict: Verdict, *, problem: BaseException | None = None, timed_out: bool = False
     ) -> None:
-        """The first verdict counts: from now on nothing lands, and nothing is written."""
+        """Decide, for PROCEED or for FAIL. The first verdict counts.
+
+        From now on nothing lands, and nothing is written.
+        """
         with self._lock:
             if self.verdict is not None:
                 return
@@ -241,6 +244,8 @@ class Tracker:
             self.problem = problem
             self.timed_out = timed_out
             self._pending.clear()
+        # In between the coordinator may find that its time is up, see the verdict and go on: that
+        # does no harm, for as long as a branch is running it closes the gate itself.
         self._gate.close()
         self.decided.set()
 

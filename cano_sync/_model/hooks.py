@@ -186,7 +186,11 @@ class Observer:
         """A split begins, with branches of these names, to be joined as `join` says."""
 
     def branch_landed(self, *, run_id: str, state: Any, outcome: Outcome) -> None:
-        """A branch has ended before the join was decided, well or not; on its thread."""
+        """A branch has ended before the join was decided, well or not; on its thread.
+
+        Each comes before `join_decided`; but when the split's time is up, or the run is cancelled,
+        a hook that has not returned yet is not waited for, and another one may hear this later.
+        """
 
     def join_decided(
         self,

@@ -728,7 +728,7 @@ def test_many_runs_with_one_token_leave_nothing_on_it() -> None:
 
 
 def test_a_run_has_one_id_though_two_threads_ask_for_it_at_once(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, gate: threading.Event
 ) -> None:
     """The one that walks, for a task; and the caller's, for the error that says the time is up."""
     ids: queue.Queue[str | None] = queue.Queue()
@@ -741,9 +741,9 @@ def test_a_run_has_one_id_though_two_threads_ask_for_it_at_once(
         asked_here.wait(SOON)  # just between its look and what it writes
         return b"2" * count
 
-    def task(store: Store, cancel: CancellationToken, context: TaskContext) -> Step:
+    def task(store: Store, context: TaskContext) -> Step:
         ids.put(context.run_id)
-        cancel.wait()
+        gate.wait(SOON)
         return Step.DONE
 
     monkeypatch.setattr(world, "entropy", urandom)

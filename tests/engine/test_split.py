@@ -1095,3 +1095,25 @@ def test_a_run_inside_a_branch_ends_with_its_split(gate: threading.Event) -> Non
     split([quick, outer_branch], ANY).orchestrate(Step.SPLIT, store=store)
     assert inner_saw.get(timeout=SOON) is True
     assert "late" not in store
+
+
+def test_the_texts_of_two_branches_errors_do_not_wait_for_each_other() -> None:
+    """They are a user's code, which no lock is held over."""
+    both = threading.Barrier(2)
+
+    class Slow(Exception):
+        is_new = True
+
+        def __str__(self) -> str:
+            if self.is_new:
+                self.is_new = False
+                both.wait(BRIEF)
+            return "slow"
+
+    def branch() -> None:
+        raise Slow
+
+    with pytest.raises(JoinError) as caught:
+        split([branch, branch]).orchestrate(Step.SPLIT)
+    assert caught.value.result is not None
+    assert all("slow" in str(outcome.error) for outcome in caught.value.result.errors)
