@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 from .locks import SimulatedLock, SimulatedRLock, Waiter
-from .session import current_stage
+from .session import current_stage, session
 from .stage import Actor, Stage, is_making_thread
 from .world import simulated_wall
 
@@ -71,7 +71,10 @@ def _made_by_engine(frame: FrameType | None) -> bool:
 
 
 def _is_simulated() -> bool:
-    if current_stage() is None or is_making_thread():
+    """Whether who makes a lock is to get a simulated one: an actor, or the test between two runs."""
+    if is_making_thread():
+        return False
+    if current_stage() is None and _thread.get_ident() != session.owner:
         return False
     return not _made_by_engine(sys._getframe(2))
 

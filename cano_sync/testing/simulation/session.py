@@ -17,10 +17,12 @@ class Session:
 
     Attributes:
         stage: the stage of the run that is under way; None between two runs.
+        owner: the identity of the thread that has taken it: the test's.
     """
 
     def __init__(self) -> None:
         self.stage: Stage | None = None
+        self.owner = 0
         self._taken = _thread.allocate_lock()
 
     def begin(self) -> None:
@@ -35,10 +37,12 @@ class Session:
                 "simulate() and explore() are not called within one another, nor on two threads "
                 "at once"
             )
+        self.owner = _thread.get_ident()
 
     def end(self) -> None:
         """Give it back."""
         self.stage = None
+        self.owner = 0
         self._taken.release()
 
 
