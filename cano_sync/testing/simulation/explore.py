@@ -142,13 +142,16 @@ class Simulation:
             SimulationFailure: a check that is always on has failed.
             SimulationError: a task blocks outside the simulation.
         """
-        return self._play(
+        run = self._play(
             lambda settings, run: play(
                 lambda stage, watch: run_scheduler(stage, make, duration, stop_timeout),
                 settings,
                 run,
             )
         )
+        if run.error is not None:  # of no flow, but of what made the scheduler
+            raise run.error
+        return run
 
     def _play(self, work: Callable[[Settings, SimulatedRun], None]) -> SimulatedRun:
         run = SimulatedRun()
@@ -163,9 +166,9 @@ class Simulation:
     # What is drawn.
 
     def random_time(self, least: Duration, most: Duration) -> float:
-        """A virtual moment between the two, in seconds."""
+        """A virtual moment between the two, in seconds, to a microsecond."""
         low, high = seconds_of(least, "random_time()"), seconds_of(most, "random_time()")
-        return low + (high - low) * self._random.random()
+        return round(low + (high - low) * self._random.random(), 6)
 
     def choose(self, *values: Any) -> Any:
         """One of these."""

@@ -71,7 +71,7 @@ def _made_by_engine(frame: FrameType | None) -> bool:
 
 
 def _is_simulated() -> bool:
-    """Whether who makes a lock is to get a simulated one: an actor, or the test between two runs."""
+    """Whether who makes a lock gets a simulated one: an actor, or the test between two runs."""
     if is_making_thread():
         return False
     if current_stage() is None and _thread.get_ident() != session.owner:

@@ -51,8 +51,8 @@ from .world import WALL_START, RunWorld, begin_world, simulated_world
 
 S = TypeVar("S")
 
-LIMIT = 7 * 86_400.0
-"""Virtual seconds that a run may take."""
+LIMIT = 30 * 86_400.0
+"""Virtual seconds that a run may take: thirty days."""
 STEPS = 50_000
 """Switch points that a run may pass."""
 PATIENCE = 5.0

@@ -71,16 +71,22 @@ class Pct:
 
 
 class Replay:
-    """As it was; from where that ends or no longer fits, whoever has run goes on.
-
-    Attributes:
-        misfit: the number of the first decision that did not fit, from 1; None while all do.
-    """
+    """As it was; from where that ends or no longer fits, whoever has run goes on."""
 
     def __init__(self, numbers: list[int]) -> None:
         self._numbers = numbers
         self._count = 0
-        self.misfit: int | None = None
+        self._misfit: int | None = None
+
+    @property
+    def misfit(self) -> int | None:
+        """After a run: the number of the first decision that did not fit, from 1; None if all did.
+
+        One that nobody asked for does not fit either.
+        """
+        if self._misfit is None and self._count < len(self._numbers):
+            return self._count + 1
+        return self._misfit
 
     def born(self, actor: Actor) -> None:
         """Nothing to note."""
@@ -95,8 +101,8 @@ class Replay:
         for actor in ready:
             if actor.number == wanted:
                 return actor
-        if self.misfit is None:
-            self.misfit = position + 1
+        if self._misfit is None:
+            self._misfit = position + 1
         return default
 
 
