@@ -17,6 +17,7 @@ GROUPS = {
     "tests/stress/": "load and lateness",
     # What their tests share is dear to make.
     "tests/cli/test_install.py": "two installations",
+    "tests/django_wing/": "Django, and its databases",
     "tests/diagram/test_mermaid.py": "a browser with mermaid",
     "tests/examples/test_a_sale.py": "a sale",
     "tests/observe/recording/test_page.py": "a browser",

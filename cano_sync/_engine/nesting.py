@@ -60,7 +60,8 @@ def inline() -> Iterator[None]:
     """Hand nothing over to another thread, in runs that begin in this context within the block.
 
     Branches run one after the other on the run's thread; a run with a time limit or a token stays
-    on its caller's, as do attempts; what is submitted has ended when `submit` returns.
+    on its caller's, as do attempts; what is submitted has ended when `submit` returns. An around
+    that would refuse to hand a run or an attempt over is asked all the same.
     """
     nesting = _current.get()
     token = _current.set(

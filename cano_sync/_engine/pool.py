@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
-from .._base.waiting import Wakeup, interruptible_wait, wait_first
+from .._base.waiting import INTERRUPTS, Wakeup, interruptible_wait, wait_first
 from .._base.world import world
 from .jobs import Job
 
@@ -135,8 +135,13 @@ class Pool(ThreadPoolExecutor):
             if thread is None or self._launch(thread):
                 return
         except BaseException:  # Ctrl-C, before the thread was started or in the middle of it
-            if thread is not None:
-                self._give_up(thread)
+            for _ in INTERRUPTS:
+                try:
+                    if thread is not None:
+                        self._give_up(thread)
+                    break
+                except BaseException:  # and again
+                    pass
             raise
         if self._withdraw(job):
             raise RuntimeError("the system has no thread for new work")

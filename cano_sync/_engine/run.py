@@ -16,6 +16,7 @@ from .._base.store import Store
 from .._base.text import full_name
 from .._base.tracebacks import without_engine_frames
 from .._base.world import world
+from .._model.around import HandOver
 from .._model.description import SingleState, SplitState
 from .._model.outcome import SplitResult
 from .._model.task import BoundTask
@@ -54,6 +55,7 @@ class Run:
     """
 
     __slots__ = (
+        "_asks",
         "_cancel",
         "_entry",
         "_events",
@@ -86,6 +88,7 @@ class Run:
         self._id: str | None = None
         self._events: RunEvents | None = None
         self._stays = stays or machine.description.stays
+        self._asks = False  # whether what surrounds it is asked, though nothing leaves this thread
         self._surroundings = machine.surroundings  # those of the thread that it is on
 
     @property
@@ -118,7 +121,10 @@ class Run:
                 events.run_started(self._entry.state)
             if self._cancel is None and self._machine.description.timeout is None:
                 final = self._on_this_thread()
-            elif self._stays or Nesting.current().is_inline:
+            elif self._stays:
+                final = self._staying()
+            elif (nesting := Nesting.current()).is_inline:
+                self._stay_inline(nesting, "run")
                 final = self._staying()
             else:
                 final = self._offloaded()
@@ -135,7 +141,7 @@ class Run:
         if nesting.gate is not None:  # nested: what ends the outer task closes this run's store too
             self._store, _ = fence(self._store, nesting.gate)
         if nesting.is_inline:
-            self._stays = True
+            self._stay_inline(nesting)
         token = self._token = EngineToken() if outer is None else EngineToken(outer)
         context = copy_context()
         context.run(nesting.enter, token)
@@ -157,6 +163,16 @@ class Run:
         """It may be cancelled from two sides: by the caller's token, and with the outer task."""
         both = {token: None for token in (self._cancel, self._outer) if token is not None}
         return tuple(both)
+
+    def _stay_inline(self, nesting: Nesting, work: HandOver | None = None) -> None:
+        """Stay on this thread for a test, which shall fail where it would be refused to leave it.
+
+        Within a branch nobody is asked: outside the test that has a thread of its own.
+        """
+        self._asks = nesting.depth == 0 and not self._stays
+        self._stays = True
+        if work is not None and self._asks:
+            self._surroundings.ask(work, state=self._entry.state, run_id=self.id)
 
     def _staying(self) -> Any:
         nesting, limit = Nesting.current(), self._machine.description.timeout
@@ -258,6 +274,8 @@ class Run:
             entry = following
 
     def _task_run(self, task: BoundTask, entry: Entry, error: CanoError | None) -> TaskRun:
+        if self._asks and task.config.attempt_timeout is not None:
+            self._surroundings.ask("attempt", state=entry.state, run_id=self.id)
         return TaskRun(
             task,
             self._store,
@@ -406,6 +424,7 @@ class Run:
         context = copy_context()
         context.run(set_current_token, None)  # detached, as it would be on a thread of its own
         self._outer = None
+        self._stays = True
         try:
             final = context.run(self.execute)
         except Exception as error:

@@ -103,7 +103,7 @@ class Split:
         if executor is None or (nesting.on_user_executor and not self._is_inline):
             self._pool = process_pool(nesting.depth + 1)
         on_user_executor = nesting.on_user_executor or (self._pool is None and not self._is_inline)
-        self._executor = self._pool or executor
+        self._executor = executor
         self._is_bare = not self._surroundings.has_tasks
         self._stays = nesting.is_inline  # the attempts of its branches
         self._store, self._gate = fence(store, nesting.gate)
@@ -295,20 +295,23 @@ class Split:
     # On the pool's threads.
 
     def _work(self, job: Job) -> None:
-        """Run pending branches until there are none, or the verdict is there."""
-        tracker = self._tracker
+        """Run pending branches until there are none, or the verdict or a cancellation is there."""
+        tracker, token = self._tracker, self._token
         try:
             self._start_more()  # before a branch is taken: one that is taken has begun
+            # The coordinator is only just being woken where somebody has cancelled: it settles
+            # later than this thread could take the next branch. So each looks at the token first.
             around_job = self._surroundings.around_job(state=self._state, run_id=self._run_id)
             if self._is_inline:
                 self._take_inline(job)
             elif around_job is not None:
                 self._take_surrounded(job, around_job)
             else:
-                index = tracker.take(job)
-                while index is not None:
+                while tracker.wants_workers and not token._cancelled:
+                    index = tracker.take(job)
+                    if index is None:
+                        return
                     self._branch(index)
-                    index = tracker.take(job) if tracker.wants_workers else None
         except BaseException as bug:  # nobody reads a worker's future: let the caller know
             tracker.settle(Verdict.FAIL, problem=bug)
 
@@ -334,7 +337,7 @@ class Split:
 
         context.run(around_job.enter)
         try:
-            while (index := tracker.take(job)) is not None:
+            while not self._token._cancelled and (index := tracker.take(job)) is not None:
                 self._branch(index, before_landing)
         finally:
             context.run(around_job.leave)

@@ -65,18 +65,23 @@ class Surroundings:
             if self.thread == "pool":  # captured where the run was called, and nowhere else
                 return self
             captured = tuple([around.capture() for around in parts.tasks])
-        except WorkflowError as error:
-            if run_id is not None:
-                error.locate(state=state, task=None, run_id=run_id)
-            raise
         except Exception as error:
-            raise WorkflowError(
-                f"state {full_name(state)}: what surrounds it could not hand the {work} over to "
-                f"another thread: {error_text(error)}",
-                state=state,
-                run_id=run_id,
-            ) from error
+            refusal = _refusal(error, work, state, run_id)
+            raise refusal from refusal.__cause__
         return Surroundings(parts, "pool", captured) if captured else parts.on_pool
+
+    def ask(self, work: HandOver, *, state: Any, run_id: str | None) -> None:
+        """Whether `work` might be handed over, where a test keeps it on its thread.
+
+        Raises:
+            WorkflowError: an around refuses it, as it would outside the test.
+        """
+        try:
+            for around in self._parts.hand_overs:
+                around.hand_over(work)
+        except Exception as error:
+            refusal = _refusal(error, work, state, run_id)
+            raise refusal from refusal.__cause__
 
     def call(
         self, task: BoundTask, store: Store, token: CancellationToken, context: TaskContext
@@ -138,6 +143,22 @@ class Surroundings:
         if not self._parts.threads:
             return None
         return JobSurroundings(self._parts.threads, state, run_id)
+
+
+def _refusal(error: Exception, work: HandOver, state: Any, run_id: str | None) -> WorkflowError:
+    """What an around has raised against a hand-over, as an error of this state."""
+    if isinstance(error, WorkflowError):
+        if run_id is not None:
+            error.locate(state=state, task=None, run_id=run_id)
+        return error
+    refusal = WorkflowError(
+        f"state {full_name(state)}: what surrounds it could not hand the {work} over to "
+        f"another thread: {error_text(error)}",
+        state=state,
+        run_id=run_id,
+    )
+    refusal.__cause__ = error
+    return refusal
 
 
 class JobSurroundings:

@@ -67,7 +67,7 @@ class Tracker:
         self._events = events
         # Re-entrant for a signal handler that shuts a user's executor down: it ends workers.
         self._lock = threading.RLock()
-        self._pending = deque(range(count))  # the branches that nobody has taken yet
+        self._pending = deque(range(count))  # not yet taken; empty after the verdict
         self._running: dict[int, Job] = {}  # who runs a branch, by its index
         self._spare = 0  # how many workers may still be started
         self._alive = 0  # how many workers of a user's executor may still come, or are here
@@ -88,8 +88,8 @@ class Tracker:
 
     @property
     def wants_workers(self) -> bool:
-        """Whether there is still a branch to be taken."""
-        return bool(self._pending) and self.verdict is None
+        """Whether there is still a branch to be taken; never after the verdict."""
+        return bool(self._pending)
 
     def allow_workers(self, count: int) -> None:
         """So many workers may be started, each claimed by `claim_worker()`."""
@@ -169,7 +169,7 @@ class Tracker:
     def claim_worker(self) -> bool:
         """Whether to start one more worker: it is allowed, and there is a branch for it."""
         with self._lock:
-            if not self._spare or not self._pending or self.verdict is not None:
+            if not self._spare or not self._pending:
                 return False
             self._spare -= 1
             return True
@@ -177,7 +177,7 @@ class Tracker:
     def take(self, job: Job) -> int | None:
         """The next branch to run, or None when there is none."""
         with self._lock:
-            if self.verdict is not None or not self._pending:
+            if not self._pending:
                 return None
             index = self._pending.popleft()
             self._running[index] = job
@@ -240,12 +240,12 @@ class Tracker:
         with self._lock:
             if self.verdict is not None:
                 return
-            self.verdict = verdict
+            self._pending.clear()  # nothing is taken any more
             self.problem = problem
             self.timed_out = timed_out
-            self._pending.clear()
-        # In between the coordinator may find that its time is up, see the verdict and go on: that
-        # does no harm, for as long as a branch is running it closes the gate itself.
+            self.verdict = verdict  # last: where Ctrl-C comes in between, the caller settles again
+        # In between the coordinator may find that its time is up, see the verdict and go on. That
+        # does no harm: for as long as a branch is running it closes the gate itself.
         self._gate.close()
         self.decided.set()
 

@@ -73,7 +73,9 @@ class Around:
         """Called on the thread that hands work over to another one, before `capture`.
 
         What it raises refuses the hand-over: the run ends with a `WorkflowError` from it (if it is
-        one, it passes as it is), and no error state is entered.
+        one, it passes as it is), and no error state is entered. Where a test keeps all on its
+        thread (`cano_sync.testing.inline`), it is called before a run and an attempt that would
+        have left that of the test, so that the test fails as well.
 
         Args:
             work: what would go to another thread.

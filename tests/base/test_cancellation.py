@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import _thread
 import functools
 import itertools
+import linecache
 import logging
 import signal
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +29,9 @@ from cano_sync import (
     Workflow,
     WorkflowCancelledError,
 )
-from cano_sync._base import cancellation, timer
+from cano_sync._base import cancellation, timer, waiting
+from cano_sync._base.engine_token import EngineToken
+from cano_sync._base.waiting import interruptible_wait
 from cano_sync._base.world import world
 from tests.kit import SOON, Eventually
 
@@ -340,6 +346,18 @@ def test_a_removed_callback_is_not_called() -> None:
     assert calls == ["kept"]
 
 
+def test_a_removed_callback_is_free_though_its_registration_is_kept() -> None:
+    class Close:
+        def __call__(self) -> None: ...
+
+    callback = Close()
+    kept = weakref.ref(callback)
+    registration = CancellationToken().on_cancel(callback)
+    del callback
+    registration.remove()
+    assert kept() is None
+
+
 def test_removing_after_the_cancellation_changes_nothing() -> None:
     token, calls = CancellationToken(), []
     registration = token.on_cancel(lambda: calls.append(1))
@@ -410,6 +428,15 @@ def test_callbacks_of_a_child_are_called_when_the_parent_is_cancelled() -> None:
     child.on_cancel(lambda: calls.append(child.reason))
     parent.cancel("all of you")
     assert calls == ["all of you"]
+
+
+def test_a_callback_that_comes_after_the_last_was_removed_hears_of_the_parent_again() -> None:
+    top, calls = CancellationToken(), []
+    child = top.child().child()
+    child.on_cancel(lambda: calls.append("removed")).remove()
+    child.on_cancel(lambda: calls.append("kept"))
+    top.cancel()
+    assert calls == ["kept"]
 
 
 def test_callbacks_of_a_parent_are_not_called_when_a_child_is_cancelled() -> None:
@@ -502,6 +529,15 @@ def test_a_wait_ends_at_the_deadline(timeout: float | None, inherited: bool) -> 
     assert (token.child() if inherited else token).wait(timeout) is True
 
 
+def test_a_wait_of_another_thread_ends_at_the_deadline_though_it_has_more_time() -> None:
+    """The main thread looks up for signals now and then; another one waits in one piece."""
+    token, ended = CancellationToken(0.01), []
+    waiter = threading.Thread(target=lambda: ended.append(token.wait(LONG)), daemon=True)
+    waiter.start()
+    waiter.join(SOON)
+    assert ended == [True]
+
+
 def test_many_threads_may_wait_for_one_token(eventually: Eventually) -> None:
     token, ended = CancellationToken(), []
     waiters = [threading.Thread(target=lambda: ended.append(token.wait())) for _ in range(10)]
@@ -524,6 +560,29 @@ def test_a_wait_starts_no_thread_and_leaves_no_callback(monkeypatch: pytest.Monk
     monkeypatch.setattr(threading.Thread, "start", refuse)
     assert token.wait(0.001) is False
     assert (listeners(token), listeners(parent)) == (0, 0)
+
+
+def test_a_wait_needs_no_timer(eventually: Eventually) -> None:
+    token = CancellationToken(LONG)
+    waiter = threading.Thread(target=token.wait)
+    waiter.start()
+    eventually(lambda: listeners(token) == 1)
+    kept = timers()
+    token.cancel()
+    waiter.join(SOON)
+    assert kept == 0
+
+
+def test_who_waits_is_woken_before_any_callback_is_called(eventually: Eventually) -> None:
+    token, ended = CancellationToken(), threading.Event()
+    seen: list[bool] = []
+    token.on_cancel(lambda: seen.append(ended.wait(SOON)))
+    waiter = threading.Thread(target=lambda: token.wait() and ended.set())
+    waiter.start()
+    eventually(lambda: listeners(token) == 2)
+    token.cancel()
+    waiter.join(SOON)
+    assert seen == [True]
 
 
 def test_a_wait_longer_than_a_lock_can_do_is_no_error() -> None:
@@ -733,12 +792,15 @@ def test_a_cancellation_in_the_middle_of_remove_calls_the_callback_at_most_once(
 
 
 @FAMILY
-def test_a_cancellation_in_the_middle_of_wait_ends_it(kin: Kin) -> None:
+def test_a_cancellation_in_the_middle_of_wait_ends_it(
+    kin: Kin, caplog: pytest.LogCaptureFixture
+) -> None:
     ended: list[bool] = []
     for token, _ in interruptions(lambda token, callback: ended.append(token.wait(0.01)), kin=kin):
         assert token.cancelled
         assert listeners(token) == 0
     assert ended.count(True) > 5
+    assert caplog.records == []  # what wakes the wait is ready before anybody may call it
 
 
 def test_a_cancellation_in_the_middle_of_a_cancellation_calls_the_callbacks_once(
@@ -751,6 +813,208 @@ def test_a_cancellation_in_the_middle_of_a_cancellation_calls_the_callbacks_once
     for token, calls in interruptions(register_and_cancel, kin=alone):
         eventually(lambda calls=calls: calls == [1])
         assert token.reason in ("by hand", "by a signal")
+
+
+def in_on_cancel(token: CancellationToken) -> None:
+    token.on_cancel(lambda: None)
+
+
+def in_remove(token: CancellationToken) -> None:
+    token.on_cancel(lambda: None).remove()
+
+
+def in_a_late_on_cancel(token: CancellationToken) -> None:
+    token.cancel()
+    token.on_cancel(lambda: None)
+
+
+def in_a_late_remove(token: CancellationToken) -> None:
+    registration = token.on_cancel(lambda: None)
+    token.cancel()
+    registration.remove()
+
+
+def in_cancel(token: CancellationToken) -> None:
+    token.on_cancel(lambda: None)
+    token.cancel()
+
+
+def in_wait(token: CancellationToken) -> None:
+    token.wait(0)
+
+
+def in_an_engine_token(token: CancellationToken) -> None:
+    EngineToken(token).release()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        in_on_cancel,
+        in_a_late_on_cancel,
+        in_remove,
+        in_a_late_remove,
+        in_cancel,
+        in_wait,
+        in_an_engine_token,
+    ],
+)
+def test_what_a_signal_handler_cancels_is_called_without_the_lock_of_the_frame_below(
+    call: Callable[[CancellationToken], None],
+) -> None:
+    """At each line of the call in turn, the lock may be held by the interrupted frame."""
+    for step in itertools.count(1):
+        token, other = CancellationToken(), CancellationToken()
+        held: list[bool] = []
+        called = threading.Event()
+        other.on_cancel(
+            lambda held=held, called=called: (
+                held.append(cancellation._lock._is_owned()),  # type: ignore[attr-defined]
+                called.set(),
+            )
+        )
+        with Interrupted(step, other.cancel) as interrupted:
+            call(token)
+        token.cancel()
+        if interrupted.left > 0:
+            assert step > 5
+            other.cancel()
+            return
+        assert called.wait(SOON)
+        assert held == [False]
+
+
+def test_a_cancellation_that_ctrl_c_interrupts_comes_to_its_end() -> None:
+    """At each line in turn: the callbacks are called once, and whoever removes one goes on."""
+    interrupts = 0
+
+    def interrupt() -> None:
+        nonlocal interrupts
+        frame = sys._getframe(2)  # the one that is traced
+        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+        if not line.strip().startswith("with "):  # Python takes and releases a lock in one step
+            interrupts += 1
+            raise KeyboardInterrupt
+
+    for step in itertools.count(1):
+        token, calls, before = CancellationToken(), [], interrupts
+        first = token.on_cancel(functools.partial(calls.append, "first"))
+        token.on_cancel(functools.partial(calls.append, "second"))
+        with Interrupted(step, interrupt) as interrupted, suppress(KeyboardInterrupt):
+            token.cancel()
+        if interrupted.left > 0:
+            break
+        assert token.cancelled or interrupts > before
+        assert calls == (["first", "second"] if token.cancelled else [])
+        remover = threading.Thread(target=first.remove, daemon=True)
+        remover.start()
+        remover.join(SOON)
+        assert not remover.is_alive()
+    assert interrupts > 5
+
+
+def test_a_wait_that_a_signal_handler_interrupts_starts_no_thread_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_thread, "start_new_thread", lambda *args: pytest.fail("started"))
+    with interruptible_wait():
+        CancellationToken().cancel()
+
+
+# Forced interleavings: another thread comes at each line of a call in turn.
+
+
+def meetings(
+    arrange: Callable[[], tuple[Callable[[], object], Callable[[], object], Callable[[], None]]],
+) -> None:
+    """Arrange what is called, what another thread does meanwhile, and what holds afterwards."""
+    for step in itertools.count(1):
+        call, meanwhile, check = arrange()
+        other = threading.Thread(target=meanwhile)
+
+        def come(other: threading.Thread = other) -> None:
+            other.start()
+            other.join(0.02)  # it may have to wait for a lock that this thread holds
+
+        with Interrupted(step, come) as interrupted:
+            call()
+        if interrupted.left > 0:
+            assert step > 5
+            meanwhile()
+            return
+        other.join(SOON)
+        assert not other.is_alive()
+        check()
+
+
+def test_the_reason_stays_what_it_was_when_a_second_cancellation_had_returned() -> None:
+    def arrange() -> Any:
+        token = CancellationToken()
+        seen: list[str | None] = []
+
+        def check() -> None:
+            assert [token.reason] == seen
+
+        return (
+            functools.partial(token.cancel, "first"),
+            lambda: (token.cancel("second"), seen.append(token.reason)),
+            check,
+        )
+
+    meetings(arrange)
+
+
+@pytest.mark.parametrize("at_its_turn", [False, True])
+def test_once_remove_has_returned_a_callback_is_not_running(at_its_turn: bool) -> None:
+    """Whether the other thread is just beginning to cancel, or has come as far as the callback."""
+
+    def arrange() -> Any:
+        token, removed = CancellationToken(), threading.Event()
+        calls: list[str] = []
+
+        def callback() -> None:
+            calls.append("began")
+            removed.wait(0.03)  # longer than the other thread is waited for
+            calls.append("ended")
+
+        def remove() -> None:
+            registration.remove()
+            calls.append("removed")
+            removed.set()
+
+        def check() -> None:
+            assert calls in (["removed"], ["began", "ended", "removed"])
+
+        registration = token.on_cancel(callback)
+        return remove, registration._call if at_its_turn else token.cancel, check
+
+    meetings(arrange)
+
+
+def removes_its_callback(child: CancellationToken) -> Callable[[], object]:
+    return child.on_cancel(lambda: None).remove
+
+
+def registers_too_late(child: CancellationToken) -> Callable[[], object]:
+    return functools.partial(child.child(timeout=0).on_cancel, lambda: None)
+
+
+@pytest.mark.parametrize("leaver", [removes_its_callback, registers_too_late])
+def test_who_leaves_last_does_not_cut_off_one_who_just_comes(
+    leaver: Callable[[CancellationToken], Callable[[], object]],
+) -> None:
+    def arrange() -> Any:
+        top, calls = CancellationToken(), []
+        middle = top.child()
+
+        def check() -> None:
+            top.cancel()
+            assert calls == [1]
+
+        leaves = leaver(middle)
+        return leaves, lambda: middle.on_cancel(lambda: calls.append(1)), check
+
+    meetings(arrange)
 
 
 # Many threads.
@@ -947,6 +1211,48 @@ def test_a_signal_handler_cancels_while_another_thread_leaves_a_token_below(
 
 
 # remove() and a callback that is just running.
+
+
+def test_remove_waits_in_slices_and_looks_up_for_signals_in_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    token, running, goes_on = CancellationToken(), threading.Event(), threading.Event()
+    registration = token.on_cancel(lambda: (running.set(), goes_on.wait(SOON)))
+    rounds: list[float | None] = []
+
+    def short(left: float | None) -> float:
+        rounds.append(left)
+        if len(rounds) == 3:
+            goes_on.set()
+        return 0.001
+
+    canceller = threading.Thread(target=token.cancel)
+    canceller.start()
+    assert running.wait(SOON)
+    monkeypatch.setattr(waiting, "wait_slice", short)
+    registration.remove()
+    assert len(rounds) >= 3
+    canceller.join(SOON)
+
+
+def test_who_finds_a_callback_running_on_another_thread_leaves_it_alone() -> None:
+    """Where Ctrl-C makes a cancellation begin again, two threads may come to one callback."""
+    token, running, goes_on = CancellationToken(), threading.Event(), threading.Event()
+    ended: list[str] = []
+    registration = token.on_cancel(
+        lambda: (running.set(), goes_on.wait(SOON), ended.append("callback"))
+    )
+    canceller = threading.Thread(target=token.cancel)
+    canceller.start()
+    assert running.wait(SOON)
+    cancellation._Cancellation(callbacks=(registration,)).run()
+    remover = threading.Thread(target=lambda: (registration.remove(), ended.append("removed")))
+    remover.start()
+    remover.join(0.05)
+    goes_on.set()
+    remover.join(SOON)
+    canceller.join(SOON)
+    assert ended == ["callback", "removed"]
 
 
 def test_remove_waits_for_a_callback_that_another_thread_is_just_calling() -> None:

@@ -164,6 +164,16 @@ def test_released_it_leaves_nothing_behind_and_hears_nothing_more() -> None:
     assert calls == []
 
 
+def test_released_it_is_not_linked_again_by_a_token_below_it() -> None:
+    """A late branch may register a callback after the split has ended."""
+    parent = CancellationToken()
+    token = EngineToken(parent)
+    child = token.child()
+    token.release()
+    child.on_cancel(lambda: None)
+    assert listeners(parent) == 0
+
+
 def test_releasing_twice_or_after_the_cancellation_changes_nothing() -> None:
     parent = CancellationToken()
     token = EngineToken(parent)

@@ -19,6 +19,8 @@ HTML = pages.BOOK / "_build" / "html"
 PUBLIC = (
     "cano_sync",
     "cano_sync.errors",
+    "cano_sync.django",
+    "cano_sync.django.testing",
     "cano_sync.observe",
     "cano_sync.scheduler",
     "cano_sync.scheduler.telemetry",

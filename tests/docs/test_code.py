@@ -8,6 +8,8 @@ that a page shows is called. What else a page may say of a block, by the option 
 - `other-side`: another library's way, on the pages of those who come from there. It runs in a
   namespace of its own, and is only compiled where that library is not installed.
 
+A page that is a Django project runs in a process of its own: see project.py.
+
 A block with a `caption` is a file of that name. In a `console` block each line that begins with
 "$ cano-sync" is run, and its output compared where there is one.
 """
@@ -36,6 +38,7 @@ from tests.docs import pages
 from tests.docs.pages import Block
 
 CODE = [pages.README, *pages.PAGES]
+PROJECTS = {pages.BOOK / "guides" / "django.md"}
 _same = doctest.OutputChecker().check_output
 
 
@@ -122,6 +125,9 @@ def a_module(name: str = "__page__") -> dict[str, object]:
 
 @with_pages(is_ours)
 def test_a_page_does_what_it_says(path: Path, folder: Path) -> None:
+    if path in PROJECTS:
+        run_project(path, folder)
+        return
     namespace = a_module()
     for block in filter(is_ours, pages.blocks_of(path)):
         write_if_named(block, folder)
@@ -129,6 +135,19 @@ def test_a_page_does_what_it_says(path: Path, folder: Path) -> None:
             compiled(block)
         else:
             run(block, namespace)
+
+
+def run_project(path: Path, folder: Path) -> None:
+    """Django takes its settings once a process."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "tests.docs.project", path.relative_to(pages.ROOT)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(pages.ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @with_pages(is_other_side)

@@ -32,6 +32,7 @@ from cano_sync import (
     task,
     wait_for_abandoned,
 )
+from cano_sync._engine import split as split_module
 from cano_sync._engine.events import RunEvents
 from cano_sync._engine.machine import Machine
 from cano_sync._engine.pool import Job
@@ -274,6 +275,9 @@ def test_a_split_emits_branch_by_branch_and_is_decided_before_it_goes_on(notes: 
     assert decided["timed_out"] is False
     assert [outcome.name for outcome in decided["result"].cancelled] == ["fail"]
     assert [facts["task"] for facts in notes.of("task_started")] == ["geo"]  # the other never was
+    for hook in ("split_started", "branch_landed", "join_decided"):
+        assert notes.one(hook)["state"] == "GO"
+    assert 0 <= decided["duration"] <= notes.one("state_left")["duration"]
     order = notes.names("split_started", "branch_landed", "join_decided", "state_left")
     assert order == ["split_started", "branch_landed", "join_decided", "state_left"]
 
@@ -793,22 +797,30 @@ def test_a_branch_that_has_landed_says_so_before_the_join_is_decided(
     notes: Notes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though its thread may be slow to say so, and another branch decide meanwhile."""
-    counted, decided = threading.Event(), threading.Event()
-    emit, settle = Tracker._emit_landed, Tracker.settle
+    counted, goes_on = threading.Event(), threading.Event()
+    emit, wait = Tracker._emit_landed, split_module.wait_first
+    waits: list[object] = []
+
+    class Decided(Observer):
+        def join_decided(self, **_: object) -> None:
+            goes_on.set()
 
     def slow(tracker: Tracker, index: int, ended: float) -> None:
         if index == 0:
             counted.set()
-            assert decided.wait(20)
+            assert goes_on.wait(20)
         emit(tracker, index, ended)
 
-    def settled(tracker: Tracker, *given: Any, **named: Any) -> None:
-        settle(tracker, *given, **named)
-        decided.set()
+    def waiting(first: Any, *rest: Any) -> None:
+        waits.append(first)
+        if len(waits) == 2:  # after the verdict, for what is still being emitted
+            goes_on.set()
+        wait(first, *rest)
 
     monkeypatch.setattr(Tracker, "_emit_landed", slow)
-    monkeypatch.setattr(Tracker, "settle", settled)
-    split(lambda: 1, lambda: counted.wait(20)).with_observer(notes).orchestrate("GO")
+    monkeypatch.setattr(split_module, "wait_first", waiting)
+    workflow = split(lambda: 1, lambda: counted.wait(20)).with_observer(notes)
+    workflow.with_observer(Decided()).orchestrate("GO")
     emitted = notes.names("branch_landed", "join_decided", "run_finished")
     assert emitted == ["branch_landed", "branch_landed", "join_decided", "run_finished"]
 

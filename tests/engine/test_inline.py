@@ -19,6 +19,7 @@ from cano_sync import (
     TaskConfig,
     TaskExecutionError,
     Workflow,
+    WorkflowError,
     WorkflowTimeoutError,
 )
 from cano_sync import task as task_with
@@ -229,3 +230,40 @@ def test_another_thread_is_not_concerned() -> None:
         thread.join(SOON)
 
     assert seen != [thread.ident]
+
+
+# What would be refused outside the test is refused in it.
+
+
+class Refuses(Around):
+    """Lets nothing go to another thread but branches."""
+
+    def hand_over(self, work: Any) -> None:
+        if work != "split":
+            raise WorkflowError(f"no {work} may leave")
+
+
+def test_a_run_that_may_not_leave_its_thread_is_refused() -> None:
+    workflow = single(lambda: Step.DONE).with_around(Refuses()).with_timeout(SOON)
+    with inline(), pytest.raises(WorkflowError, match="no run may leave") as caught:
+        workflow.orchestrate(Step.START)
+    assert caught.value.state is Step.START
+    with inline():
+        assert workflow.orchestrate(Step.START, stay=True) is Step.DONE
+
+
+def test_an_attempt_that_may_not_leave_it_is_refused() -> None:
+    limited = TaskConfig().with_attempt_timeout(SOON)
+    workflow = single(lambda: Step.DONE, limited).with_around(Refuses())
+    with inline(), pytest.raises(WorkflowError, match="no attempt may leave"):
+        workflow.orchestrate(Step.START)
+    with inline():
+        assert workflow.orchestrate(Step.START, stay=True) is Step.DONE
+
+
+def test_what_is_on_a_thread_of_its_own_outside_the_test_is_not_refused() -> None:
+    """In a branch, and in what was submitted."""
+    inner = single(lambda: Step.DONE).with_around(Refuses()).with_timeout(SOON)
+    with inline():
+        split([lambda: inner.orchestrate(Step.START)]).orchestrate(Step.START)
+        assert inner.submit(Step.START).result(0) is Step.DONE

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextvars
 import functools
 import os
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -24,6 +26,7 @@ from cano_sync import (
     JoinError,
     JoinStrategy,
     MemoryStore,
+    SplitTimeoutError,
     Tally,
     TaskConfig,
     Verdict,
@@ -35,10 +38,12 @@ from cano_sync import (
 )
 from cano_sync._engine import jobs as jobs_module
 from cano_sync._engine import pool as pool_module
+from cano_sync._engine import split as split_module
 from cano_sync._engine.jobs import Job
 from cano_sync._engine.nesting import Nesting
 from cano_sync._engine.pool import Pool, occupancy, process_pool
 from tests.kit import SOON, Boom, Eventually, Step, done, single, split
+from tests.observing import Notes
 
 # with_executor().
 
@@ -123,9 +128,11 @@ def test_an_executor_that_runs_the_task_in_submit_will_do() -> None:
 def test_a_synchronous_executor_stops_at_the_verdict() -> None:
     called: list[int] = []
     branches = [functools.partial(lambda n: called.append(n), n) for n in range(3)]
-    workflow = split(branches, strategy=JoinStrategy.ANY).with_executor(Inline())
+    mine = Inline()
+    workflow = split(branches, strategy=JoinStrategy.ANY).with_executor(mine)
     assert workflow.orchestrate(Step.START) is Step.DONE
     assert called == [0]
+    assert mine.calls == 1
 
 
 def test_a_pool_of_one_thread_performs_all_branches() -> None:
@@ -282,6 +289,64 @@ def test_whatever_an_executor_raises_names_the_state_and_the_executor(odd: Excep
     assert "no more workers" in str(caught.value)
 
 
+def test_an_executor_that_has_refused_a_worker_is_not_asked_again() -> None:
+    class Refusing(Executor):
+        calls = 0
+
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            self.calls += 1
+            raise RuntimeError("no more workers")
+
+    refusing = Refusing()
+    with pytest.raises(WorkflowError, match="takes no more work: no more workers"):
+        split([done] * 3).with_executor(refusing).orchestrate(Step.START)
+    assert refusing.calls == 1
+
+
+def test_an_executor_that_drops_what_it_took_is_a_mistake_that_says_so() -> None:
+    class Dropping(Executor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            future.cancel()
+            return future
+
+    with pytest.raises(WorkflowError, match=r"with_executor\(\) was shut down; keep it open"):
+        split([done] * 2).with_executor(Dropping()).orchestrate(Step.START)
+
+
+def test_a_split_whose_time_is_up_before_a_worker_is_submitted_blames_no_executor() -> None:
+    mine = Inline()
+    with pytest.raises(SplitTimeoutError):
+        split([done], timeout=0).with_executor(mine).orchestrate(Step.START)
+    assert mine.calls == 0
+
+
+def test_ctrl_c_while_workers_are_submitted_is_not_the_executors_fault() -> None:
+    class Interrupted(Executor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        split([done]).with_executor(Interrupted()).orchestrate(Step.START)
+
+
+def test_ctrl_c_while_the_first_worker_is_started_leaves_it_nothing_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[Job] = []
+    called: list[int] = []
+
+    def interrupted(pool: Pool, job: Job) -> None:
+        started.append(job)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Pool, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        split([lambda: called.append(1)]).orchestrate(Step.START)
+    started[0].run()
+    assert called == []
+
+
 @pytest.fixture
 def broken_pool(caplog: pytest.LogCaptureFixture) -> Iterator[ThreadPoolExecutor]:
     """A pool whose threads die before their first job: its queue is failed, not cancelled."""
@@ -298,6 +363,38 @@ def test_a_pool_whose_threads_cannot_start_ends_the_run(broken_pool: ThreadPoolE
     with pytest.raises(WorkflowError, match="executor") as caught:
         workflow.orchestrate(Step.START)
     assert not isinstance(caught.value, WorkflowTimeoutError)
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (None, "was shut down while branches waited for it"),
+        (OSError("no licence"), "is broken: OSError: no licence"),
+    ],
+    ids=["cancelled", "failed"],
+)
+def test_the_fate_of_the_last_worker_in_an_executors_queue_is_what_the_error_says(
+    error: Exception | None, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker: Future[Any] = Future()
+
+    class Queue(Executor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            return worker
+
+    wait = split_module.wait_first
+
+    def ends_meanwhile(*what: Any) -> None:
+        if error is None:
+            worker.cancel()
+        else:
+            worker.set_exception(error)
+        wait(*what)
+
+    monkeypatch.setattr(split_module, "wait_first", ends_meanwhile)
+    with pytest.raises(WorkflowError, match=re.escape(why)) as caught:
+        split([done]).with_executor(Queue()).orchestrate(Step.START)
+    assert caught.value.__cause__ is error
 
 
 # The process's pools.
@@ -644,8 +741,12 @@ def test_two_executors_that_wait_for_each_other_crosswise_never_do_so_for_ever()
 
 
 def test_a_split_that_has_outlived_the_run_around_it_ends_with_that_runs_time() -> None:
-    """Its thread was started in the run's context, and nobody waits for the run's deadline now."""
+    """Its thread was started in the run's context, and nobody waits for the run's deadline now.
+
+    Its own time was not up: the strategy is not asked about it, and decides nothing.
+    """
     ended: list[BaseException] = []
+    notes = Notes()
     ready = threading.Event()
 
     def late(cancel: CancellationToken) -> None:
@@ -655,7 +756,8 @@ def test_a_split_that_has_outlived_the_run_around_it_ends_with_that_runs_time() 
 
     def outliving() -> None:
         try:
-            split([lambda *, cancel: late(cancel)]).orchestrate(Step.START)
+            workflow = split([lambda *, cancel: late(cancel)]).with_observer(notes)
+            workflow.orchestrate(Step.START)
         except BaseException as error:
             ended.append(error)
 
@@ -675,6 +777,7 @@ def test_a_split_that_has_outlived_the_run_around_it_ends_with_that_runs_time() 
     thread.join(SOON)
     assert not thread.is_alive()
     assert isinstance(ended[0], Cancelled)
+    assert notes.of("join_decided") == []
 
 
 def test_without_a_thread_but_abandoned_ones_a_run_says_so(
@@ -763,11 +866,54 @@ def test_two_branches_that_raise_one_exception_have_each_their_own_name_in_it() 
         shared = CanoError("it broke")
 
 
+def test_two_branches_that_raise_one_exception_have_each_its_cause() -> None:
+    shared, cause = CanoError("it broke"), Boom()
+
+    def first() -> None:
+        raise shared from cause
+
+    def second() -> None:
+        raise shared from cause
+
+    with pytest.raises(JoinError) as caught:
+        split([first, second]).orchestrate(Step.START)
+    assert caught.value.result is not None
+    errors = [outcome.error for outcome in caught.value.result.errors]
+    assert [error and error.__cause__ for error in errors] == [cause] * 2
+    assert all(error and error.__traceback__ for error in errors)
+
+
+def test_two_branches_that_raise_one_exception_at_once_have_each_their_own_name_in_it() -> None:
+    both = threading.Barrier(2)
+
+    class Shared(CanoError):
+        def locate(self, **where: Any) -> None:
+            with suppress(threading.BrokenBarrierError):
+                both.wait(0.1)  # for another thread that would be here, too
+            super().locate(**where)
+
+    shared, together = Shared("it broke"), threading.Barrier(2)
+
+    def first() -> None:
+        together.wait(SOON)
+        raise shared
+
+    def second() -> None:
+        together.wait(SOON)
+        raise shared
+
+    with pytest.raises(JoinError) as caught:
+        split([first, second]).orchestrate(Step.START)
+    assert caught.value.result is not None
+    names = [outcome.error.task for outcome in caught.value.result.errors if outcome.error]
+    assert names == ["first", "second"]
+
+
 def test_waiting_for_abandoned_tasks_ends_with_the_last_of_them_or_with_the_time(
     gate: threading.Event,
 ) -> None:
     with pytest.raises(WorkflowTimeoutError):
-        single(lambda: gate.wait(SOON)).with_timeout(0.02).orchestrate(Step.START)
+        single(lambda: gate.wait(SOON)).with_timeout(0.3).orchestrate(Step.START)  # it has begun
     assert abandoned_tasks() == 1
     assert not wait_for_abandoned(0.01)
     assert not wait_for_abandoned(0)

@@ -39,7 +39,8 @@ from cano_sync import (
     task,
     wait_for_abandoned,
 )
-from tests.kit import SOON, Boom, Watched, boom, nothing
+from cano_sync._engine.pool import Pool
+from tests.kit import SOON, Boom, Eventually, Watched, boom, nothing
 from tests.observing import Notes
 
 BRIEF = 0.3
@@ -325,7 +326,7 @@ def test_the_workflows_time_ends_a_split_that_still_has_some(gate: threading.Eve
 
 
 def test_a_deaf_branch_is_abandoned_and_counted_until_it_returns(
-    gate: threading.Event, eventually: Callable[[Callable[[], bool]], None]
+    gate: threading.Event, eventually: Eventually
 ) -> None:
     deaf: list[Any] = [lambda: gate.wait(SOON)] * 3
     run_split([nothing, *deaf], PARTIAL_TIMEOUT, timeout=BRIEF)
@@ -362,6 +363,11 @@ def test_an_empty_list_of_tasks(strategy: JoinStrategy, proceeds: bool, listed: 
     assert end is (Step.JOINED if proceeds else Step.MENDED)
     assert store.get("split_result") == SplitResult([], [], [])
     assert store.get("all", default=None) == ([] if proceeds else None)
+
+
+def test_a_join_that_fails_for_want_of_tasks_says_so() -> None:
+    with pytest.raises(JoinError, match=r"JoinStrategy\.ANY failed over an empty list of tasks"):
+        split([], ANY).orchestrate(Step.SPLIT)
 
 
 def test_all_that_fails_fast_takes_an_empty_list_too() -> None:
@@ -534,6 +540,34 @@ def test_branches_get_their_index_and_share_the_runs_store() -> None:
 
     split([branch] * 5).orchestrate(Step.SPLIT, store=store)
     assert sorted(store.get("seen")) == [(index, Step.SPLIT, 1) for index in range(5)]
+
+
+def test_branches_know_the_run_that_they_belong_to() -> None:
+    ids: list[str] = []
+
+    def branch(store: Store, context: TaskContext) -> None:
+        ids.append(context.run_id)
+        raise Boom
+
+    with pytest.raises(JoinError) as caught:
+        split([branch] * 2).orchestrate(Step.SPLIT)
+    assert ids == [caught.value.run_id] * 2
+
+
+def test_branches_of_an_error_state_get_the_error_that_led_there() -> None:
+    seen: list[Any] = []
+    workflow = (
+        Workflow()
+        .register(Step.SPLIT, boom, error_state=Step.MENDED)
+        .register_split(
+            Step.MENDED,
+            [lambda *, context: seen.append(context.error)],
+            JoinConfig(ALL, Step.JOINED),
+        )
+        .add_exit_state(Step.JOINED)
+    )
+    assert workflow.orchestrate(Step.SPLIT) is Step.JOINED
+    assert isinstance(seen[0], TaskExecutionError)
 
 
 def test_retries_and_attempt_timeouts_hold_for_branches(gate: threading.Event) -> None:
@@ -1033,6 +1067,71 @@ def test_a_cancelled_run_cancels_its_branches_and_lets_them_write_no_more() -> N
     assert store.keys() == []
 
 
+def test_no_branch_begins_after_the_run_was_cancelled(
+    gate: threading.Event, eventually: Eventually
+) -> None:
+    token, began = CancellationToken(), threading.Event()
+    called: list[int] = []
+
+    def deaf() -> None:
+        began.set()
+        gate.wait(SOON)
+
+    workflow = split([deaf, lambda: called.append(1)], bulkhead=1)
+    future = workflow.submit(Step.SPLIT, cancel=token)
+    assert began.wait(SOON)
+    token.cancel("enough")
+    with pytest.raises(WorkflowCancelledError):
+        future.result(SOON)
+    eventually(lambda: abandoned_tasks() == 1)  # the run has returned, the branch has not
+    gate.set()
+    assert wait_for_abandoned(SOON)
+    assert called == []
+
+
+def test_a_branch_that_cancels_the_run_is_the_last_to_begin() -> None:
+    token = CancellationToken()
+    called: list[int] = []
+    branches = [lambda: token.cancel("enough"), lambda: called.append(1)]
+    with pytest.raises(WorkflowCancelledError):
+        split(branches, bulkhead=1).orchestrate(Step.SPLIT, cancel=token)
+    assert wait_for_abandoned(SOON)
+    assert called == []
+
+
+def test_nobody_is_cancelled_by_a_join_for_which_all_branches_have_ended() -> None:
+    tokens: list[CancellationToken] = []
+    run_split([lambda *, cancel: tokens.append(cancel)] * 3)
+    assert [token.cancelled for token in tokens] == [False] * 3
+
+
+def test_the_runs_token_keeps_nothing_of_a_split_that_has_ended() -> None:
+    """It may outlive thousands of them."""
+    listeners: list[int] = []
+
+    def look(store: Store, cancel: CancellationToken) -> Step:
+        listeners.append(len(cancel._children) + len(cancel._callbacks))
+        return Step.MENDED if len(listeners) < 3 else Step.JOINED
+
+    workflow = (
+        Workflow()
+        .register(Step.SPLIT, look)
+        .register_split(Step.MENDED, [nothing] * 3, JoinConfig(ALL, Step.SPLIT))
+        .add_exit_state(Step.JOINED)
+    )
+    workflow.orchestrate(Step.SPLIT)
+    assert listeners == [0, 0, 0]
+
+
+@pytest.mark.parametrize("tasks", [[], [nothing]], ids=["no branch", "a branch nobody needs"])
+def test_a_split_that_is_decided_from_the_start_needs_no_thread(
+    tasks: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pool, "start", lambda *args: pytest.fail("a worker was started"))
+    strategy = Own(lambda tally: Verdict.PROCEED)
+    assert split(tasks, strategy).orchestrate(Step.SPLIT) is Step.JOINED
+
+
 def test_an_error_after_the_cancellation_is_no_outcome() -> None:
     """A branch that fails because it was cancelled counts among the cancelled."""
     began, raised = threading.Event(), threading.Event()
@@ -1071,6 +1170,45 @@ def test_a_failure_of_the_join_itself_blames_no_task() -> None:
     with pytest.raises(CanoError) as caught:
         split([nothing], collect="values").orchestrate(Step.SPLIT, store=Full())
     assert "None" not in str(caught.value)
+
+
+def test_an_error_of_a_run_inside_a_branch_keeps_the_place_that_it_came_from() -> None:
+    inner = Workflow().register(Step.WRONG, boom).add_exit_state(Step.JOINED)
+
+    def outer_branch() -> None:
+        inner.orchestrate(Step.WRONG)
+
+    with pytest.raises(JoinError) as caught:
+        split([outer_branch]).orchestrate(Step.SPLIT)
+    assert caught.value.result is not None
+    error = caught.value.result.errors[0].error
+    assert error is not None
+    assert (error.state, error.task) == (Step.WRONG, "boom")
+    assert error.run_id != caught.value.run_id
+
+
+def test_a_task_whose_nested_split_is_cancelled_from_above_sees_why() -> None:
+    token, began = CancellationToken(), threading.Event()
+    seen: queue.Queue[str | None] = queue.Queue()
+
+    def branch(store: Store, cancel: CancellationToken) -> None:
+        began.set()
+        cancel.wait(SOON)
+
+    def outer() -> Step:
+        try:
+            return split([branch]).orchestrate(Step.SPLIT)
+        except Cancelled as signal:
+            seen.put(signal.reason)
+            raise
+
+    workflow = Workflow().register(Step.SPLIT, outer).add_exit_state(Step.JOINED)
+    future = workflow.submit(Step.SPLIT, cancel=token)
+    assert began.wait(SOON)
+    token.cancel("enough")
+    with pytest.raises(WorkflowCancelledError):
+        future.result(SOON)
+    assert seen.get(timeout=SOON) == "enough"
 
 
 def test_a_run_inside_a_branch_ends_with_its_split(gate: threading.Event) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -19,17 +20,27 @@ from cano_sync import (
 )
 from cano_sync._base.fence import Gate, fence
 from cano_sync._base.world import world
+from cano_sync._engine import tracker as tracker_module
+from cano_sync._engine.events import RunEvents
 from cano_sync._engine.jobs import Job
 from cano_sync._engine.tracker import Tracker
+from cano_sync._model.hooks import Observer, listeners_of
+from cano_sync._model.outcome import Outcome
 from cano_sync._model.task import bind
 from tests.kit import nothing
+from tests.observing import Notes
 
 
 def tracker_of(
-    count: int, strategy: JoinStrategy = JoinStrategy.ALL, gate: Gate | None = None
-) -> Tracker:
+    count: int,
+    strategy: JoinStrategy = JoinStrategy.ALL,
+    gate: Gate | None = None,
+    kind: type[Tracker] = Tracker,
+    observer: Observer | None = None,
+) -> Any:
     tasks = [bind(nothing)] * count
-    return Tracker(tasks, strategy, gate or Gate(), state="SPLIT", run_id="run", events=None)
+    events = None if observer is None else RunEvents("run", listeners_of([observer]))
+    return kind(tasks, strategy, gate or Gate(), state="SPLIT", run_id="run", events=events)
 
 
 def failed() -> TaskExecutionError:
@@ -75,6 +86,23 @@ def test_workers_are_wanted_while_branches_are_pending() -> None:
     assert not other.wants_workers
 
 
+def test_as_many_workers_are_started_as_are_allowed() -> None:
+    tracker = tracker_of(3)
+    assert not tracker.claim_worker()
+    tracker.allow_workers(2)
+    assert [tracker.claim_worker() for _ in range(3)] == [True, True, False]
+
+
+def test_no_worker_is_started_once_all_branches_are_taken_or_there_is_a_verdict() -> None:
+    taken, decided = tracker_of(1), tracker_of(1)
+    for tracker in (taken, decided):
+        tracker.allow_workers(1)
+    taken.take(job())
+    decided.settle(Verdict.PROCEED)
+    assert not taken.claim_worker()
+    assert not decided.claim_worker()
+
+
 def test_branches_are_stranded_when_pending_and_the_last_worker_is_lost() -> None:
     tracker = tracker_of(2)
     tracker.expect_worker()
@@ -91,6 +119,13 @@ def test_nothing_is_stranded_without_pending_branches_or_after_the_verdict() -> 
     decided.settle(Verdict.PROCEED)
     assert not taken.lose_worker()
     assert not decided.lose_worker()
+
+
+def test_before_the_verdict_there_is_neither_a_problem_nor_a_timeout() -> None:
+    tracker = tracker_of(1)
+    assert tracker.verdict is None
+    assert tracker.problem is None
+    assert not tracker.timed_out
 
 
 def test_a_landing_that_makes_it_certain_decides() -> None:
@@ -114,6 +149,28 @@ def test_the_first_verdict_counts() -> None:
     assert tracker.verdict is Verdict.PROCEED
     assert tracker.problem is None
     assert not tracker.timed_out
+
+
+def test_a_verdict_that_ctrl_c_interrupts_may_be_given_again() -> None:
+    """A coordinator that is interrupted settles once more at its end."""
+
+    class Interrupting(deque[int]):
+        def clear(self) -> None:
+            super().clear()
+            raise KeyboardInterrupt
+
+    gate = Gate()
+    tracker = tracker_of(2, gate=gate)
+    tracker._pending = Interrupting(tracker._pending)
+    with pytest.raises(KeyboardInterrupt):
+        tracker.settle(Verdict.PROCEED, timed_out=True)
+    tracker._pending = deque(tracker._pending)
+    tracker.settle(Verdict.FAIL)
+    assert tracker.verdict is Verdict.FAIL
+    assert not tracker.timed_out
+    assert tracker.decided.done()
+    with pytest.raises(Cancelled):
+        gate.check()
 
 
 def test_nothing_lands_after_the_verdict() -> None:
@@ -162,6 +219,15 @@ def test_workers_that_still_perform_a_branch_are_abandoned() -> None:
     assert tracker.running() == {}
 
 
+def test_a_dropped_branch_is_not_left_behind() -> None:
+    tracker = tracker_of(2)
+    jobs = [job(), job()]
+    for each in jobs:
+        tracker.take(each)
+    tracker.drop(0)
+    assert tracker.running() == {1: jobs[1]}
+
+
 def test_a_dropped_branch_does_not_ask_the_strategy() -> None:
     asked: list[Tally] = []
 
@@ -176,7 +242,8 @@ def test_a_dropped_branch_does_not_ask_the_strategy() -> None:
     assert tracker.verdict is None
 
 
-def test_a_strategy_is_asked_without_the_lock() -> None:
+@pytest.mark.parametrize("when", ["ask", "time_is_up"])
+def test_a_strategy_is_asked_without_the_lock(when: str) -> None:
     """It may be slow, or look at the split from another side."""
     looked: list[bool] = []
 
@@ -186,9 +253,77 @@ def test_a_strategy_is_asked_without_the_lock() -> None:
 
     tracker = tracker_of(1, Own(look))
     tracker.expect_worker()
-    tracker.ask()
+    getattr(tracker, when)()
     assert looked == [True]
     assert tracker.verdict is Verdict.PROCEED
+
+
+COUNTS = ("_spare", "_alive", "_successes", "_errors", "_emitting")
+
+
+class Watched(Tracker):
+    """A tracker that notes what is counted, or changed, without its lock."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in COUNTS:
+            self.note(name)
+        return super().__getattribute__(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in (*COUNTS, "_running", "verdict", "problem"):
+            self.note(name)
+        super().__setattr__(name, value)
+
+    unguarded: list[str] | None = None
+
+    def watch(self) -> None:
+        note = self.note
+
+        class Pending(deque[int]):
+            def popleft(self) -> int:
+                note("_pending")
+                return super().popleft()
+
+            def clear(self) -> None:
+                note("_pending")
+                super().clear()
+
+        class Running(dict[int, Job]):
+            def __setitem__(self, index: int, job: Job) -> None:
+                note("_running")
+                super().__setitem__(index, job)
+
+            def pop(self, *arguments: Any) -> Any:
+                note("_running")
+                return super().pop(*arguments)
+
+        self._pending = Pending(self._pending)
+        self._running = Running(self._running)
+        self.unguarded = []
+
+    def note(self, name: str) -> None:
+        if self.unguarded is not None and not self._lock._is_owned():
+            self.unguarded.append(name)
+
+
+def test_what_the_lock_guards_is_counted_and_changed_under_it() -> None:
+    """By threads that meet: a sum that two of them change at once would lose one of both."""
+    tracker = tracker_of(4, JoinStrategy.SETTLED, kind=Watched, observer=Notes())
+    tracker.watch()
+    tracker.allow_workers(1)
+    tracker.claim_worker()
+    tracker.expect_worker()
+    tracker.lose_worker()
+    for _ in range(3):
+        tracker.take(job())
+    tracker.land(0, None, None)
+    tracker.land(1, None, failed())
+    tracker.drop(2)
+    assert not tracker.is_emitting
+    tracker.time_is_up()
+    tracker.running()
+    assert tracker.verdict is Verdict.FAIL
+    assert tracker.unguarded == []
 
 
 def test_outcomes_have_the_times_of_their_branches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,6 +352,62 @@ def test_outcomes_have_the_times_of_their_branches(monkeypatch: pytest.MonkeyPat
     assert {outcome.name for outcome in (good, bad, running, pending)} == {"nothing"}
 
 
+class Landings(Observer):
+    """Calls the test's function where it hears that a branch has landed."""
+
+    def __init__(self, heard: Callable[[Outcome], None]) -> None:
+        self.heard = heard
+
+    def branch_landed(self, *, state: str, outcome: Outcome, **_: Any) -> None:
+        assert state == "SPLIT"
+        self.heard(outcome)
+
+
+def test_the_outcome_of_a_landing_is_the_one_that_the_result_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = SimpleNamespace(now=10.0)
+    fake = SimpleNamespace(time=lambda: 999_990.0 + clock.now, perf_counter=lambda: clock.now)
+    monkeypatch.setattr(tracker_module, "time", fake)
+    heard: list[Outcome] = []
+    tracker = tracker_of(1, observer=Landings(heard.append))
+    tracker.take(job())
+    clock.now = 13.5
+    tracker.land(0, "value", None)
+    assert heard == tracker.result().successes
+    assert (heard[0].started_at, heard[0].duration) == (1_000_000.0, 3.5)
+
+
+def test_all_is_emitted_when_the_last_of_those_that_landed_before_the_verdict_is() -> None:
+    emitted: list[tuple[bool, bool]] = []
+
+    def look() -> None:
+        emitted.append((tracker.is_emitting, tracker.all_emitted.done()))
+
+    def heard(outcome: Outcome) -> None:
+        if outcome.index == 0:
+            tracker.land(1, None, None)  # as another thread would, meanwhile
+        else:
+            tracker.settle(Verdict.FAIL)
+        look()
+
+    tracker = tracker_of(3, observer=Landings(heard))
+    for _ in range(3):
+        tracker.take(job())
+    tracker.land(0, None, None)
+    look()
+    assert emitted == [(True, False), (True, False), (False, True)]
+
+
+def test_what_is_emitted_before_the_verdict_is_nothing_to_wait_for() -> None:
+    tracker = tracker_of(2, observer=Landings(lambda outcome: None))
+    for _ in range(2):
+        tracker.take(job())
+    tracker.land(0, None, None)
+    assert not tracker.is_emitting
+    assert not tracker.all_emitted.done()
+
+
 @pytest.mark.parametrize(
     ("answer", "verdict"),
     [
@@ -232,6 +423,23 @@ def test_the_deadline_decides(answer: Any, verdict: Verdict) -> None:
     assert tracker.verdict is verdict
     assert tracker.timed_out
     assert tracker.problem is None
+
+
+def test_the_deadline_asks_about_what_has_landed_by_then() -> None:
+    asked: list[Tally] = []
+
+    class Late(Own):
+        def decide(self, tally: Tally) -> Verdict:
+            return Verdict.WAIT
+
+    tracker = tracker_of(4, Late(asked.append))
+    for _ in range(4):
+        tracker.take(job())
+    tracker.land(0, None, None)
+    tracker.land(1, None, failed())
+    tracker.land(2, None, None)
+    tracker.time_is_up()
+    assert asked == [Tally(total=4, successes=2, errors=1)]
 
 
 def test_the_deadline_comes_too_late_for_a_split_that_was_decided() -> None:
@@ -252,6 +460,17 @@ def test_a_strategy_that_raises_is_the_problem(when: str) -> None:
     assert (tracker.problem.state, tracker.problem.run_id) == ("SPLIT", "run")
 
 
+@pytest.mark.parametrize("when", ["ask", "time_is_up"])
+def test_a_strategy_that_wants_out_of_the_program_is_not_broken(when: str) -> None:
+    def leave(tally: Tally) -> Verdict:
+        raise SystemExit(3)
+
+    tracker = tracker_of(1, Own(leave))
+    with pytest.raises(SystemExit):
+        getattr(tracker, when)()
+    assert tracker.problem is None
+
+
 def test_an_answer_that_is_no_verdict_is_the_problem() -> None:
     tracker = tracker_of(1, Own(lambda tally: "proceed"))
     tracker.ask()
@@ -260,10 +479,11 @@ def test_an_answer_that_is_no_verdict_is_the_problem() -> None:
 
 
 def test_waiting_when_all_have_ended_is_the_problem() -> None:
-    tracker = tracker_of(1, Own(lambda tally: Verdict.WAIT))
+    tracker = tracker_of(2, Own(lambda tally: Verdict.WAIT))
     tracker.ask()
-    assert tracker.verdict is None
-    tracker.take(job())
-    tracker.land(0, None, None)
+    for index, error in enumerate((None, failed())):
+        assert tracker.verdict is None
+        tracker.take(job())
+        tracker.land(index, None, error)
     assert tracker.verdict is Verdict.FAIL
     assert "still waits" in str(tracker.problem)

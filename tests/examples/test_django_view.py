@@ -1,74 +1,98 @@
-"""The workflow in a Django view, through Django's own test client."""
+"""The Django project's own tests, as its users run them; test_programs.py runs its program."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing, suppress
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlencode
 
-import django_view
 import pytest
-from django.test import Client
+
+from tests.django_wing.servers import needs_postgres
+from tests.kit import SOON
+
+PROJECT = Path(__file__).parents[2] / "examples" / "django_view"
 
 
-@pytest.fixture(scope="module")
-def configured() -> Iterator[None]:
-    """Django takes its settings once a process."""
-    django_view.configure()
-    yield
-    django_view.connection.close()
+def manage(environment: dict[str, str], *arguments: str) -> str:
+    """What a command of the project says."""
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "manage.py", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        cwd=PROJECT,
+        env=environment,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout + ended.stderr
 
 
-@pytest.fixture
-def client(configured: None) -> Client:
-    with django_view.connection.cursor() as cursor:
-        cursor.execute("DELETE FROM orders")
-    return Client()
+@pytest.mark.servers
+def test_its_own_tests_pass_on_sqlite(environment: dict[str, str]) -> None:
+    """And nothing is left for the system checks to say."""
+    said = manage(environment, "test", "--noinput")
+    assert "System check identified no issues (1 silenced)" in said
+    assert "\nOK\n" in said
 
 
-def test_an_order_is_saved_and_its_carriers_are_told(client: Client) -> None:
-    response = client.get("/order", {"amount": "12", "city": "Bern"})
-    assert response.status_code == 200
-    assert response.json() == {
-        "PLACED": ["express brings 12 to Bern", "snail brings 12 to Bern"],
-    }
-    assert django_view.saved() == [12]
-
-
-def test_a_bad_amount_is_a_bad_request_and_nothing_is_saved(client: Client) -> None:
-    response = client.get("/order", {"amount": "many"})
-    assert response.status_code == 400
-    assert django_view.saved() == []
-
-
-def test_what_a_single_state_wrote_is_rolled_back_with_the_views_transaction(
-    client: Client,
+@needs_postgres
+@pytest.mark.servers
+def test_its_own_tests_pass_on_postgresql_and_its_test_database_is_dropped(
+    environment: dict[str, str],
 ) -> None:
-    """The row is written in the first state; then the split is late, and the view fails."""
-    response = client.get("/order", {"amount": "90", "city": "Bern"})
-    assert response.status_code == 504
-    assert "1 of 2 succeeded, 0 failed, 1 cancelled" in response.json()["error"]
-    assert django_view.saved() == []
+    where = {"PGDATABASE": f"cano_example_{os.getpid()}", "PGHOST": "127.0.0.1", "PGUSER": "root"}
+    said = manage({**environment, **where}, "test", "--noinput")
+    assert "\nOK\n" in said
+    assert "being accessed by other users" not in said
 
 
-def test_single_states_run_on_the_views_thread_and_branches_on_others(
-    client: Client, monkeypatch
-) -> None:
-    """All of them read the same request, from a context variable."""
-    seen: list[tuple[int, str]] = []
+@pytest.mark.servers
+def test_runserver_serves_it_and_ends_at_once(environment: dict[str, str], tmp_path: Path) -> None:
+    """A carrier that is late holds up neither the answer nor, after Ctrl-C, the server."""
+    settings = "from shop.settings import *\nDATABASES['default']['NAME'] = 'db.sqlite3'\n"
+    (tmp_path / "settings_here.py").write_text(settings, encoding="utf-8")
+    paths = os.pathsep.join((str(tmp_path), str(PROJECT), environment["PYTHONPATH"]))
+    variables = {"DJANGO_SETTINGS_MODULE": "settings_here", "PYTHONPATH": paths}
+    command = [sys.executable, str(PROJECT / "manage.py")]
+    where = {"cwd": tmp_path, "env": {**environment, **variables}}
+    subprocess.run([*command, "migrate", "-v", "0"], check=True, timeout=50, **where)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [*command, "runserver", "--noreload", f"127.0.0.1:{port}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        **where,
+    )
+    try:
+        assert post(port, amount=12, city="Bern") == 200
+        assert post(port, amount=90, city="Bern") == 504
+        begin = time.monotonic()
+        server.send_signal(signal.SIGINT)
+        server.wait(10)
+        assert time.monotonic() - begin < 2
+    finally:
+        server.kill()
+        server.wait()
 
-    request = django_view.current_request
 
-    class Watched:
-        set = request.set
-
-        def get(self):
-            seen.append((threading.get_ident(), request.get().path))
-            return request.get()
-
-    monkeypatch.setattr(django_view, "current_request", Watched())
-    client.get("/order", {"amount": "12", "city": "Bern"})
-    assert {path for _, path in seen} == {"/order"}
-    first, *branches = [thread for thread, _ in seen]
-    assert first == threading.get_ident()
-    assert len(branches) == 2
-    assert threading.get_ident() not in branches
+def post(port: int, **form: object) -> int:
+    """The status of an answer, once the server listens."""
+    end = time.monotonic() + SOON
+    while True:
+        connection = HTTPConnection("127.0.0.1", port, timeout=SOON)
+        with closing(connection), suppress(ConnectionRefusedError):
+            headers = {"Content-Type": "application/x-www-form-urlencoded"}
+            connection.request("POST", "/order", urlencode(form), headers)
+            return connection.getresponse().status
+        assert time.monotonic() < end
+        time.sleep(0.05)

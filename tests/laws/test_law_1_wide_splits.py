@@ -70,6 +70,16 @@ def test_the_splits_own_limit_is_kept(stuck: threading.Event) -> None:
     assert stuck.is_set()
 
 
+def test_a_branch_has_not_begun_while_its_worker_still_starts_others(
+    stuck: threading.Event,
+) -> None:
+    with pytest.raises(SplitTimeoutError) as caught:
+        wide(timeout=LIMIT).orchestrate(Step.START)
+    assert stuck.is_set()
+    assert caught.value.result is not None
+    assert {outcome.started_at for outcome in caught.value.result.cancelled} == {None}
+
+
 def test_the_workflows_limit_is_kept_at_the_next_depth(stuck: threading.Event) -> None:
     assert late(wide().with_timeout(LIMIT), WorkflowTimeoutError) < AT_ONCE
     assert stuck.is_set()

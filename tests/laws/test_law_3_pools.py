@@ -12,6 +12,7 @@ import pytest
 
 from cano_sync import (
     CanoError,
+    JoinStrategy,
     TaskConfig,
     Workflow,
     WorkflowError,
@@ -196,6 +197,26 @@ def test_abandoned_tasks_do_not_eat_up_the_pool(before: int, gate: threading.Eve
             split([lambda: gate.wait(SOON)], timeout=0.1).orchestrate(Step.START)
         assert abandoned_tasks() == abandoned
     assert split([lambda: None] * 3, timeout=5).orchestrate(Step.START) is Step.DONE
+
+
+def test_abandoned_branches_of_one_split_leave_their_threads_places_to_the_next(
+    monkeypatch: pytest.MonkeyPatch, gate: threading.Event
+) -> None:
+    """Those of workers that another worker has started, too."""
+    monkeypatch.setattr(pool_module, "_pools", {})
+    monkeypatch.setattr(pool_module, "CEILING", 4)
+    first, second = threading.Barrier(4), threading.Barrier(4)
+
+    def abandoned() -> None:
+        first.wait(SOON)
+        gate.wait(SOON)
+
+    deaf: list[Callable[[], object]] = [abandoned] * 3
+    race = split([*deaf, lambda: first.wait(SOON)], JoinStrategy.ANY)
+    assert race.orchestrate(Step.START) is Step.DONE
+    assert abandoned_tasks() == 3
+    four = split([lambda: second.wait(SOON)] * 4, timeout=5)
+    assert four.orchestrate(Step.START) is Step.DONE
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -421,6 +442,37 @@ def test_a_token_made_before_the_fork_still_cancels_in_the_child(run_script: Run
         assert isinstance(run.exception(20), WorkflowCancelledError)
 
     print(in_child(cancelled_there), token.cancelled)
+    """
+    )
+    assert said.split() == ["True", "False"]
+
+
+@can_fork
+def test_a_fork_waits_for_whoever_holds_the_tokens_lock(run_script: RunScript) -> None:
+    """The child would inherit it from a thread that it does not have."""
+    said = run_script(
+        FORKING
+        + """
+    from cano_sync._base import cancellation
+
+    held, never = threading.Event(), threading.Event()
+
+    def hold():
+        with cancellation._lock:
+            held.set()
+            never.wait(0.2)  # the fork comes meanwhile
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    token = CancellationToken()
+
+    def cancels_there():
+        signal.alarm(5)
+        token.cancel()  # on this thread: a new one may have the identity of the lock's holder
+
+    print(in_child(cancels_there), token.cancelled)
+    holder.join()
     """
     )
     assert said.split() == ["True", "False"]

@@ -1,0 +1,1 @@
+"""A shop that asks carriers before it takes an order."""

@@ -1,0 +1,7 @@
+"""The URLs."""
+
+from django.urls import path
+
+from .views import order
+
+urlpatterns = [path("order", order)]
