@@ -20,7 +20,6 @@ from cano_sync import (
 )
 from cano_sync._base.fence import Gate, fence
 from cano_sync._base.world import world
-from cano_sync._engine import tracker as tracker_module
 from cano_sync._engine.events import RunEvents
 from cano_sync._engine.jobs import Job
 from cano_sync._engine.tracker import Tracker
@@ -367,8 +366,8 @@ def test_the_outcome_of_a_landing_is_the_one_that_the_result_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = SimpleNamespace(now=10.0)
-    fake = SimpleNamespace(time=lambda: 999_990.0 + clock.now, perf_counter=lambda: clock.now)
-    monkeypatch.setattr(tracker_module, "time", fake)
+    monkeypatch.setattr(world, "wall", lambda: 999_990.0 + clock.now)
+    monkeypatch.setattr(world, "perf_counter", lambda: clock.now)
     heard: list[Outcome] = []
     tracker = tracker_of(1, observer=Landings(heard.append))
     tracker.take(job())

@@ -238,8 +238,8 @@ def explore(
 
     Args:
         seeds: so many, from 0; or which.
-        strategy: "pct", "random", or "all": every schedule that there is, with the first seed. When
-            they were all right, it is proved, as far as the switch points go.
+        strategy: "pct", "random" (see `simulate`), or "all": every schedule that there is, with
+            the first seed. When all were right, it is proved, as far as the switch points go.
         limit: with "all", how many schedules; 10,000 by default. What is cut is warned of.
         schedule: the decisions to take instead, as a failure shows them.
         time_limit: virtual seconds that each run may take.
@@ -384,7 +384,7 @@ class _Explorer:
         story = sim._story
         raise SimulationFailure(
             f"{self._name} fails under {where}: {what}\n\n"
-            f"what happened, shrunk from {before} to {_hand_overs(sim)} chosen hand-overs:\n\n"
+            f"what happened, by {_hand_overs_text(sim)} (shrunk from {before}):\n\n"
             f"{story or '(no store was used)'}\n\n"
             f"to see it again:  CANO_SEED={sim.seed} pytest -k {self._name}\n"
             f'to keep it:       @explore(seeds=[{sim.seed}], schedule="{schedule}")',
@@ -439,6 +439,11 @@ class _Explorer:
                 if attempt(numbers):
                     is_shorter = True
         return sim, error
+
+
+def _hand_overs_text(sim: Simulation) -> str:
+    count = _hand_overs(sim)
+    return f"{count or 'no'} chosen hand-over{'' if count == 1 else 's'}"
 
 
 def _is_check(error: BaseException) -> bool:

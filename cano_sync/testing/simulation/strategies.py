@@ -20,7 +20,7 @@ from .stage import Actor
 
 PCT_DEPTH = 3
 """A bug of this depth takes so many events in one order: with 3, two changes of priority."""
-PCT_LENGTHS = (2.0, 9.0)
+PCT_LENGTHS = (1.0, 8.0)
 """How many decisions a run is taken to have, as powers of 2: a seed draws from this range."""
 
 
