@@ -37,10 +37,10 @@ True
 ...     test_counter()
 ... except AssertionError as failure:
 ...     print(failure.story)
-add[1]  get n → 0
 add[0]  get n → 0
-add[0]  put n = 1
-add[1]  put n = 1   ← lost: add[0]'s write was overwritten unread
+add[1]  get n → 0
+add[1]  put n = 1
+add[0]  put n = 1   ← lost: add[1]'s write was overwritten unread
 """
 
 from importlib import import_module

@@ -26,6 +26,7 @@ PUBLIC = (
     "cano_sync.scheduler",
     "cano_sync.scheduler.telemetry",
     "cano_sync.diagram",
+    "cano_sync.testing",
     "cano_sync.flask",
     "cano_sync.sqlalchemy",
 )
@@ -49,10 +50,13 @@ TEXT = {
     "Style",
     "StoreFactory",
     "AnySession",
+    "AnyAround",
 }
 ELSEWHERE = {
     "tenacity": "https://tenacity.readthedocs.io/en/latest/",
     "schedule": "https://schedule.readthedocs.io/en/stable/reference.html",
+    "datetime": "https://docs.python.org/3/library/datetime.html",
+    "Random": "https://docs.python.org/3/library/random.html#random.Random",
     "Job": "https://schedule.readthedocs.io/en/stable/reference.html",
     "flask": "https://flask.palletsprojects.com/en/stable/api/",
     "sqlalchemy": "https://docs.sqlalchemy.org/en/20/orm/session_api.html",

@@ -46,10 +46,10 @@ def failure_of(test: Any) -> SimulationFailure:
 def test_the_first_bad_schedule_is_shrunk_and_told_line_by_line() -> None:
     failure = failure_of(explore(500)(count))
     assert failure.story == (
-        "add[1]  get n → 0\n"
         "add[0]  get n → 0\n"
-        "add[0]  put n = 1\n"
-        "add[1]  put n = 1   ← lost: add[0]'s write was overwritten unread"
+        "add[1]  get n → 0\n"
+        "add[1]  put n = 1\n"
+        "add[0]  put n = 1   ← lost: add[1]'s write was overwritten unread"
     )
     text = str(failure)
     assert f"count fails under seed {failure.seed}, pct: lost update" in text

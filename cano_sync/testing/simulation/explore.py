@@ -7,7 +7,9 @@ __all__ = ("Exploration", "Simulation", "explore")
 import functools
 import inspect
 import os
+import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -43,14 +45,16 @@ from .simulate import (
 )
 from .stage import Strategy
 from .story import story_of
-from .strategies import AllSchedules, Replay, read_schedule, write_schedule
+from .strategies import NOBODY, AllSchedules, Replay, read_schedule, write_schedule
 
 S = TypeVar("S")
 
 MOST = 10_000
 """Schedules that "all" tries, unless `limit=` says otherwise."""
-SHRINKS = 400
+SHRINKS = 1_000
 """Runs that a shrinking may take."""
+SHRINK_TIME = 1.0
+"""Real seconds that it may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,7 +382,9 @@ class _Explorer:
         """Shrink it, and raise what says how it comes."""
         before = _hand_overs(sim)
         sim, error = self._shrink(sim, error)
-        sim, error = self._again(sim.seed, sim.decisions, recording=True) or (sim, error)
+        again, raised, _ = self._again(sim.seed, sim.decisions, recording=True)
+        if raised is not None:
+            sim, error = again, raised
         schedule = write_schedule(sim.decisions, sim.defaults)
         what = f"{type(error).__name__}: {error}" if not _is_check(error) else str(error)
         story = sim._story
@@ -395,49 +401,54 @@ class _Explorer:
 
     def _again(
         self, seed: int, numbers: list[int], *, recording: bool = False
-    ) -> tuple[Simulation, BaseException] | None:
-        """The same under other decisions, if it fails there, too."""
+    ) -> tuple[Simulation, BaseException | None, Replay]:
+        """The same under other decisions."""
         replay = Replay(numbers)
         settings = replace(self._settings, recording=recording)
         sim = Simulation(seed, settings, lambda: replay)
-        error = self._attempt(sim)
-        return None if error is None else (sim, error)
+        return sim, self._attempt(sim), replay
 
     def _shrink(self, sim: Simulation, error: BaseException) -> tuple[Simulation, BaseException]:
-        """The fewest hand-overs with which it fails: drop them as long as it does."""
-        left = SHRINKS
+        """The fewest hand-overs with which it fails in the same way."""
+        return self._fewest(sim, error) or self._fewer(sim, error)
 
-        def attempt(numbers: list[int]) -> bool:
-            nonlocal sim, error, left
-            left -= 1
-            shorter = self._again(sim.seed, numbers)
-            if shorter is None or type(shorter[1]) is not type(error):
-                return False
-            if _hand_overs(shorter[0]) >= _hand_overs(sim):
-                return False
-            sim, error = shorter
-            return True
+    def _fewest(
+        self, sim: Simulation, error: BaseException
+    ) -> tuple[Simulation, BaseException] | None:
+        """Look for it among all schedules with none, then one, then two; not for long."""
+        until = time.monotonic() + SHRINK_TIME
+        waiting: deque[list[int]] = deque([[]])
+        for _ in range(SHRINKS):
+            if not waiting or time.monotonic() > until:
+                return None
+            numbers = waiting.popleft()
+            found, raised, replay = self._again(sim.seed, numbers)
+            if raised is not None and type(raised) is type(error):
+                return found, raised
+            # One hand-over more, anywhere behind the last one.
+            for position in range(len(numbers), len(replay.choices)):
+                before = [*numbers, *[NOBODY] * (position - len(numbers))]
+                waiting.extend([*before, number] for number in replay.choices[position])
+        return None
 
-        # First the shortest beginning with which it still fails, then one hand-over after another.
-        low, high = 0, len(sim.decisions)
-        while low < high and left > 0:
-            middle = (low + high) // 2
-            if attempt(sim.decisions[:middle]):
-                high = min(middle, len(sim.decisions))
-            else:
-                low = middle + 1
+    def _fewer(self, sim: Simulation, error: BaseException) -> tuple[Simulation, BaseException]:
+        """Drop hand-overs one by one, as long as it fails in the same way."""
+        until = time.monotonic() + SHRINK_TIME
         is_shorter = True
-        while is_shorter and left > 0:
+        while is_shorter:
             is_shorter = False
             for position in range(len(sim.decisions) - 1, -1, -1):
-                if left <= 0 or position >= len(sim.decisions):
+                if position >= len(sim.decisions) or time.monotonic() > until:
                     continue
                 if sim.decisions[position] == sim.defaults[position]:
                     continue
                 numbers = [*sim.decisions]
-                numbers[position] = sim.defaults[position]
-                if attempt(numbers):
-                    is_shorter = True
+                numbers[position] = NOBODY
+                shorter, raised, _ = self._again(sim.seed, numbers)
+                if raised is None or type(raised) is not type(error):
+                    continue
+                if _hand_overs(shorter) < _hand_overs(sim):
+                    sim, error, is_shorter = shorter, raised, True
         return sim, error
 
 

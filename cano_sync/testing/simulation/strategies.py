@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = (
+    "NOBODY",
     "AllSchedules",
     "Pct",
     "RandomWalk",
@@ -18,6 +19,8 @@ from random import Random
 from ...errors import ConfigurationError
 from .stage import Actor
 
+NOBODY = -1
+"""In the place of an actor's number: whoever has run goes on."""
 PCT_DEPTH = 3
 """A bug of this depth takes so many events in one order: with 3, two changes of priority."""
 PCT_LENGTHS = (1.0, 8.0)
@@ -71,12 +74,20 @@ class Pct:
 
 
 class Replay:
-    """As it was; from where that ends or no longer fits, whoever has run goes on."""
+    """As it was; from where that ends or no longer fits, whoever has run goes on.
+
+    Args:
+        numbers: the numbers of those who are chosen; `NOBODY` where whoever has run goes on.
+
+    Attributes:
+        choices: of each decision, the numbers of those that there were besides.
+    """
 
     def __init__(self, numbers: list[int]) -> None:
         self._numbers = numbers
         self._count = 0
         self._misfit: int | None = None
+        self.choices: list[list[int]] = []
 
     @property
     def misfit(self) -> int | None:
@@ -95,7 +106,8 @@ class Replay:
         """Who was chosen then, if it can go on."""
         default = current or ready[0]
         position, self._count = self._count, self._count + 1
-        if position >= len(self._numbers):
+        self.choices.append([actor.number for actor in ready if actor is not default])
+        if position >= len(self._numbers) or self._numbers[position] == NOBODY:
             return default
         wanted = self._numbers[position]
         for actor in ready:
