@@ -342,7 +342,8 @@ class CancellationToken:
 
     def check(self) -> None:
         """A cancellation point: raise `Cancelled` if the token is cancelled."""
-        world.checked()
+        if world.checked is not None:
+            world.checked()
         if self.cancelled:
             raise Cancelled(self.reason)
 

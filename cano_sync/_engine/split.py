@@ -362,7 +362,8 @@ class Split:
         """One branch, in a context of its own, and its landing."""
         task, tracker = self.tasks[index], self._tracker
         context = self._context.copy()
-        world.branch_begins(self, index, context)
+        if world.branch_begins is not None:
+            world.branch_begins(self, index, context)
         try:
             if task.is_simple and self._events is None:
                 if self._is_bare:
@@ -374,7 +375,8 @@ class Split:
         except (Exception, Cancelled) as error:
             if before_landing is not None:
                 before_landing()
-            world.branch_ends(self)
+            if world.branch_ends is not None:
+                world.branch_ends(self)
             if self._token.cancelled:
                 # The coordinator is woken by the cancellation itself, or by the deadline, which it
                 # knows.
@@ -387,7 +389,8 @@ class Split:
         else:
             if before_landing is not None:
                 before_landing()
-            world.branch_ends(self)
+            if world.branch_ends is not None:
+                world.branch_ends(self)
             if self._is_inline and self._token.cancelled:
                 tracker.drop(index)  # nobody could end the wait for it in time
             elif type(value) is CoroutineType:

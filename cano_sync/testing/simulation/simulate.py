@@ -231,7 +231,7 @@ def perform(
         token = None
         if moment is not None:
             token = CancellationToken()
-            stage.spawn("cancel_at", lambda: _cancel(stage, watch, token, moment))
+            stage.spawn("cancel_at", partial(_cancel, stage, watch, token, moment))
         return workflow.orchestrate(state, store=given, cancel=token)
 
     run.store = workflow.description.store if given is None else given

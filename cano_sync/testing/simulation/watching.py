@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from ..._base.fence import Gate
 from ..._base.store import MemoryStore, Store
@@ -544,8 +544,8 @@ def store_of(given: Any) -> Store | None:
         given = given()
     if isinstance(given, Mapping):
         return MemoryStore(copy.deepcopy(dict(given)))
-    store: Store | None = given
-    return store
+    store: Any = given
+    return cast("Store | None", store)
 
 
 def _user_function(frame: FrameType | None) -> str:
