@@ -14,10 +14,9 @@ unless tenacity is to be asked about successes, too: by `before=`, or a predicat
 attempt with a time limit is offloaded as a run is.
 
 **A split** (split.py). The run's thread, its *coordinator*, starts one *worker* on a pool and
-waits. Each worker starts up to two more, then takes branches until there are none, or a verdict:
-after a cancellation, too, for the moment until the coordinator has seen it. What has ended is put
-on the `Tracker` (tracker.py), which asks the strategy; the worker whose branch makes the outcome
-certain closes the fence and wakes the coordinator.
+waits. Each worker starts up to two more, then takes branches until there are none, or a verdict, or
+the run is cancelled. What has ended is put on the `Tracker` (tracker.py), which asks the strategy;
+the worker whose branch makes the outcome certain closes the fence and wakes the coordinator.
 
 **Nesting** (nesting.py). The process keeps one pool for each depth (pool.py). Work at one depth
 only ever waits for work that is deeper, so no pool waits for itself. The depth travels by

@@ -619,6 +619,7 @@ atexit.register(late)
 def test_a_run_that_is_under_way_at_the_exit_splits_on_a_users_executor() -> None:
     """The pool waits for it before the standard library closes all executors."""
     script = """
+import threading
 import time
 from cano_sync import JoinConfig, JoinStrategy, Workflow
 from concurrent.futures import ThreadPoolExecutor
@@ -627,12 +628,15 @@ def load():
     time.sleep(0.2)  # by then the main thread has ended
     return "ASK"
 
+executor, both = ThreadPoolExecutor(2), threading.Barrier(2)
+list(executor.map(lambda number: both.wait(), range(2)))  # 3.12 starts no thread at the exit
+
 workflow = (
     Workflow()
     .register("LOAD", load)
     .register_split("ASK", [lambda: 1, lambda: 2], JoinConfig(JoinStrategy.ALL, "DONE"))
     .add_exit_state("DONE")
-    .with_executor(ThreadPoolExecutor(2))
+    .with_executor(executor)
 )
 workflow.submit("LOAD").add_done_callback(lambda run: print(run.exception() or run.result()))
 """

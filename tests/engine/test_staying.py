@@ -258,11 +258,12 @@ def test_an_attempt_with_a_limit_stays_too() -> None:
 
     def look(store: Any, cancel: CancellationToken, context: TaskContext) -> Step:
         left = cancel.remaining()
-        seen.append((threading.get_ident(), context.thread, left is not None and left <= LIMIT))
+        seen.append((threading.get_ident(), context.thread, left is not None and left <= SOON))
         return Step.DONE
 
-    single(look, TaskConfig(attempt_timeout=LIMIT)).orchestrate(Step.START)
-    single(look, TaskConfig(attempt_timeout=LIMIT)).orchestrate(Step.START, stay=True)
+    workflow = single(look, TaskConfig(attempt_timeout=SOON))
+    workflow.orchestrate(Step.START)
+    workflow.orchestrate(Step.START, stay=True)
 
     assert seen[0][1:] == ("pool", True)
     assert seen[1] == (threading.get_ident(), "caller", True)
