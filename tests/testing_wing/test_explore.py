@@ -295,6 +295,16 @@ def test_pytests_own_failures_count_and_skips_pass() -> None:
         explore(3)(lambda sim: pytest.skip("not here"))()
 
 
+def test_what_is_not_simulated_is_said_to_be_the_reason() -> None:
+    left = [1]
+
+    @explore(3)
+    def test(sim: Simulation) -> None:
+        assert not left.pop() if left else True
+
+    assert "something in it is not simulated" in str(failure_of(test))
+
+
 def test_what_blocks_outside_is_no_failure_of_the_test() -> None:
     def test(sim: Simulation) -> None:
         raise SimulationError("it blocks")

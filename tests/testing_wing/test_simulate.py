@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import queue
 import random
 import threading
@@ -244,6 +245,19 @@ def test_nothing_stays_replaced_after_an_exception_in_the_middle(
             simulate(ADDING, Step.START, store={"n": 0}, schedule=LOST)
     assert {key: key[0].__dict__[key[1]] for key in patches._PATCHES} == before
     assert ADDING.orchestrate(Step.START, store=MemoryStore({"n": 0})) is Step.DONE
+
+
+def test_ctrl_c_ends_a_simulation() -> None:
+    """It comes to the test's thread, which waits while the actors run."""
+
+    def busy(store: Store) -> None:
+        _thread.interrupt_main()
+        while True:
+            time.sleep(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate(split([busy, busy]), Step.START, steps=10**9, limit=10**9)
+    assert simulate(ADDING, Step.START, store={"n": 0}, schedule="").store["n"] == 2
 
 
 def test_other_threads_live_in_the_real_world_meanwhile() -> None:

@@ -291,7 +291,7 @@ def explore(
         @functools.wraps(function)
         def test(*args: Any, **kwargs: Any) -> None:
             explorer = _Explorer(
-                lambda sim: function(*args, sim=sim, **kwargs), function.__name__, settings, switch
+                lambda sim: function(*args, sim=sim, **kwargs), function.__name__, settings
             )
             given = os.environ.get("CANO_SEED")
             todo = chosen if given is None else (int(given),)
@@ -315,7 +315,7 @@ class _Explorer:
     """Runs one test's function again and again."""
 
     def __init__(
-        self, function: Callable[[Simulation], None], name: str, settings: Settings, switch: str
+        self, function: Callable[[Simulation], None], name: str, settings: Settings
     ) -> None:
         self._function = function
         self._name = name
@@ -383,8 +383,15 @@ class _Explorer:
         before = _hand_overs(sim)
         sim, error = self._shrink(sim, error)
         again, raised, _ = self._again(sim.seed, sim.decisions, recording=True)
-        if raised is not None:
-            sim, error = again, raised
+        if raised is None:
+            raise SimulationFailure(
+                f"{self._name} has failed under {where}, and then has not under the same schedule: "
+                "something in it is not simulated, and differs from run to run, such as "
+                "datetime.now(), uuid4(), or what one run leaves to the next: "
+                f"{type(error).__name__}: {error}",
+                seed=sim.seed,
+            ) from error
+        sim, error = again, raised
         schedule = write_schedule(sim.decisions, sim.defaults)
         what = f"{type(error).__name__}: {error}" if not _is_check(error) else str(error)
         story = sim._story

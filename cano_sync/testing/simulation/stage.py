@@ -180,7 +180,11 @@ class Stage:
     def _abort(self) -> None:
         """Let those who are still there end, one after the other."""
         self.is_aborting = True
-        stuck = self.current if isinstance(self._failure, SimulationError) else None
+        failure = self._failure
+        stuck = self.current if isinstance(failure, SimulationError) else None
+        if failure is not None and not isinstance(failure, SimulationError | SimulationFailure):
+            # Ctrl-C: somebody still runs, and ends at the next switch point.
+            self._done.acquire(True, self._patience)
         for actor in [*self._actors]:
             if actor is stuck:  # it ends by itself, if it ever comes back
                 continue
@@ -460,6 +464,7 @@ def _is_library(file: str) -> bool:
 # thread costs ten times what a hand-over does. The lock guards the list.
 _lock = threading.Lock()
 _parked: list[_Parked] = []
+_PARKED = "cano-simulated"
 _start = threading.Thread.start
 
 
@@ -467,7 +472,7 @@ class _Parked(threading.Thread):
     """A thread that plays one actor after the other."""
 
     def __init__(self) -> None:
-        super().__init__(name="cano-simulated", daemon=True)
+        super().__init__(name=_PARKED, daemon=True)
         self.lock = _thread.allocate_lock()
         self.lock.acquire()
         self.stage_and_actor: tuple[Stage, Actor] | None = None
@@ -485,6 +490,7 @@ class _Parked(threading.Thread):
             stage, actor = work
             self.name = actor.name
             stage.play(actor)
+            self.name = _PARKED
             del work, stage, actor
 
 

@@ -54,13 +54,15 @@ def begin_world(run: RunWorld | None) -> None:
 @contextmanager
 def simulated_world() -> Iterator[None]:
     """Stand in for the real world within the block, for actors."""
-    for name, function in _SEAMS.items():
-        setattr(world, name, function)
+    before = {name: getattr(world, name) for name in _SEAMS}
     try:
+        for name, function in _SEAMS.items():
+            setattr(world, name, function)
         yield
     finally:
         begin_world(None)
-        world.reset()
+        for name, function in before.items():
+            setattr(world, name, function)
 
 
 def _monotonic() -> float:
