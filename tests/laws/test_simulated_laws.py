@@ -34,7 +34,7 @@ from cano_sync.observe import Observer
 from cano_sync.testing import Simulation, explore, simulate_call
 from tests.kit import Boom, Step
 
-FEW, MANY = 120, 2_000
+FEW, MANY = 60, 2_000
 
 GRACE = 0.0053
 """Virtual seconds that a run gets at its end: for the last word of what it stops, and a write."""

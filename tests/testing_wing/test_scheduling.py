@@ -40,7 +40,7 @@ def test_a_week_passes_in_no_time(sim: Simulation) -> None:
     assert store["n"] == 56
 
 
-@explore(20)
+@explore(8)
 def test_a_flow_that_is_due_while_it_runs_leaves_that_time_out(sim: Simulation) -> None:
     """And never runs twice at once, under whatever schedule."""
     inside = [0]
@@ -66,7 +66,7 @@ def test_a_flow_that_is_due_while_it_runs_leaves_that_time_out(sim: Simulation) 
     assert 24 <= status["long"].runs <= 48
 
 
-@explore(20)
+@explore(8)
 def test_flows_that_fail_back_off_and_come_back(sim: Simulation) -> None:
     heard: list[str] = []
 
@@ -92,7 +92,7 @@ def test_flows_that_fail_back_off_and_come_back(sim: Simulation) -> None:
     assert heard.count("shaky") == status["shaky"].runs <= 200
 
 
-@explore(20)
+@explore(8)
 def test_one_that_is_stopped_lets_its_runs_end_or_cancels_them(sim: Simulation) -> None:
     """At a random moment, with a flow that listens and one that does not."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import _thread
 import queue
 import random
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -251,7 +251,7 @@ def test_ctrl_c_ends_a_simulation() -> None:
     """It comes to the test's thread, which waits while the actors run."""
 
     def busy(store: Store) -> None:
-        _thread.interrupt_main()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         while True:
             time.sleep(1)
 
