@@ -324,20 +324,25 @@ class Split:
     def _take_surrounded(self, job: Job, around_job: JobSurroundings) -> None:
         """As any worker, within what surrounds its thread.
 
-        That is left before the branch that is probably its last one lands: when all have landed,
-        the coordinator goes on, and by then nothing shall be left on the pool's threads.
+        That is left before its last branch lands: when all have landed, the coordinator goes on,
+        and by then nothing shall be left on the pool's threads. So a branch is reserved before what
+        surrounds is entered, and the next one before this one lands: a worker that is inside has a
+        branch that has not landed.
         """
         tracker, context = self._tracker, self._context.copy()
-        if not tracker.wants_workers:
+        if not tracker.reserve():
             return
 
         def before_landing() -> None:
-            if not tracker.wants_workers:
+            if not tracker.reserve():
                 context.run(around_job.leave)
 
         context.run(around_job.enter)
         try:
-            while not self._token._cancelled and (index := tracker.take(job)) is not None:
+            while not self._token._cancelled and around_job.is_entered:
+                index = tracker.take_reserved(job)
+                if index is None:  # there is a verdict
+                    return
                 self._branch(index, before_landing)
         finally:
             context.run(around_job.leave)

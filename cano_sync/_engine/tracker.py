@@ -26,9 +26,9 @@ _make = tuple.__new__
 class Tracker:
     """Passive: it starts nothing and waits for nothing. The workers and the coordinator drive it.
 
-    The lock guards `_pending`, `_running`, `_spare`, `_alive`, the counts and `verdict`. The
-    strategy, which may be a user's, is asked without it. Once there is a verdict nothing lands any
-    more: from then on the lists may be read without the lock.
+    The lock guards `_pending`, `_reserved`, `_running`, `_spare`, `_alive`, the counts and
+    `verdict`. The strategy, which may be a user's, is asked without it. Once there is a verdict
+    nothing lands any more: from then on the lists may be read without the lock.
 
     Args:
         tasks: the branches.
@@ -68,6 +68,7 @@ class Tracker:
         # Re-entrant for a signal handler that shuts a user's executor down: it ends workers.
         self._lock = threading.RLock()
         self._pending = deque(range(count))  # not yet taken; empty after the verdict
+        self._reserved = 0  # of the pending ones, those that a worker is about to take
         self._running: dict[int, Job] = {}  # who runs a branch, by its index
         self._spare = 0  # how many workers may still be started
         self._alive = 0  # how many workers of a user's executor may still come, or are here
@@ -173,6 +174,23 @@ class Tracker:
                 return False
             self._spare -= 1
             return True
+
+    def reserve(self) -> bool:
+        """Keep one of the pending branches for this worker, which takes it by `take_reserved`.
+
+        In a split whose workers do so, all of them do.
+        """
+        with self._lock:
+            if len(self._pending) <= self._reserved:
+                return False
+            self._reserved += 1
+            return True
+
+    def take_reserved(self, job: Job) -> int | None:
+        """The next branch to run, one having been reserved; None once there is a verdict."""
+        with self._lock:
+            self._reserved -= 1
+        return self.take(job)
 
     def take(self, job: Job) -> int | None:
         """The next branch to run, or None when there is none."""

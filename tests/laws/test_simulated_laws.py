@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from cano_sync import (
+    Around,
     CanoError,
     JoinConfig,
     JoinError,
@@ -204,6 +205,43 @@ def test_nothing_is_committed_for_a_task_that_was_abandoned(sim: Simulation) -> 
     )
     sim.run(workflow, Step.START)
     assert all(at <= joined[0] for at in committed)
+
+
+@under_many_schedules
+def test_nothing_is_left_on_the_pools_threads_when_all_have_landed(sim: Simulation) -> None:
+    """What surrounds a pool's thread, which may take its time, is left before the join goes on."""
+    inside: list[int] = []
+
+    class Connections(Around):
+        @contextmanager
+        def thread(self) -> Iterator[None]:
+            inside.append(1)
+            time.sleep(sim.choose(0.0, 1.0))
+            yield
+            time.sleep(sim.choose(0.0, 1.0))
+            inside.pop()
+
+    class Slow(Observer):
+        def branch_landed(self, **facts: Any) -> None:
+            time.sleep(sim.choose(0.0, 0.0, 1.0))
+
+    def join() -> Step:
+        assert inside == []
+        return Step.DONE
+
+    config = JoinConfig(JoinStrategy.ALL, Step.WORK, bulkhead=sim.choose(None, 2))
+    workflow = (
+        Workflow()
+        .with_around(Connections())
+        .register_split(
+            Step.START, [lambda: time.sleep(sim.choose(0.0, 1.0))] * sim.choose(2, 3, 5), config
+        )
+        .register(Step.WORK, join)
+        .add_exit_state(Step.DONE)
+    )
+    if sim.choose(True, False):
+        workflow = workflow.with_observer(Slow())
+    assert sim.run(workflow, Step.START).error is None
 
 
 @under_many_schedules

@@ -31,6 +31,8 @@ def switching_at_lines(stage: Stage) -> Iterator[None]:
         return local
 
     def begins(frame: FrameType, event: str, argument: Any) -> Any:
+        if frame.f_code.co_name == "<module>":  # it holds the lock of its import
+            return None
         file = frame.f_code.co_filename
         if file.startswith((_PACKAGE, _LIBRARY, "<frozen")) and "site-packages" not in file:
             return None
