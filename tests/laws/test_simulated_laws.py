@@ -20,18 +20,23 @@ import pytest
 
 from cano_sync import (
     Around,
+    CancellationToken,
     CanoError,
+    ConfigurationError,
     JoinConfig,
     JoinError,
     JoinStrategy,
+    Store,
     TaskConfig,
     Workflow,
     WorkflowCancelledError,
+    WorkflowError,
     WorkflowTimeoutError,
     abandoned_tasks,
     wait_for_abandoned,
 )
 from cano_sync.observe import Observer
+from cano_sync.scheduler import Scheduler
 from cano_sync.testing import Simulation, explore, simulate_call
 from tests.kit import Boom, Step
 
@@ -39,6 +44,10 @@ FEW, MANY = 60, 2_000
 
 GRACE = 0.0053
 """Virtual seconds that a run gets at its end: for the last word of what it stops, and a write."""
+
+
+LAWS: dict[str, Callable[[Simulation], None]] = {}
+"""Those of this file, by their names."""
 
 
 def under_many_schedules(law: Callable[[Simulation], None]) -> Any:
@@ -56,6 +65,7 @@ def under_many_schedules(law: Callable[[Simulation], None]) -> Any:
             explore(1, strategy=strategy)(law)()
 
     test.__name__, test.__doc__ = law.__name__, law.__doc__
+    LAWS[law.__name__.removeprefix("test_")] = law
     return test
 
 
@@ -396,6 +406,178 @@ def test_errors_are_the_tree_of_ours(sim: Simulation) -> None:
         result = run.error.result
         landed = itertools.chain(result.successes, result.errors, result.cancelled)
         assert sorted(outcome.index for outcome in landed) == list(range(len(branches)))
+
+
+@under_many_schedules
+def test_a_callback_is_called_once_and_never_after_it_was_taken_back(sim: Simulation) -> None:
+    """By two threads that cancel, a deadline, and one that takes a callback back meanwhile."""
+    called: list[int] = []
+    running: list[int] = []
+
+    def callback(number: int) -> Callable[[], None]:
+        def call() -> None:
+            running.append(number)
+            time.sleep(sim.choose(0.0, 1.0))
+            called.append(number)
+            running.remove(number)
+
+        return call
+
+    def live() -> None:
+        token = CancellationToken(timeout=sim.choose(None, 1.0, 2.0))
+        child = token.child(sim.choose(None, 1.0))
+        taken_back = child.on_cancel(callback(0))
+        for number in (1, 2):
+            child.on_cancel(callback(number))
+
+        def take_back() -> None:
+            time.sleep(sim.choose(0.0, 1.0))
+            before = list(called)
+            taken_back.remove()
+            assert 0 not in running
+            done = list(called)
+            time.sleep(10)
+            assert called.count(0) == done.count(0) >= before.count(0)
+
+        def cancel() -> None:
+            time.sleep(sim.choose(0.0, 1.0))
+            token.cancel()
+
+        with ThreadPoolExecutor(4) as pool:
+            futures = [pool.submit(work) for work in (cancel, cancel, take_back, child.wait)]
+            for future in futures:
+                future.result()
+        assert child.cancelled
+
+    run = sim.call(live)
+    assert run.error is None, run.error
+    assert sorted(called) in ([0, 1, 2], [1, 2])
+
+
+class SlowBackend(Store):
+    """A user's own, whose writes take a while."""
+
+    def __init__(self, sim: Simulation) -> None:
+        self.data: dict[str, Any] = {}
+        self.begun: list[float] = []
+        self._sim = sim
+
+    def _write(self) -> None:
+        self.begun.append(time.monotonic())
+        time.sleep(self._sim.choose(0.0, 0.002, 0.02))
+
+    def get(self, key: str, type: Any = None, **default: Any) -> Any:
+        return self.data.get(key)
+
+    def put(self, key: str, value: Any) -> None:
+        self._write()
+        self.data[key] = value
+
+    def append(self, key: str, item: Any) -> None:
+        self._write()
+        self.data.setdefault(key, []).append(item)
+
+    def update(self, key: str, function: Any, *default: Any, **named: Any) -> Any:
+        self._write()
+        self.data[key] = function(self.data.get(key))
+        return self.data[key]
+
+    def remove(self, key: str) -> None:
+        self.data.pop(key, None)
+
+    def contains_key(self, key: str) -> bool:
+        return key in self.data
+
+    def keys(self) -> list[str]:
+        return list(self.data)
+
+    def clear(self) -> None:
+        self.data.clear()
+
+    def snapshot(self) -> dict[str, Any]:
+        return dict(self.data)
+
+
+@under_many_schedules
+def test_no_write_of_a_foreign_backend_begins_after_the_join(sim: Simulation) -> None:
+    """Law 5: one that is under way has 5 ms, which are waited for."""
+    store = SlowBackend(sim)
+    joined: list[float] = []
+
+    def branch(store: Store) -> None:
+        for _ in range(3):
+            store.append("log", 1)
+            time.sleep(sim.choose(0.0, 0.001, 0.01))
+
+    def join() -> Step:
+        joined.append(time.monotonic())
+        time.sleep(1)
+        return Step.DONE
+
+    config = JoinConfig(JoinStrategy.ANY, Step.WORK)
+    workflow = Workflow().register_split(Step.START, [branch] * 3, config)
+    workflow = workflow.register(Step.WORK, join).add_exit_state(Step.DONE)
+    run = sim.run(workflow, Step.START, store=store)
+    assert run.error is None
+    assert max(store.begun) <= joined[0]
+
+
+@under_many_schedules
+def test_an_executor_that_is_shut_down_meanwhile_ends_in_an_error_or_in_time(
+    sim: Simulation,
+) -> None:
+    """Law 3: a run never waits for workers that will not come."""
+
+    def live() -> Any:
+        executor = ThreadPoolExecutor(sim.choose(1, 2))
+        join = JoinConfig(JoinStrategy.ALL, Step.DONE, bulkhead=sim.choose(None, 1, 2))
+        branches = [lambda store: store.append("n", 1)] * 3
+        workflow = Workflow().register_split(Step.START, branches, join)
+        workflow = workflow.add_exit_state(Step.DONE).with_executor(executor)
+        future = workflow.submit(Step.START)
+        executor.shutdown(wait=False, cancel_futures=sim.choose(True, False))
+        error = future.exception()
+        assert error is None or isinstance(error, WorkflowError)
+
+    run = sim.call(live)
+    assert run.error is None or isinstance(run.error, ConfigurationError)
+
+
+@under_many_schedules
+def test_a_scheduler_runs_no_flow_twice_at_once_and_ends_when_it_is_stopped(
+    sim: Simulation,
+) -> None:
+    """With flows that overlap, catch up, fail and do not listen; at whatever moment."""
+    inside: Counter[str] = Counter()
+
+    def flow(name: str) -> Workflow[Any]:
+        def work(store: Any, cancel: Any) -> Step:
+            inside[name] += 1
+            assert inside[name] == 1
+            try:
+                if sim.choose(True, False):
+                    cancel.sleep(sim.choose(0.5, 1.5, 3.0))
+                else:
+                    time.sleep(sim.choose(0.5, 1.5, 3.0))
+            finally:
+                inside[name] -= 1
+            if sim.choose(True, False):
+                raise Boom(name)
+            return Step.DONE
+
+        return Workflow().register(Step.START, work).add_exit_state(Step.DONE)
+
+    def make() -> Scheduler:
+        scheduler = Scheduler()
+        scheduler.every("a", flow("a"), Step.START, 1)
+        scheduler.every("b", flow("b"), Step.START, 2, catch_up=True)
+        return scheduler
+
+    duration = sim.choose(3, 4.5, 5, sim.random_time(2, 6))
+    patience = sim.choose(None, 0, 0.2)
+    run = sim.schedule(make, duration, stop_timeout=patience)
+    assert run.elapsed <= duration + (3.0 if patience is None else patience) + 0.2
+    assert run.result["a"].runs + run.result["a"].skipped >= int(duration) - 4
 
 
 def test_two_threads_that_run_one_workflow_do_not_meet() -> None:
