@@ -3,7 +3,10 @@
 from ._base.cancellation import CancellationToken, Cancelled, Registration
 from ._base.current import current_token
 from ._base.store import MemoryStore, Store
+from ._engine.drain_signals import drain_on_signals
+from ._engine.draining import drain, draining
 from ._engine.jobs import abandoned_tasks, wait_for_abandoned
+from ._engine.report import AbandonedRun, DeafTask, DrainReport
 from ._engine.surroundings import install_around
 from ._model.around import Around
 from ._model.config import TaskConfig
@@ -17,6 +20,7 @@ from .errors import (
     CanoError,
     ConfigurationError,
     DiscardedWorkflowWarning,
+    DrainingError,
     JoinError,
     KeyNotFoundError,
     NodeExecutionError,
@@ -33,13 +37,17 @@ from .errors import (
 from .workflow import Workflow
 
 __all__ = (
+    "AbandonedRun",
     "Around",
     "AttemptTimeoutError",
     "CancellationToken",
     "Cancelled",
     "CanoError",
     "ConfigurationError",
+    "DeafTask",
     "DiscardedWorkflowWarning",
+    "DrainReport",
+    "DrainingError",
     "JoinConfig",
     "JoinError",
     "JoinStrategy",
@@ -69,6 +77,9 @@ __all__ = (
     "WorkflowTimeoutError",
     "abandoned_tasks",
     "current_token",
+    "drain",
+    "drain_on_signals",
+    "draining",
     "install_around",
     "task",
     "wait_for_abandoned",

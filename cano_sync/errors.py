@@ -9,6 +9,7 @@
     │   │   └── SplitTimeoutError   the split's time was up (also TimeoutError)
     │   └── WorkflowTimeoutError    the workflow's time was up (also TimeoutError)
     ├── WorkflowCancelledError      somebody cancelled the run
+    ├── DrainingError               the process is ending, and no run begins
     ├── TaskExecutionError          a task raised; the user's exception is the __cause__
     ├── NodeExecutionError          a node's exec or post raised
     ├── PreparationError            a node's prep raised
@@ -29,6 +30,7 @@ __all__ = (
     "CanoError",
     "ConfigurationError",
     "DiscardedWorkflowWarning",
+    "DrainingError",
     "JoinError",
     "KeyNotFoundError",
     "NodeExecutionError",
@@ -167,6 +169,14 @@ class WorkflowCancelledError(CanoError):
     ) -> None:
         super().__init__(message, state=state, task=task, run_id=run_id)
         self.reason = reason
+
+
+class DrainingError(CanoError):
+    """A run, or a scheduler, was not begun: `cano_sync.drain` was called, and the process ends.
+
+    Nothing has happened: give the work to another process, as by answering 503, or by leaving the
+    message in its queue.
+    """
 
 
 class TaskExecutionError(CanoError):

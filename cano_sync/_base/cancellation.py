@@ -8,6 +8,7 @@ import _thread
 import logging
 import os
 import threading
+from contextlib import suppress
 from typing import Any, overload
 
 from ..errors import ConfigurationError
@@ -35,9 +36,16 @@ _DEADLINE_REASON = "the token's time limit passed"
 # inherits it from a thread that it does not have. No user code runs under it. It guards the states
 # of all registrations, too.
 _lock = threading.RLock()
+
+
+def _release_in_child() -> None:
+    with suppress(RuntimeError):  # uWSGI forks by itself, and calls what comes after alone
+        _lock.release()
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_release_in_child
     )
 
 _REGISTERED, _RUNNING, _ENDED = "registered", "running", "ended"  # or taken back

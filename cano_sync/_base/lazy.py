@@ -6,6 +6,7 @@ __all__ = ("Lazy",)
 
 import os
 import threading
+from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -13,11 +14,18 @@ from typing import Any
 # Held while a module is loaded, and across a fork: a child must not inherit the lock of a module
 # that another thread was just loading.
 _loading = threading.RLock()
+
+
+def _release_in_child() -> None:
+    with suppress(RuntimeError):  # uWSGI forks by itself, and calls what comes after alone
+        _loading.release()
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_loading.acquire,
         after_in_parent=_loading.release,
-        after_in_child=_loading.release,
+        after_in_child=_release_in_child,
     )
 
 

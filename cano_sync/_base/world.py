@@ -20,13 +20,15 @@ class Holdings:
     Attributes:
         pools: the pools, by depth (`_engine/pool.py`).
         timer: keeps the deadlines that nobody waits for (`_base/timer.py`).
+        undo: what takes back, at its end, what would else stay with the process.
     """
 
-    __slots__ = ("pools", "timer")
+    __slots__ = ("pools", "timer", "undo")
 
     def __init__(self) -> None:
         self.pools: dict[int, Any] = {}
         self.timer: Any = None
+        self.undo: list[Callable[[], object]] = []
 
 
 class World:

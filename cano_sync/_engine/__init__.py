@@ -33,6 +33,11 @@ not counting those with abandoned tasks, which stay when they return: so it may 
 - `Surroundings._call_within`: where something surrounds tasks, in the place of the three above.
 - `listing.list_branches`: the task that lists a split's branches, by a `TaskRun` as well.
 
+**A drain** (draining.py) is the end of all runs of the process. Each run is registered while it is
+under way, and looks whether there is a drain, which then counts how it ends. It waits for them,
+cancels what is left, and reports (report.py) what does not listen: an abandoned job knows what it
+is `doing`. Signals that begin one: drain_signals.py.
+
 **Which thread calls what.** Tasks of single states: the thread that walks. Branches, strategies and
 the landing of branches: the workers' threads. Callbacks of a cancellation: the thread that cancels;
 where a limit ends the wait, or a signal handler has interrupted a wait or a lock that is marked
@@ -86,6 +91,7 @@ whose place a simulation (`cano_sync.testing`) puts its own. The loop of a run a
 **Locks**, each held for a few steps, and never while user code runs, a thread starts or somebody
 waits, with the two exceptions that are named. Whoever holds one takes no other, but as said here:
 
+- A drain's `_lock`: which runs there are, and how they end. Within it, `jobs._lock`.
 - `jobs._lock`: the set of the abandoned jobs, who waits for its end, and what a job calls on its
   return. Within it, a pool's `_lock`.
 - A pool's `_lock`: its threads and counts.
@@ -112,6 +118,8 @@ locks of trackers, events, stores and gates are not marked: no callback of ours 
 of a user's that uses the store may come back there on the same thread.
 """
 
+from .drain_signals import is_drain_handler
+from .draining import check_not_draining, stop_with_drain
 from .jobs import Job
 from .nesting import Nesting, inline, is_abandoned
 from .offload import WRITE_GRACE
@@ -124,7 +132,10 @@ __all__ = (
     "Job",
     "Nesting",
     "Pool",
+    "check_not_draining",
     "inline",
     "is_abandoned",
+    "is_drain_handler",
     "occupancy",
+    "stop_with_drain",
 )

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-__all__ = ("Job", "abandoned_tasks", "wait_for_abandoned")
+__all__ = ("Doing", "Job", "abandoned_tasks", "left_behind", "wait_for_abandoned", "wait_returned")
 
 import _thread
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextvars import Context
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from .._base.durations import Duration, limit
 from .._base.waiting import Completion, Wakeup, interruptible_wait, wait_first
 from .._base.world import world
+from .report import DeafTask
+
+Doing: TypeAlias = "Callable[[], tuple[str, DeafTask] | None]"
+"""Says, of an abandoned job, the id of the run and the task that its thread is with."""
 
 
 class Lender(Protocol):
@@ -43,6 +47,7 @@ class Lender(Protocol):
 _lock = threading.RLock()  # re-entrant for a signal handler that cancels a run
 _abandoned: set[Job] = set()
 _all_returned: list[Wakeup] = []  # of those who wait; each is set when the set becomes empty
+_each_return: list[Wakeup] = []  # the same, set whenever one has returned
 
 
 class Job:
@@ -54,6 +59,10 @@ class Job:
         context: the `contextvars` context to do it in; None for the thread's own.
         future: gets what came of it, a user's `Future` or the `Completion` of one of our own
             waits; None where nobody waits, and `work` raises nothing.
+
+    Attributes:
+        doing: what it is doing, for who abandons it and knows that; to be set before.
+        on_cancelled: called when it is known that the future was cancelled before it began.
     """
 
     __slots__ = (
@@ -65,6 +74,8 @@ class Job:
         "_on_return",
         "_thread",
         "_work",
+        "doing",
+        "on_cancelled",
     )
 
     def __init__(
@@ -83,6 +94,8 @@ class Job:
         self._ended = False
         self._is_abandoned = False
         self._on_return: Callable[[], None] | None = None
+        self.doing: Doing | None = None
+        self.on_cancelled: Callable[[], None] | None = None
 
     def run(self) -> None:
         """Do the work, on this thread."""
@@ -91,6 +104,7 @@ class Job:
             self._do()
             return
         if not future.set_running_or_notify_cancel():
+            self._never_begins()
             return
         try:
             result = self._do()
@@ -122,6 +136,11 @@ class Job:
         """Make sure that it is never run, and let those know who wait for its future."""
         if self._future is not None and self._future.cancel():
             self._future.set_running_or_notify_cancel()
+            self._never_begins()
+
+    def _never_begins(self) -> None:
+        if self.on_cancelled is not None:
+            self.on_cancelled()
 
     def _return(self) -> None:
         with _lock:
@@ -131,6 +150,7 @@ class Job:
             if self._lender is not None:
                 self._lender.reclaim(self._thread)
             waiting = [] if _abandoned else [*_all_returned]
+            waiting += _each_return
         for returned in waiting:
             returned.set()
         if self._on_return is not None:
@@ -218,12 +238,48 @@ def wait_for_abandoned(timeout: Duration | None = None) -> bool:
             return not _abandoned
 
 
+def left_behind() -> list[tuple[str, DeafTask]]:
+    """The abandoned tasks that are running, each with its run's id, as far as that is known."""
+    with interruptible_wait(), _lock:
+        every = [job.doing for job in _abandoned if job.doing is not None]
+    known = [doing() for doing in every]
+    return [each for each in known if each is not None]
+
+
+def wait_returned(run_ids: Iterable[str], end: float) -> bool:
+    """Wait until no abandoned task of these runs is running.
+
+    Args:
+        run_ids: the ids of the runs.
+        end: when the time is up, on the monotonic clock.
+
+    Returns:
+        False when the time was up first.
+    """
+    ids = frozenset(run_ids)
+    while True:
+        returned = Wakeup()
+        with interruptible_wait(), _lock:
+            _each_return.append(returned)
+        try:
+            if all(run_id not in ids for run_id, _ in left_behind()):
+                return True
+            wait_first(returned, None, end)
+        finally:
+            with interruptible_wait(), _lock:
+                if returned in _each_return:
+                    _each_return.remove(returned)
+        if world.monotonic() >= end:
+            return all(run_id not in ids for run_id, _ in left_behind())
+
+
 def forget_abandoned() -> None:
     """In a forked child: the parent's tasks are not here, and its lock may have been held."""
     global _lock
     _lock = threading.RLock()
     _abandoned.clear()
     _all_returned.clear()
+    _each_return.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -71,6 +71,7 @@ def run_on_pool(
     around_job: JobSurroundings | None = None,
     what: str = "the work",
     on_abandon: OnAbandon = abandon,
+    on_token: Callable[[EngineToken], object] | None = None,
 ) -> T:
     """Do `work` on a pool's thread, behind a fence, with a token below the `parents`.
 
@@ -82,6 +83,7 @@ def run_on_pool(
         around_job: what surrounds the job on the pool's thread.
         what: how an error names it.
         on_abandon: abandons the job; it may emit events, too.
+        on_token: gets the token first, on this thread; it may cancel it.
 
     Returns:
         What `work` returned; what it raised is raised.
@@ -121,6 +123,8 @@ def run_on_pool(
         token.release()
 
     try:
+        if on_token is not None:
+            on_token(token)
         if not token.cancel_called:
             try:
                 pool.start(job)

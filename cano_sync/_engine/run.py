@@ -6,6 +6,7 @@ __all__ = ("Run",)
 
 from concurrent.futures import Future
 from contextvars import copy_context
+from functools import partial
 from typing import Any, NoReturn
 
 from .._base.cancellation import CancellationToken, Cancelled
@@ -27,6 +28,7 @@ from ..errors import (
     WorkflowError,
     WorkflowTimeoutError,
 )
+from .draining import drains, running
 from .events import RunEvents
 from .jobs import Job
 from .listing import list_branches
@@ -34,6 +36,7 @@ from .machine import Entry, Machine
 from .nesting import Nesting
 from .offload import Abandoned, run_on_pool
 from .pool import process_pool
+from .report import DeafTask
 from .split import Split
 from .staying import Stopped, run_here
 from .surroundings import JobSurroundings
@@ -59,6 +62,7 @@ class Run:
         "_cancel",
         "_entry",
         "_events",
+        "_future",
         "_id",
         "_machine",
         "_outer",
@@ -86,6 +90,7 @@ class Run:
         self._outer = current_token_or_none()  # of the task that this run is nested in
         self._token: EngineToken
         self._id: str | None = None
+        self._future: Future[Any] | None = None  # of one that was submitted
         self._events: RunEvents | None = None
         self._stays = stays or machine.description.stays
         self._asks = False  # whether what surrounds it is asked, though nothing leaves this thread
@@ -103,6 +108,43 @@ class Run:
             self._id = world.entropy(16).hex()
         return self._id
 
+    # For a drain, on another thread.
+
+    @property
+    def token(self) -> CancellationToken | None:
+        """The token of its tasks, as soon as there is one."""
+        token: CancellationToken | None = getattr(self, "_token", None)
+        return token
+
+    def call_off(self, reason: str) -> None:
+        """Cancel it, if it has its token, or waits for a thread; if not, it will ask."""
+        token: EngineToken | None = getattr(self, "_token", None)
+        if token is not None:
+            token.cancel_nowait(reason)
+        elif self._future is not None and self._future.cancel():
+            self._leave(is_cancelled=True)
+
+    def where(self, seconds: float) -> tuple[Any, tuple[DeafTask, ...]]:
+        """The state that it is in, and the task that the thread is with which walks.
+
+        Args:
+            seconds: for how long it has been running.
+        """
+        entry = self._entry
+        what = entry.what
+        task = what.task if isinstance(what, SingleState) else None
+        if isinstance(what, SplitState):  # its branches are abandoned by themselves
+            task = what.factory
+        if task is None:
+            return entry.state, ()
+        return entry.state, (DeafTask(entry.state, task.name, None, seconds),)
+
+    def _doing(self, began: float) -> tuple[str, DeafTask] | None:
+        _, tasks = self.where(world.monotonic() - began)
+        return (self.id, tasks[0]) if tasks else None
+
+    # For the thread that it is on.
+
     def execute(self) -> Any:
         """Run until an exit state and return that.
 
@@ -112,29 +154,57 @@ class Run:
         Where nothing can end the wait, or only what ends the task that this run is nested in, it
         stays on this thread. With a time limit or a token of its own it moves to a pool's thread,
         unless it is to stay.
+
+        Raises:
+            DrainingError: the process is ending; see draining.py for the order of the two steps.
         """
-        events = None
-        if self.is_observed:
-            events = self._events = RunEvents(self.id, self._machine.listeners)
+        is_cancelled = False
         try:
-            if events is not None:
-                events.run_started(self._entry.state)
+            running[self] = world.monotonic()
+            if drains:
+                drains[0].admit(self, self._outer, self._entry.state)
+            if self._machine.listeners:
+                return self._execute_observed()
+            if self._cancel is None and self._machine.description.timeout is None:
+                return self._on_this_thread()
+            return self._within_limits()
+        except Cancelled:
+            is_cancelled = True
+            raise
+        except WorkflowCancelledError as error:  # or that of a run nested in a task of it
+            is_cancelled = error.run_id == self._id
+            raise
+        finally:
+            running.pop(self, None)
+            if drains:
+                drains[0].ended(self, is_cancelled=is_cancelled)
+
+    def _leave(self, *, is_cancelled: bool) -> None:
+        running.pop(self, None)
+        if drains:
+            drains[0].ended(self, is_cancelled=is_cancelled)
+
+    def _execute_observed(self) -> Any:
+        events = self._events = RunEvents(self.id, self._machine.listeners)
+        try:
+            events.run_started(self._entry.state)
             if self._cancel is None and self._machine.description.timeout is None:
                 final = self._on_this_thread()
-            elif self._stays:
-                final = self._staying()
-            elif (nesting := Nesting.current()).is_inline:
-                self._stay_inline(nesting, "run")
-                final = self._staying()
             else:
-                final = self._offloaded()
+                final = self._within_limits()
         except BaseException as error:
-            if events is not None:
-                events.run_finished(self._entry.state, error)
+            events.run_finished(self._entry.state, error)
             raise
-        if events is not None:
-            events.run_finished(final, None)
+        events.run_finished(final, None)
         return final
+
+    def _within_limits(self) -> Any:
+        if self._stays:
+            return self._staying()
+        if (nesting := Nesting.current()).is_inline:
+            self._stay_inline(nesting, "run")
+            return self._staying()
+        return self._offloaded()
 
     def _on_this_thread(self) -> Any:
         nesting, outer = Nesting.current(), self._outer
@@ -146,6 +216,9 @@ class Run:
         context = copy_context()
         context.run(nesting.enter, token)
         try:
+            if drains:
+                drains[0].hold(self)
+                token.check()
             return context.run(self._walk)
         except Cancelled as signal:
             if outer is not None and outer.cancelled:
@@ -204,6 +277,7 @@ class Run:
                 around_job=self._around_job(),
                 what="the run",
                 on_abandon=self._abandon,
+                on_token=self._hold,
             )
         except Abandoned as abandoned:
             self._stop(abandoned.error, limit if abandoned.timed_out else None, abandoned.reason)
@@ -228,12 +302,18 @@ class Run:
         raise self._cancelled(reason, waited) from cause
 
     def _walk_on(self, token: EngineToken) -> Any:
-        self._token = token
+        self._hold(token)
+        token.check()
         return self._walk()
 
+    def _hold(self, token: EngineToken) -> None:
+        self._token = token
+        if drains:
+            drains[0].hold(self)
+
     def _walk_with(self, store: Store, token: EngineToken) -> Any:
-        """On the pool's thread: with the store and the token that it has there."""
-        self._store, self._token = store, token
+        """On the pool's thread: with the store that it has there."""
+        self._store = store
         return self._walk()
 
     def _walk(self) -> Any:
@@ -352,6 +432,7 @@ class Run:
 
     def _abandon(self, job: Job, reason: str | None) -> None:
         """Abandon the thread that walks."""
+        job.doing = partial(self._doing, running.get(self, world.monotonic()))
         if self._events is not None and self._machine.is_observed:
             self._events.abandon(None, job, reason)
         else:
@@ -387,22 +468,39 @@ class Run:
             WorkflowError: there is no thread, as at the interpreter's exit.
         """
         nesting, state = Nesting.current(), self._entry.state
-        if nesting.is_inline:
-            return self._execute_now()
-        self._outer = None
+        # It belongs to the task that asks for it only in so far as that may begin it at all. From
+        # here on it is registered; `execute` does it once more, and finds it admitted.
+        try:
+            running[self] = world.monotonic()
+            if drains:
+                drains[0].admit(self, self._outer, state)
+            self._outer = None
+            return self._execute_now() if nesting.is_inline else self._start(nesting, state)
+        except BaseException:
+            self._leave(is_cancelled=False)
+            raise
+
+    def _start(self, nesting: Nesting, state: Any) -> Future[Any]:
         self._surroundings = self._surroundings.hand_over("submit", state=state, run_id=self._id)
         context = copy_context()
         inside = Nesting(nesting.depth + 1, on_user_executor=nesting.on_user_executor)
         context.run(inside.enter, None)
         pool = process_pool(nesting.depth + 1)
         future: Future[Any] = Future()
+        self._future = future
+        job = Job(pool, self._execute_job, context=context, future=future)
+        job.on_cancelled = self._never_begin
         try:
-            pool.start(Job(pool, self._execute_job, context=context, future=future))
+            pool.start(job)
         except RuntimeError as error:
             raise WorkflowError(
                 f"state {full_name(state)}: there is no thread for the run: {error}", state=state
             ) from error
         return future
+
+    def _never_begin(self) -> None:
+        """Its future was cancelled before it had a thread."""
+        self._leave(is_cancelled=True)
 
     def _execute_job(self, job: Job) -> Any:
         try:
@@ -423,7 +521,6 @@ class Run:
         future: Future[Any] = Future()
         context = copy_context()
         context.run(set_current_token, None)  # detached, as it would be on a thread of its own
-        self._outer = None
         self._stays = True
         try:
             final = context.run(self.execute)

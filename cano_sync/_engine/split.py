@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from contextvars import copy_context
+from functools import partial
 from types import CoroutineType
 from typing import Any
 
@@ -30,6 +31,7 @@ from .jobs import Job
 from .nesting import Nesting
 from .offload import WRITE_GRACE
 from .pool import Pool, process_pool
+from .report import DeafTask
 from .surroundings import JobSurroundings, Surroundings
 from .task_run import NEVER_RUN, TaskRun, failure
 from .tracker import Tracker
@@ -230,6 +232,7 @@ class Split:
         self._token.cancel_nowait("the join was decided without this branch")
         interrupt: BaseException | None = None
         for index, job in running.items():
+            job.doing = partial(self._doing, index)
             try:
                 if self._events is None:
                     job.abandon()
@@ -240,6 +243,11 @@ class Split:
                 interrupt = error
         if interrupt is not None:
             raise interrupt  # and once more those that were not dropped
+
+    def _doing(self, index: int) -> tuple[str, DeafTask]:
+        """What a branch does that was abandoned."""
+        seconds = world.perf_counter() - self._tracker.began(index)
+        return self._run_id, DeafTask(self._state, self.tasks[index].name, index, seconds)
 
     # The run's observers.
 

@@ -12,10 +12,13 @@ from .._base.lazy import Lazy
 from .._base.store import Store
 from .._base.text import error_text, full_name
 from .._base.tracebacks import without_engine_frames
+from .._base.world import world
 from .._model.task import BoundTask, TaskContext
 from ..errors import AttemptTimeoutError, CanoError, TaskExecutionError
 from .events import RunEvents, TaskEvents
-from .offload import Abandoned, abandon, run_on_pool
+from .jobs import Job
+from .offload import Abandoned, run_on_pool
+from .report import DeafTask
 from .staying import Stopped, run_here
 from .surroundings import Surroundings, ThreadKind
 
@@ -173,6 +176,19 @@ class TaskRun:
         surroundings = self.surroundings.hand_over("attempt", state=self.state, run_id=self.run_id)
         if events is not None:
             events.is_offloaded = True
+        began = world.perf_counter()
+
+        def doing() -> tuple[str, DeafTask]:
+            since = world.perf_counter() - began
+            return self.run_id, DeafTask(self.state, task.name, self.index, since)
+
+        def abandon(job: Job, reason: str | None) -> None:
+            job.doing = doing
+            if events is None:
+                job.abandon()
+            else:
+                events.abandon(job)
+
         try:
             return run_on_pool(
                 lambda fenced, inner: self._call(fenced, inner, number, surroundings),
@@ -181,7 +197,7 @@ class TaskRun:
                 limit=limit,
                 around_job=surroundings.around_job(state=self.state, run_id=self.run_id),
                 what=f"task {task.name!r}",
-                on_abandon=abandon if events is None else lambda job, reason: events.abandon(job),
+                on_abandon=abandon,
             )
         except Abandoned as abandoned:
             if abandoned.cancel_called:

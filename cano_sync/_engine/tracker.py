@@ -144,6 +144,11 @@ class Tracker:
             if error is None and ended is not None
         ]
 
+    def began(self, index: int) -> float:
+        """When a branch was taken, on the clock of `time.perf_counter()`; now, if it was not."""
+        began = self._began[index]
+        return world.perf_counter() if began is None else began
+
     def result(self) -> SplitResult:
         """What came of each branch, once there is a verdict."""
         now = world.perf_counter()

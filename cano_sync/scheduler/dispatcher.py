@@ -18,7 +18,7 @@ from .._base.current import current_token_or_none
 from .._base.text import did_you_mean
 from .._base.waiting import interruptible_wait
 from .._base.world import world
-from .._engine import Pool
+from .._engine import Pool, check_not_draining, stop_with_drain
 from .._model.hooks import listeners_of
 from ..errors import ConfigurationError, WorkflowError
 from ..workflow import Workflow
@@ -73,6 +73,7 @@ class Dispatcher:
         self._pool = Pool(MAX_THREADS, "cano-flow")
         self._mailbox: Mailbox = SimpleQueue()
         self._last_look = Moment(0.0, 0.0)
+        self._forget_drain: Callable[[], object] = lambda: None  # until it is opened
         # Written by `stop` alone, each by one step, and read by everybody.
         self._is_stopping = False
         self._deadlines: list[float] = []  # on the monotonic clock
@@ -199,7 +200,8 @@ class Dispatcher:
     # Looking at the clock.
 
     def open(self, call: str) -> None:
-        """From now on flows are due. A scheduler does it once."""
+        """From now on flows are due, until the process is drained. A scheduler does it once."""
+        check_not_draining(call)
         with self._lock:
             now = self._now()
             if self._phase is not _Phase.NEW:
@@ -211,6 +213,7 @@ class Dispatcher:
             for flow in self._flows.values():
                 flow.begin(now)
                 self._set_timer(flow, now)
+        self._forget_drain = stop_with_drain(self.stop)
 
     def run(self) -> None:
         """Start what is due and wait, until it is stopped and all runs are over."""
@@ -409,6 +412,7 @@ class Dispatcher:
         self._cancel_all()
         with self._lock:
             self._phase = _Phase.CLOSED
+        self._forget_drain()
         self._pool.shutdown(wait=True)
 
     # Waiting for runs.

@@ -34,6 +34,7 @@ from pathlib import Path
 import pytest
 
 from cano_sync import Workflow
+from cano_sync._engine import draining as engine_draining
 from tests.docs import pages
 from tests.docs.pages import Block
 
@@ -75,6 +76,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     handlers, level = root.handlers[:], root.level
     yield tmp_path
     root.handlers[:], root.level = handlers, level
+    engine_draining._forget()  # a page may have drained this process
     for name in sys.modules.keys() - before.keys():
         file = getattr(sys.modules[name], "__file__", None)
         if file is not None and Path(file).is_relative_to(tmp_path):

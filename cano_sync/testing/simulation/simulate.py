@@ -194,6 +194,8 @@ def play(function: Callable[[Stage, Watch], Any], settings: Settings, run: Simul
             begin_world(None)
             for pool in world.holdings.pools.values():
                 pool.shutdown(wait=False)
+            for undo in world.holdings.undo:
+                undo()
             run.elapsed = round(stage.ended_at - START, 9)
             run.steps = stage.steps
             run.schedule = write_schedule(stage.decisions, stage.defaults)
