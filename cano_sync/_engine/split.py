@@ -348,7 +348,7 @@ class Split:
         context.run(around_job.enter)
         try:
             while not self._token._cancelled and around_job.is_entered:
-                index = tracker.take_reserved(job)
+                index = tracker.take(job, is_reserved=True)
                 if index is None:  # there is a verdict
                     return
                 self._branch(index, before_landing)

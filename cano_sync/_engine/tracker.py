@@ -181,7 +181,7 @@ class Tracker:
             return True
 
     def reserve(self) -> bool:
-        """Keep one of the pending branches for this worker, which takes it by `take_reserved`.
+        """Keep one of the pending branches for this worker, which takes it by `take`.
 
         In a split whose workers do so, all of them do.
         """
@@ -191,15 +191,16 @@ class Tracker:
             self._reserved += 1
             return True
 
-    def take_reserved(self, job: Job) -> int | None:
-        """The next branch to run, one having been reserved; None once there is a verdict."""
-        with self._lock:
-            self._reserved -= 1
-        return self.take(job)
+    def take(self, job: Job, *, is_reserved: bool = False) -> int | None:
+        """The next branch to run, or None when there is none.
 
-    def take(self, job: Job) -> int | None:
-        """The next branch to run, or None when there is none."""
+        Args:
+            job: whose worker asks.
+            is_reserved: whether it has reserved one; then there is none only after the verdict.
+        """
         with self._lock:
+            if is_reserved:  # in one step, or another worker would reserve the same one in between
+                self._reserved -= 1
             if not self._pending:
                 return None
             index = self._pending.popleft()
