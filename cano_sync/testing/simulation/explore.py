@@ -53,7 +53,7 @@ MOST = 10_000
 """Schedules that "all" tries, unless `limit=` says otherwise."""
 SHRINKS = 1_000
 """Runs that a shrinking may take."""
-SHRINK_TIME = 1.0
+SHRINK_TIME = 2.0
 """Real seconds that it may take."""
 
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, cast
 
 from ..._base.fence import Gate
 from ..._base.store import MemoryStore, Store
-from ...errors import StoreError
+from ...errors import ConfigurationError, StoreError
 from .session import current_stage
 from .stage import Actor, Stage
 
@@ -540,12 +540,19 @@ class _Foreign(Store):
 
 def store_of(given: Any) -> Store | None:
     """A fresh store of what was given: a mapping, a store, a function that makes either, None."""
-    if callable(given) and not hasattr(given, "get"):
-        given = given()
-    if isinstance(given, Mapping):
-        return MemoryStore(copy.deepcopy(dict(given)))
-    store: Any = given
-    return cast("Store | None", store)
+    is_made = isinstance(given, type) or (callable(given) and not hasattr(given, "get"))
+    made: Any = given() if is_made else given
+    if not isinstance(made, Mapping):
+        return cast("Store | None", made)
+    if is_made:
+        return MemoryStore(made)
+    try:
+        return MemoryStore(copy.deepcopy(dict(made)))
+    except Exception as error:
+        raise ConfigurationError(
+            f"store={shown(made)} cannot be copied for each run ({error}); give a function that "
+            "makes it: store=lambda: {...}"
+        ) from error
 
 
 def _user_function(frame: FrameType | None) -> str:
