@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from cano_sync import (
+    ConfigurationError,
     JoinStrategy,
     KeyNotFoundError,
     MemoryStore,
@@ -155,6 +156,11 @@ def test_what_an_update_calls_may_take_its_time_and_holds_up_the_others() -> Non
         assert (run.store["n"], run.elapsed) == (3, 30)
 
 
+def test_what_cannot_be_copied_is_to_be_made() -> None:
+    with pytest.raises(ConfigurationError, match="give a function that makes it"):
+        simulate(single(lambda: Step.DONE), Step.START, store={"lock": threading.Lock()})
+
+
 # Who is accused, and who is not.
 
 
@@ -287,7 +293,7 @@ def test_a_lock_is_found_wherever_a_task_sees_it(how: str) -> None:
             count(store)
             _condition.notify_all()
 
-    class Callable_:
+    class Seller:
         def __init__(self) -> None:
             self.shop = shop
 
@@ -300,7 +306,7 @@ def test_a_lock_is_found_wherever_a_task_sees_it(how: str) -> None:
         "closure": in_closure,
         "default": lambda store: by_default(store),
         "condition": in_condition,
-        "callable": Callable_(),
+        "callable": Seller(),
     }
     before = (shop._lock, _condition, _again)
     for seed in range(20):

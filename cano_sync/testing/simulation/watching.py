@@ -547,12 +547,13 @@ def store_of(given: Any) -> Store | None:
     if is_made:
         return MemoryStore(made)
     try:
-        return MemoryStore(copy.deepcopy(dict(made)))
+        copied = copy.deepcopy(dict(made))
     except Exception as error:
         raise ConfigurationError(
             f"store={shown(made)} cannot be copied for each run ({error}); give a function that "
             "makes it: store=lambda: {...}"
         ) from error
+    return MemoryStore(copied)
 
 
 def _user_function(frame: FrameType | None) -> str:
