@@ -224,8 +224,9 @@ def perform(
     cancel_at: Duration | None,
 ) -> None:
     """Play one run of a workflow; see `play`."""
+    own = workflow.description.store
     given = store_of(store)
-    if given is None and workflow.description.store is None:
+    if given is None and own is None:
         given = MemoryStore()
     moment = None if cancel_at is None else seconds_of(cancel_at, "cancel_at")
 
@@ -236,7 +237,7 @@ def perform(
             stage.spawn("cancel_at", partial(_cancel, stage, watch, token, moment))
         return workflow.orchestrate(state, store=given, cancel=token)
 
-    run.store = workflow.description.store if given is None else given
+    run.store = own if given is None else given
     with _borrowed(workflow).lent():
         play(orchestrate, settings, run)
     run.state = run.result
