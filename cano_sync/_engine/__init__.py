@@ -33,6 +33,16 @@ not counting those with abandoned tasks, which stay when they return: so it may 
 - `Surroundings._call_within`: where something surrounds tasks, in the place of the three above.
 - `listing.list_branches`: the task that lists a split's branches, by a `TaskRun` as well.
 
+**What surrounds them** (surroundings.py). A machine's arounds, with those of the process, are
+sorted once. A run has its `Surroundings` on the thread that it is on; where work goes to another
+one, `hand_over` asks the arounds, lets them capture, and gives those of the other thread. Each
+attempt is called within them; a pool thread's job is, too, until its last branch is about to land.
+An abandoned task leaves them with `Cancelled`, whatever it has returned.
+
+**Limits that stay** (staying.py). With `stay=True` a run walks on its caller's thread in spite of a
+limit or a token: the timer's thread cancels its token in time, and the loop looks at that. So do
+its attempts. `inline()` (nesting.py) has nothing handed over at all, for users' tests.
+
 **A drain** (draining.py) is the end of all runs of the process. Each run is registered while it is
 under way, and looks whether there is a drain, which then counts how it ends. It waits for them,
 cancels what is left, and reports (report.py) what does not listen: an abandoned job knows what it

@@ -9,7 +9,7 @@ from types import CoroutineType
 from typing import Any
 
 from .._base.store import Store
-from .._base.text import full_name
+from .._base.text import did_you_mean, full_name, state_name
 from .._model.around import Around
 from .._model.description import Description, SingleState, SplitState
 from .._model.hooks import Listeners, listeners_of
@@ -112,38 +112,45 @@ class Machine:
         if following is not None and id(following.state) in entry.edges:
             return following
         task = entry.what.task.name if isinstance(entry.what, SingleState) else None
+        problem = self._problem(entry, result, following)
         raise WorkflowError(
-            f"state {full_name(entry.state)}: task {task!r} {_problem(entry, result, following)}",
+            f"state {full_name(entry.state)}: task {task!r} {problem}",
             state=entry.state,
             task=task,
             run_id=run_id,
         )
 
-
-def _problem(entry: Entry, result: Any, following: Entry | None) -> str:
-    """What is wrong with a result that leads nowhere, and what mends it."""
-    if result is None:
-        return "returned None: did it forget to return the next state?"
-    if following is not None:
-        declared = ", ".join(full_name(each.state) for each in entry.edges.values())
+    def _problem(self, entry: Entry, result: Any, following: Entry | None) -> str:
+        """What is wrong with a result that leads nowhere, and what mends it."""
+        if result is None:
+            return "returned None: did it forget to return the next state?"
+        if following is not None:
+            declared = ", ".join(full_name(each.state) for each in entry.edges.values())
+            return (
+                f"returned {full_name(result)}, but its return annotation declares only "
+                f"{declared}; add the state to the annotation, or drop the annotation"
+            )
+        if type(result) is CoroutineType:
+            result.close()
+            return f"returned {NEVER_RUN}"
+        if isinstance(result, TaskResult) and result.is_split:
+            return (
+                "returned TaskResult.split(...): a task cannot split; register the branches with "
+                "register_split()"
+            )
+        if isinstance(result, TaskResult):
+            return f"returned {result!r}; return one state, as in TaskResult.single(state)"
+        meant = ""
+        if isinstance(result, str):
+            # A member's name, or what was to be one.
+            named = {state_name(each): full_name(each) for each in self._entries}
+            meant = did_you_mean(result, named)
+            if result in named:
+                meant = f"; that is the name of {named[result]}: return the state itself"
         return (
-            f"returned {full_name(result)}, but its return annotation declares only {declared}; "
-            "add the state to the annotation, or drop the annotation"
+            f"returned {_short(result)}, which is no state of this workflow{meant}; return one "
+            "that register(), register_split() or add_exit_state() was given"
         )
-    if type(result) is CoroutineType:
-        result.close()
-        return f"returned {NEVER_RUN}"
-    if isinstance(result, TaskResult) and result.is_split:
-        return (
-            "returned TaskResult.split(...): a task cannot split; register the branches with "
-            "register_split()"
-        )
-    if isinstance(result, TaskResult):
-        return f"returned {result!r}; return one state, as in TaskResult.single(state)"
-    return (
-        f"returned {_short(result)}, which is no state of this workflow; return one that "
-        "register(), register_split() or add_exit_state() was given"
-    )
 
 
 def _short(value: Any) -> str:

@@ -17,7 +17,7 @@ from .offload import TIME_IS_UP
 
 T = TypeVar("T")
 
-WORTH_SAYING = 0.01
+WORTH_SAYING = 0.05
 """Seconds from which on an error says how long the work was waited for."""
 
 

@@ -48,7 +48,7 @@ class SplitResult:
     >>> result.values
     ['CH']
     >>> print(result.summary)
-    1 of 2 succeeded, 0 failed, 1 cancelled
+    1 of 2 succeeded, 0 failed, 1 cancelled (1 not started)
     """
 
     successes: Sequence[Outcome]
@@ -72,6 +72,9 @@ class SplitResult:
             f"{len(self.successes)} of {self.total} succeeded, {len(self.errors)} failed, "
             f"{len(self.cancelled)} cancelled"
         )
+        unstarted = sum(outcome.started_at is None for outcome in self.cancelled)
+        if unstarted:
+            line += f" ({unstarted} not started)"
         failed = "; ".join(map(_in_short, self.errors[:3]))
         more = "; ..." if len(self.errors) > 3 else ""
         return f"{line}: {failed}{more}" if failed else line

@@ -128,6 +128,14 @@ def _read(
             wanted.add(parameter.name)
         elif parameter.default is parameter.empty:
             unknown.append(parameter.name)
+    if unknown and isinstance(function, functools.partial) and unknown[0] in offer:
+        first = next(iter(inspect.signature(function, follow_wrapped=follow).parameters))
+        raise ConfigurationError(
+            f"task {name!r}: the {unknown[0]} would go to {first!r}, the first parameter that "
+            f"partial() has left free, and {unknown[0]!r} would get nothing; bind {first!r} as "
+            f"well: functools.partial({name}, ..., {first}=...)",
+            task=name,
+        )
     if unknown:
         names = ", ".join(repr(parameter) for parameter in unknown)
         by_position = " and ".join(f"the {thing}" for thing in offer) or "nothing"

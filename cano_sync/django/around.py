@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import Around, TaskContext, WorkflowError, install_around
 from .._model.around import HandOver
-from .guard import JobOnThread, TaskOnThread, current_home
+from .guard import InlineBranch, JobOnThread, TaskOnThread, current_home
 from .home import Home
 from .transactions import Holder, open_transactions
 
@@ -55,8 +55,14 @@ class DjangoAround(Around):
     def task(self, context: TaskContext, captured: Home | None) -> AbstractContextManager[Any]:
         """On a pool thread: at home in another place."""
         if context.thread == "caller" or captured is None:
-            return _NOTHING
+            return _NOTHING if context.index is None else self._inline(context)
         return TaskOnThread(context, captured)
+
+    def _inline(self, context: TaskContext) -> AbstractContextManager[Any]:
+        """A branch without a thread of its own, as in a test: it sees what it will not later."""
+        home = Home.here("attempt")  # not as a split: its callbacks of on_commit are the view's
+        held = [alias for alias, holder in home.open.items() if holder is Holder.VIEW]
+        return InlineBranch(context, home, held) if held else _NOTHING
 
     def thread(self) -> AbstractContextManager[Any]:
         """Around a pool thread's job."""

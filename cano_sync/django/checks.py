@@ -120,7 +120,8 @@ def _atomic_on_sqlite(known: Sequence[Known], alias: str) -> Iterator[Any]:
             yield checks.Warning(
                 f"{split}: it may run within the transaction of ATOMIC_REQUESTS on database "
                 f"{alias!r}, which is SQLite and has one writer at a time: once the view has "
-                'written, a branch that writes waits and fails with "database is locked"',
+                'written, a branch that writes waits and fails with "database is locked", and so '
+                "do other requests until the split is over",
                 hint="Let single states write, and branches compute; or decorate the view with "
                 "@transaction.non_atomic_requests.",
                 id="cano_sync.W002",

@@ -7,11 +7,11 @@ which all that is atomic ends with.
 
 from __future__ import annotations
 
-__all__ = ("JobOnThread", "TaskOnThread", "current_home")
+__all__ = ("InlineBranch", "JobOnThread", "TaskOnThread", "current_home")
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from threading import get_ident
 from types import TracebackType
 from typing import Any
@@ -141,6 +141,42 @@ class TaskOnThread:
             return False
         deferred.add(callback, robust)
         return True
+
+
+class InlineBranch:
+    """A branch on its view's own thread, within its transaction: as in a test, and only there.
+
+    It warns of the first query to each database of which the view holds a transaction open: with a
+    thread of its own the branch will see something else.
+    """
+
+    def __init__(self, context: TaskContext, home: Home, held: list[str]) -> None:
+        self._context = context
+        self._home = home
+        self._left = ExitStack()
+        self._held = held
+
+    def __enter__(self) -> None:
+        for alias in self._held:
+            self._left.enter_context(connections[alias].execute_wrapper(self._wrapper(alias)))
+
+    def __exit__(self, *error: object) -> None:
+        self._left.close()
+
+    def _wrapper(self, alias: str) -> Callable[..., Any]:
+        warned = False
+
+        def wrapper(
+            execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any
+        ) -> Any:
+            nonlocal warned
+            if not warned:
+                warned = True
+                text = self._home.warning(alias, self._context.state)
+                warn_at_the_query(f"(outside of tests:) {text}")
+            return execute(sql, params, many, context)
+
+        return wrapper
 
 
 class _Guard:

@@ -23,6 +23,11 @@ LARGER = (
     "JoinConfig(..., bulkhead=8), or give the pool more: "
     'OPTIONS={"pool": {"max_size": 16}} in DATABASES'
 )
+_LOCKED = "due to lock timeout"
+HELD = (
+    "the lock may be held by the transaction of the very view that waits for this branch: write in "
+    "single states, or take the view out of it by @transaction.non_atomic_requests"
+)
 _LONGEST = 8
 
 
@@ -33,6 +38,8 @@ def add_notes(error: BaseException) -> None:
         note = None
         if isinstance(cause, OperationalError) and any(said in text for said in _TOO_MANY):
             note = f"(each branch that queries has a connection of its own; {MENDS})"
+        elif _LOCKED in text:
+            note = f"({HELD})"
         elif _NONE_FREE in text:
             note = f"({LARGER})"
         if note is not None:

@@ -6,7 +6,9 @@ __all__ = ("request_token",)
 
 from typing import Any
 
-from .. import CancellationToken
+from django.http import HttpRequest
+
+from .. import CancellationToken, ConfigurationError
 from .options import request_timeout
 
 _NAME = "_cano_sync_token"
@@ -26,7 +28,7 @@ def request_token(request: Any) -> CancellationToken:
         request: Django's `HttpRequest`, or what wraps it as that of Django REST framework does.
 
     Raises:
-        ConfigurationError: the setting is no number of seconds above 0.
+        ConfigurationError: the setting is no number of seconds above 0, or it is no request.
 
     Example::
 
@@ -37,6 +39,8 @@ def request_token(request: Any) -> CancellationToken:
             return JsonResponse({"best": store.get("best")})
     """
     request = getattr(request, "_request", request)
+    if not isinstance(request, HttpRequest):
+        raise ConfigurationError(f"request_token() takes the request of a view, not {request!r}")
     token: CancellationToken | None = getattr(request, _NAME, None)
     if token is None:
         token = CancellationToken(request_timeout())

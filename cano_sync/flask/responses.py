@@ -11,17 +11,23 @@ from flask import Flask, current_app, jsonify, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import GatewayTimeout, HTTPException, ServiceUnavailable
 
-from .. import CanoError, SplitTimeoutError, WorkflowCancelledError, WorkflowTimeoutError
+from .. import (
+    CanoError,
+    DrainingError,
+    SplitTimeoutError,
+    WorkflowCancelledError,
+    WorkflowTimeoutError,
+)
 from .contexts import request_state
 
 Kind = type[HTTPException]
 
-# By the kind of error; the refusal of a process that is drained belongs here, too, as 503.
-# What the client reads says nothing of states, tasks and suppliers.
+# By the kind of error. What the client reads says nothing of states, tasks and suppliers.
 RESPONSES: dict[type[CanoError], Kind] = {
     WorkflowTimeoutError: GatewayTimeout,
     SplitTimeoutError: GatewayTimeout,
     WorkflowCancelledError: ServiceUnavailable,
+    DrainingError: ServiceUnavailable,
 }
 TEXTS: dict[Kind, str] = {
     GatewayTimeout: "This took longer than it may.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import unittest
+import warnings
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from django.db import connections, transaction
 from django.test import TestCase, TransactionTestCase
 
 from cano_sync import CancellationToken, JoinStrategy, MemoryStore, WorkflowError, abandoned_tasks
-from cano_sync.django import busy
+from cano_sync.django import OpenTransactionWarning, busy
 from cano_sync.django.testing import WorkflowTestMixin
 from tests.django_wing.conftest import POSTGRES, Rows
 from tests.kit import SOON, Step, single, split
@@ -62,6 +63,29 @@ def test_branches_see_the_rows_of_the_test_and_are_rolled_back_with_it(rows: Row
     assert (result.errors, result.failures) == ([], [])
     assert seen == [2, 3, 4]
     assert rows.count() == 0
+
+
+def test_inline_branches_warn_of_what_they_see_only_in_a_test(rows: Rows) -> None:
+    """What the view has not committed: on threads of their own they will not see it."""
+    workflow = split([rows.count] * 2)
+
+    class Case(WorkflowTestMixin, TestCase):
+        databases = {rows.using}  # noqa: RUF012  # as Django has it
+
+        def test_it(self) -> None:
+            with warnings.catch_warnings(record=True) as beside:
+                warnings.simplefilter("always")
+                workflow.orchestrate(Step.START)  # the test's own transaction does not count
+            assert beside == []
+            with (
+                transaction.atomic(rows.using),  # as ATOMIC_REQUESTS has it
+                pytest.warns(OpenTransactionWarning, match="outside of tests") as within,
+            ):
+                workflow.orchestrate(Step.START)
+            assert len(within) == 2  # one a branch
+
+    result = run(Case)
+    assert (result.errors, result.failures) == ([], [])
 
 
 @pytest.mark.parametrize("using", POSTGRES, indirect=True)

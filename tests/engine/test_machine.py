@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any, Literal
 
 import pytest
@@ -118,3 +119,15 @@ def test_what_a_branch_returns_is_not_looked_at() -> None:
     branches = [functools.partial(lambda it: it, thing) for thing in things]
     split(branches, collect="things").orchestrate(Step.START, store=store)
     assert store.get("things") == things
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        ("DONE", "that is the name of Step.DONE: return the state itself"),
+        ("DOEN", "did you mean 'DONE'?"),
+    ],
+)
+def test_a_name_instead_of_the_state_says_what_was_meant(returned: str, said: str) -> None:
+    with pytest.raises(WorkflowError, match=re.escape(said)):
+        single(lambda: returned).orchestrate(Step.START)

@@ -135,7 +135,7 @@ def test_it_says_so_of_a_cancellation_too() -> None:
 
     def late() -> Step:
         token.cancel("the user went away")
-        deaf_for(0.05)
+        deaf_for(LIMIT)
         return Step.DONE
 
     with pytest.raises(WorkflowCancelledError, match=r"went away; .* waited for 0\.\d+ s longer"):

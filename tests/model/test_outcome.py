@@ -45,9 +45,9 @@ def test_the_values_are_a_fresh_list() -> None:
 
 def test_the_summary_counts_and_names_who_failed() -> None:
     assert SplitResult([GEO], [], []).summary == "1 of 1 succeeded, 0 failed, 0 cancelled"
-    assert (
-        SplitResult([GEO, USER], [DOWN], [LATE]).summary
-        == "2 of 4 succeeded, 1 failed, 1 cancelled: #1 device: ConnectionError: it is down"
+    assert SplitResult([GEO, USER], [DOWN], [LATE]).summary == (
+        "2 of 4 succeeded, 1 failed, 1 cancelled (1 not started): #1 device: ConnectionError: it "
+        "is down"
     )
 
 

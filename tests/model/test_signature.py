@@ -763,3 +763,9 @@ def test_a_token_or_a_context_where_the_store_comes_is_refused() -> None:
         shape(first_is_cancel)
     with pytest.raises(ConfigurationError, match=r"take \(store, result, context\)"):
         shape(second_is_context, "store", "result")
+
+
+def test_a_partial_that_binds_too_few_says_which_parameter_the_store_would_go_to() -> None:
+    def ask(carrier: str, seconds: float, store: Any, cancel: Any) -> None: ...
+
+    refused(functools.partial(ask, "snail"), "the store would go to 'seconds'", "bind 'seconds'")
