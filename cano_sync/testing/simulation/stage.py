@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
+from ..._base import cancellation
 from .errors import SimulationError, SimulationFailure, SimulationOver
 
 START = 1_000.0
@@ -26,6 +27,8 @@ IDLE = 2.0
 """Seconds for which a thread stays parked between two simulations."""
 
 Test = Callable[[], bool]
+
+_token_lock: Any = cancellation._lock
 
 
 class Actor:
@@ -326,6 +329,9 @@ class Stage:
         return me
 
     def _count(self) -> None:
+        # Whoever hands over while holding a lock of the engine's makes others wait for real. The
+        # one of all tokens can be asked whether it is this thread that has it.
+        assert not _token_lock._is_owned(), "a hand-over while the lock of the tokens is held"
         self.steps += 1
         if self.steps > self._max_steps:
             self.fail(
