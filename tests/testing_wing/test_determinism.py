@@ -60,8 +60,10 @@ def test_a_seed_gives_one_run_whatever_the_seed_of_the_hashes() -> None:
 
 @pytest.mark.servers
 @pytest.mark.timeout(900)
-def test_a_thousand_repeats_of_fifty_seeds_give_one_run_each() -> None:
-    determinism.main(seeds=50, repeats=1_000)
+@pytest.mark.parametrize("fifth", range(5))
+def test_a_thousand_repeats_of_fifty_seeds_give_one_run_each(fifth: int) -> None:
+    """In five parts, all of which give the same hash as every other."""
+    assert determinism.main(seeds=50, repeats=200) == determinism.main(seeds=50, repeats=1)
 
 
 @pytest.mark.servers
