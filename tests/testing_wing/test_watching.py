@@ -369,6 +369,23 @@ def _on_a_thread(work: Callable[[], None]) -> list[BaseException]:
     return raised
 
 
+def test_a_thread_that_the_system_does_not_have_is_waited_for_by_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*args: Any, **named: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def start() -> None:
+        for name in ("_start_new_thread", "_start_joinable_thread"):
+            monkeypatch.setattr(threading, name, refuse, raising=False)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            threading.Thread(target=int).start()
+
+    simulate_call(lambda: None)  # so that there is a thread for the caller
+    run = simulate_call(start)
+    assert run.error is None
+
+
 def test_what_a_thread_of_a_run_raises_is_reported_as_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -13,6 +13,6 @@ it asks `_base/world.py`, which a simulation stands in for (world.py). What *use
 replaced for the actors, and put back (patches.py). No switch point lies within one of the engine's
 own locks: so none of them is ever contended, and none has to be replaced.
 
-**What is found** by the checks that are always on (checks.py), or by a test's own assertions, is
+**What is found** by the checks that are always on (watching.py), or by a test's own assertions, is
 shrunk and written as a story (story.py).
 """

@@ -124,6 +124,9 @@ def _start(thread: threading.Thread) -> None:
     ident, stage.ident = stage.ident, 0  # how it begins is the standard library's affair
     try:
         start(thread)
+    except BaseException:  # the system has no thread
+        stage.drop(actor)
+        raise
     finally:
         stage.ident = ident
     actor.ident = thread.ident or 0

@@ -41,7 +41,7 @@ class Actor:
         until: the virtual moment at which it goes on in any case; None for never.
         what: what it waits for, in words.
         is_service: whether it waits for what need not come: the run may end meanwhile.
-        watched: what it has fetched and may change in place; see checks.py.
+        watched: what it has fetched and may change in place; see watching.py.
     """
 
     __slots__ = (
@@ -221,6 +221,10 @@ class Stage:
         self._actors.append(actor)
         self._strategy.born(actor)
         return actor
+
+    def drop(self, actor: Actor) -> None:
+        """Its thread could not be started."""
+        self._actors.remove(actor)
 
     def play(self, actor: Actor) -> None:
         """The whole life of an actor, on its thread, which has just got the baton."""
