@@ -53,7 +53,6 @@ TEXT = {
     "Style",
     "StoreFactory",
     "AnySession",
-    "AnyAround",
 }
 ELSEWHERE = {
     "tenacity": "https://tenacity.readthedocs.io/en/latest/",
