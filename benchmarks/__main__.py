@@ -19,6 +19,7 @@ from .bench_lateness import bench_lateness
 from .bench_memory import bench_memory
 from .bench_observers import bench_observers
 from .bench_scheduler import bench_scheduler
+from .bench_simulation import bench_simulation
 from .bench_split import bench_split
 from .bench_transitions import bench_transitions
 from .bench_wide import bench_wide
@@ -39,6 +40,7 @@ CASES: dict[str, Bench] = {
     "import": bench_import,
     "memory": bench_memory,
     "scheduler": bench_scheduler,
+    "simulation": bench_simulation,
 }
 
 try:

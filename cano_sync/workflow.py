@@ -17,6 +17,7 @@ from ._base.lazy import Lazy
 from ._base.store import MemoryStore, Store, check_store
 from ._base.text import full_name
 from ._base.tracebacks import without_engine_frames
+from ._base.world import world
 from ._engine.machine import Machine
 from ._engine.request import Request
 from ._engine.run import Run
@@ -485,6 +486,8 @@ class Workflow(Generic[S]):
                 f"run_id={run_id!r}: the runs of this workflow are not recorded; describe how by "
                 "with_checkpoints(...)"
             )
+        else:
+            given = world.store(given)
         return Run(machine, initial_state, given, cancel, stays=stays, request=request)
 
     def _compiled(self) -> Machine:

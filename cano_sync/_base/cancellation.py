@@ -8,7 +8,6 @@ import _thread
 import logging
 import os
 import threading
-import time
 from contextlib import suppress
 from typing import Any, overload
 
@@ -25,6 +24,7 @@ from .waiting import (
     wait_first,
     wait_slice,
 )
+from .world import world
 
 _log = logging.getLogger("cano_sync")
 
@@ -274,7 +274,7 @@ class CancellationToken:
         self, timeout: Duration | None = None, parent: CancellationToken | None = None
     ) -> None:
         length = limit(timeout, "a token's timeout")
-        deadline = None if length is None else time.monotonic() + length
+        deadline = None if length is None else world.monotonic() + length
         self._begin(deadline, () if parent is None else (parent,))
 
     def _begin(self, deadline: float | None, parents: tuple[CancellationToken, ...]) -> None:
@@ -296,7 +296,7 @@ class CancellationToken:
         """Whether to stop: somebody cancelled, the time is up, or the parent is cancelled."""
         if self._cancelled:
             return True
-        if self._deadline is not None and time.monotonic() >= self._deadline:
+        if self._deadline is not None and world.monotonic() >= self._deadline:
             return True
         return not self._is_engine_owned and self._cancel_called
 
@@ -331,7 +331,7 @@ class CancellationToken:
         """
         if self._deadline is None:
             return default
-        return max(0.0, self._deadline - time.monotonic())
+        return max(0.0, self._deadline - world.monotonic())
 
     def cancel(self, reason: str | None = None) -> None:
         """Cancel the token and its children. A second call does nothing.
@@ -350,6 +350,8 @@ class CancellationToken:
 
     def check(self) -> None:
         """A cancellation point: raise `Cancelled` if the token is cancelled."""
+        if world.checked is not None:
+            world.checked()
         if self.cancelled:
             raise Cancelled(self.reason)
 
@@ -357,7 +359,7 @@ class CancellationToken:
         """Block until the token is cancelled, at most `timeout` seconds; is it cancelled?"""
         end = self._deadline
         if timeout is not None:
-            own = time.monotonic() + seconds(timeout, "a token's wait()")
+            own = world.monotonic() + seconds(timeout, "a token's wait()")
             end = own if end is None else min(own, end)
         # A bare lock, not an Event: it may be released by a signal handler on this very thread.
         woken = _thread.allocate_lock()
@@ -366,8 +368,8 @@ class CancellationToken:
         registration = self._add(woken.release, is_wakeup=True)
         try:
             while not self.cancelled:
-                left = None if end is None else end - time.monotonic()
-                if (left is not None and left <= 0) or woken.acquire(True, wait_slice(left)):
+                left = None if end is None else end - world.monotonic()
+                if (left is not None and left <= 0) or world.acquire(woken, wait_slice(left)):
                     break
             return self.cancelled
         finally:

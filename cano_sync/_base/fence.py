@@ -5,15 +5,14 @@ from __future__ import annotations
 __all__ = ("Fence", "Gate", "fence")
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from .cancellation import Cancelled
-from .store import MemoryStore, Store
-from .tracked import TrackedStore
+from .store import Store, has_views
 from .waiting import Wakeup, wait_first
+from .world import world
 
 
 class Gate:
@@ -41,7 +40,7 @@ class Gate:
                 self._drained = Wakeup()
             drained = self._drained
         if drained is not None:
-            wait_first(drained, None, time.monotonic() + patience)
+            wait_first(drained, None, world.monotonic() + patience)
 
     def is_below(self, other: Gate) -> bool:
         """Whether it is the other, or closed with it."""
@@ -199,19 +198,15 @@ class Fence(Store):
         return self._store.snapshot()
 
 
-_OURS = (MemoryStore, TrackedStore)  # but no class that a user has derived from them
-
-
 def fence(store: Store, outer: Gate | None = None) -> tuple[Store, Gate]:
     """`store` as tasks that may be abandoned see it, and the gate to close behind them.
 
     The new gate hangs below the `outer` one, of the task that runs this one. Closing either stops
     the writes; so does closing the gate of a fence that the store is behind already.
     """
-    if type(store) not in _OURS:
+    if not has_views(store):
         gate = Gate(outer)
         return Fence(store, gate), gate
-    assert isinstance(store, MemoryStore)
     guard = store._guard
     given = guard.gates if isinstance(guard, _Guard | _Guards) else ()
     if not given:

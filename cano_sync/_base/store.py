@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ("MemoryStore", "Store", "check_store")
+__all__ = ("MemoryStore", "Store", "check_store", "has_views")
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, Protocol, TypeGuard, TypeVar, overload
 
 from ..errors import ConfigurationError, KeyNotFoundError, StoreError, TypeMismatchError
 
@@ -261,6 +261,14 @@ class MemoryStore(Store):
 
     def __reduce__(self) -> tuple[type[MemoryStore], tuple[dict[str, Any]]]:
         return (type(self), (self.snapshot(),))  # a lock can be neither copied nor pickled
+
+
+def has_views(store: Any) -> TypeGuard[MemoryStore]:
+    """Whether `view()` gives all of it: it is a `MemoryStore`, or its class makes its own views."""
+    kind = type(store)
+    if kind is MemoryStore:
+        return True
+    return issubclass(kind, MemoryStore) and kind.view is not MemoryStore.view
 
 
 _STORE_METHODS = (

@@ -9,10 +9,10 @@ import itertools
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable
 
 from .waiting import interruptible_wait, on_new_thread
+from .world import world
 
 _log = logging.getLogger("cano_sync")
 
@@ -35,7 +35,7 @@ class TimerEntry:
         """It is not needed any more. Takes no lock: safe in a signal handler, twice, and late."""
         if self.action is not None:
             self.action = None  # what it would have called is free at once, the entry in time
-            _timer.cancelled()
+            _current().cancelled()
 
 
 class _Timer:
@@ -105,22 +105,37 @@ class _Timer:
                 heapq.heappop(self._heap)
                 self._dead = max(0, self._dead - 1)
             if not self._heap:
-                if not self._changed.wait(IDLE) and not self._heap:
+                world.wait_changed(self._changed, lambda: bool(self._heap), IDLE)
+                if not self._heap:
                     return None
                 continue
-            left = self._heap[0][0] - time.monotonic()
+            left = self._heap[0][0] - world.monotonic()
             if left <= 0:
                 return heapq.heappop(self._heap)[2]
-            self._changed.wait(min(left, threading.TIMEOUT_MAX))
+            self._wait_for_another(self._heap[0], min(left, threading.TIMEOUT_MAX))
+
+    def _wait_for_another(self, first: tuple[float, int, TimerEntry], seconds: float) -> None:
+        world.wait_changed(self._changed, lambda: self._heap[0] is not first, seconds)
 
 
 _timer = _Timer()
 
 
+def _current() -> _Timer:
+    """The timer of this world: the process's, or a simulation's own."""
+    held = world.holdings()
+    if held is None:
+        return _timer
+    if held.timer is None:
+        held.timer = _Timer()
+    timer: _Timer = held.timer
+    return timer
+
+
 def schedule(entry: TimerEntry) -> None:
     """Have the entry's action called at its deadline, on the timer's thread. Never under a lock."""
     if entry.action is not None:
-        _timer.add(entry)
+        _current().add(entry)
 
 
 def _restart() -> None:

@@ -17,11 +17,12 @@ __all__ = (
 
 import _thread
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, suppress
 from typing import Any, Generic, TypeVar
+
+from .world import world
 
 T = TypeVar("T")
 
@@ -144,10 +145,10 @@ def wait_first(first: Wakeup, second: Wakeup | None, deadline: float | None) -> 
 
 def _wait_for(woken: Any, first: Wakeup, second: Wakeup | None, deadline: float | None) -> None:
     while not (first.done() or (second is not None and second.done())):
-        left = None if deadline is None else deadline - time.monotonic()
+        left = None if deadline is None else deadline - world.monotonic()
         if left is not None and left <= 0:
             return
-        woken.acquire(True, wait_slice(left))
+        world.acquire(woken, wait_slice(left))
 
 
 INTERRUPTS = range(10)
@@ -217,7 +218,7 @@ def on_new_thread(function: Callback) -> bool:
         False if no thread can be had.
     """
     try:
-        _thread.start_new_thread(function, ())
+        world.start_function(function)
     except RuntimeError:
         return False
     return True

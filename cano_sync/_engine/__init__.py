@@ -102,6 +102,9 @@ and released in C: see `Wakeup` in `_base/waiting.py` for why, and why not on fu
   store's: for as long as the function of somebody's `update` takes. So what a join writes, like
   anything else, may wait for an update in an abandoned branch (law 1).
 
+**The world** (`_base/world.py`). Time, these waits, threads and chance are asked of one object, in
+whose place a simulation (`cano_sync.testing`) puts its own. The loop of a run asks it for nothing.
+
 **Locks**, each held for a few steps, and never while user code runs, a thread starts or somebody
 waits, with the two exceptions that are named. Whoever holds one takes no other, but as said here:
 

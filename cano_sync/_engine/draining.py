@@ -16,7 +16,6 @@ __all__ = (
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable
 from typing import Any, Protocol
 from weakref import WeakMethod
@@ -25,6 +24,7 @@ from .._base.cancellation import CancellationToken, Cancelled
 from .._base.current import current_token_or_none
 from .._base.durations import Duration, seconds
 from .._base.waiting import Wakeup, interruptible_wait, wait_first
+from .._base.world import world
 from ..errors import ConfigurationError, DrainingError
 from .jobs import left_behind, wait_returned
 from .report import AbandonedRun, DeafTask, DrainReport
@@ -82,7 +82,7 @@ class Drain:
     """
 
     def __init__(self, end: float) -> None:
-        self._began = time.monotonic()
+        self._began = world.monotonic()
         self._lock = threading.RLock()  # re-entrant for a signal handler that cancels a run
         self._waiting: list[Wakeup] = []  # of those who wait for the runs
         self._end = end  # of the grace, on the monotonic clock
@@ -128,7 +128,7 @@ class Drain:
             if run in self._open:
                 return
             if self._report is None and outer is not None and self._is_inside(outer):
-                self._open[run] = time.monotonic()
+                self._open[run] = world.monotonic()
                 return
         if outer is not None and outer.cancelled:
             raise Cancelled(outer.reason)
@@ -188,7 +188,7 @@ class Drain:
             woken = Wakeup()
             with interruptible_wait(), self._lock:
                 limit = self._end if end is None else end
-                if not self._open or self._report is not None or time.monotonic() >= limit:
+                if not self._open or self._report is not None or world.monotonic() >= limit:
                     return
                 self._waiting.append(woken)
             try:
@@ -202,7 +202,7 @@ class Drain:
             if not self._open or self._cancelled_until is not None:
                 return
             # First said, then cancelled: a run that has no token yet will ask, by `hold`.
-            self._cancelled_until = time.monotonic() + CANCEL_GRACE
+            self._cancelled_until = world.monotonic() + CANCEL_GRACE
             rest = tuple(self._open)
         for run in rest:
             run.call_off(ENDING)
@@ -218,7 +218,7 @@ class Drain:
 
     def _account(self) -> DrainReport:
         """Each run once. The lock is held."""
-        now = time.monotonic()
+        now = world.monotonic()
         left: dict[str, list[DeafTask]] = {}
         for run_id, task in left_behind():
             left.setdefault(run_id, []).append(task)
@@ -284,12 +284,15 @@ def drain(grace: Duration = 20.0) -> DrainReport:
     """
     length = seconds(grace, "drain()'s grace")
     _check_outside()
-    end = time.monotonic() + length
+    end = world.monotonic() + length
     with interruptible_wait(), _making:
         current = drains[0] if drains else None
         if current is None:
             current = Drain(end)
             current.begin()
+            held = world.holdings()
+            if held is not None:  # of a simulation, which ends; the process does not
+                held.undo.append(drains.clear)
     current.hasten(end)
     stop_schedulers(length)
     return current.see_through()

@@ -6,11 +6,11 @@ __all__ = ("RunEvents", "TaskEvents")
 
 import logging
 import threading
-import time
 from contextlib import ExitStack
 from typing import Any
 
 from .._base.cancellation import CancellationToken, Cancelled
+from .._base.world import world
 from .._model.hooks import Listeners, Observer
 from ..errors import WorkflowCancelledError
 from .jobs import Job
@@ -48,7 +48,7 @@ class RunEvents:
         self.lock = threading.Lock()
         self._id = run_id
         self._listeners = listeners
-        self._began = self._entered_at = time.perf_counter()
+        self._began = self._entered_at = world.perf_counter()
         self._state: Any = _NOWHERE  # the state that the run is in, and has to leave
         self._is_over = False
         self._open: dict[int | None, TaskEvents] = {}  # tasks without an end yet, by index
@@ -102,7 +102,7 @@ class RunEvents:
 
     def state_entered(self, state: Any, error: BaseException | None, *, is_exit: bool) -> None:
         """The run comes to a state, and so leaves another; with the error that led here, if any."""
-        now = time.perf_counter()
+        now = world.perf_counter()
         with self.lock:
             if self._is_over:
                 return
@@ -119,7 +119,7 @@ class RunEvents:
 
         What has no end yet ends here. Only the first call has an effect.
         """
-        now = time.perf_counter()
+        now = world.perf_counter()
         with self.lock:
             if self._is_over:
                 return
@@ -211,7 +211,7 @@ class TaskEvents:
         self._run = run
         self._index = index
         self._facts = {"state": state, "task": name, "index": index}
-        self._began = time.perf_counter()
+        self._began = world.perf_counter()
         self._attempt = 1
         self._attempt_began: float | None = None  # None: none was begun that has not failed yet
         self.is_offloaded = False
@@ -221,7 +221,7 @@ class TaskEvents:
         self._run.emit(event, **self._facts, **facts)
 
     def _end(self, event: str, **facts: Any) -> None:
-        duration = time.perf_counter() - self._began
+        duration = world.perf_counter() - self._began
         if self._run.close(self._index, self):
             self.emit(event, duration=duration, **facts)
 
@@ -240,14 +240,14 @@ class TaskEvents:
     def attempt_started(self, number: int) -> None:
         """One of several attempts begins."""
         self._attempt = number
-        self._attempt_began = time.perf_counter()
+        self._attempt_began = world.perf_counter()
         self.emit("attempt_started", attempt=number)
 
     def attempt_failed(self, error: BaseException | None, delay: float | None) -> None:
         """It has failed, if one was begun; the next begins after `delay` seconds, or never."""
         if self._attempt_began is None:
             return
-        duration, self._attempt_began = time.perf_counter() - self._attempt_began, None
+        duration, self._attempt_began = world.perf_counter() - self._attempt_began, None
         self.emit(
             "attempt_failed", attempt=self._attempt, duration=duration, error=error, delay=delay
         )
@@ -282,7 +282,7 @@ class _Abandonment:
         self._task = task
         self._attempt = attempt
         self._lock = lock
-        self._since = time.perf_counter()
+        self._since = world.perf_counter()
         self._is_emitted = False
         self._late: float | None = None
 
@@ -297,7 +297,7 @@ class _Abandonment:
             self._task.emit("task_returned", attempt=self._attempt, late=late)
 
     def returned(self) -> None:
-        late = time.perf_counter() - self._since
+        late = world.perf_counter() - self._since
         with self._lock:
             self._late = late
             is_emitted = self._is_emitted

@@ -7,7 +7,6 @@ __all__ = ("Doing", "Job", "abandoned_tasks", "left_behind", "wait_for_abandoned
 import _thread
 import os
 import threading
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextvars import Context
@@ -15,6 +14,7 @@ from typing import Any, Protocol, TypeAlias
 
 from .._base.durations import Duration, limit
 from .._base.waiting import Completion, Wakeup, interruptible_wait, wait_first
+from .._base.world import world
 from .report import DeafTask
 
 Doing: TypeAlias = "Callable[[], tuple[str, DeafTask] | None]"
@@ -221,7 +221,7 @@ def wait_for_abandoned(timeout: Duration | None = None) -> bool:
     True
     """
     seconds = limit(timeout, "wait_for_abandoned()")
-    end = None if seconds is None else time.monotonic() + seconds
+    end = None if seconds is None else world.monotonic() + seconds
     while True:
         returned = Wakeup()
         with interruptible_wait(), _lock:
@@ -234,7 +234,7 @@ def wait_for_abandoned(timeout: Duration | None = None) -> bool:
             with interruptible_wait(), _lock:
                 if returned in _all_returned:
                     _all_returned.remove(returned)
-        if end is not None and time.monotonic() >= end:
+        if end is not None and world.monotonic() >= end:
             return not _abandoned
 
 
@@ -269,7 +269,7 @@ def wait_returned(run_ids: Iterable[str], end: float) -> bool:
             with interruptible_wait(), _lock:
                 if returned in _each_return:
                     _each_return.remove(returned)
-        if time.monotonic() >= end:
+        if world.monotonic() >= end:
             return all(run_id not in ids for run_id, _ in left_behind())
 
 

@@ -18,6 +18,7 @@ from .._base.delta import REMOVED, fold, text_of
 from .._base.store import MemoryStore
 from .._base.text import error_text, full_name
 from .._base.tracked import TrackedStore
+from .._base.world import world
 from .._model.checkpoint import Owner, RunRow, RunStatus, StepKind, StepRow, Stored
 from .._model.task import Visit
 from ..errors import (
@@ -149,7 +150,7 @@ class Journal:
         step = StepRow(
             self._seq + 1,
             entry.name,
-            time.time(),
+            world.wall(),
             self._fence,
             StepKind.ENTERED,
             is_full,
@@ -392,7 +393,7 @@ class _Opening:
     # Beginning.
 
     def _begin(self, entry: Entry, texts: dict[str, str]) -> Journal | Ended | None:
-        keeping, now, delta = self._keeping, time.time(), text_of(texts)
+        keeping, now, delta = self._keeping, world.wall(), text_of(texts)
         row = RunRow(
             self._run_id,
             keeping.name,
@@ -490,15 +491,15 @@ class _Opening:
     def _given_back(self) -> bool:
         """Whether the run was only on its way to be given back, after a cancellation."""
         key = (id(self._checkpoints), self._run_id)
-        end = time.monotonic() + GRACE
+        end = world.monotonic() + GRACE
         with _closed:
             journal = _open.get(key)
             if journal is None:
                 return True
             if journal.token is None or not journal.token.cancelled:
                 return False
-            while _open.get(key) is journal and time.monotonic() < end:
-                _closed.wait(0.005)
+            while _open.get(key) is journal and world.monotonic() < end:
+                world.wait_changed(_closed, lambda: _open.get(key) is not journal, 0.005)
                 if self._cancel is not None:
                     self._cancel.check()
             return _open.get(key) is not journal
@@ -539,7 +540,7 @@ class _Opening:
         }
         delta = text_of(texts)
         step = StepRow(
-            run.seq + 1, entry.name, time.time(), run.token, StepKind.UPGRADED, True, delta
+            run.seq + 1, entry.name, world.wall(), run.token, StepKind.UPGRADED, True, delta
         )
         row = run._replace(version=keeping.version_text, shape=self._machine.shape)
         claimed = self._checkpoints.claim(row, step=step, cancel=self._cancel)
@@ -670,7 +671,7 @@ def _error_text(codec: ValueCodec, error: BaseException) -> str:
 
 def _new_id() -> str:
     """An id that is never used again; those of later runs sort after it."""
-    return f"{time.time_ns() // 1_000:014x}{os.urandom(9).hex()}"
+    return f"{int(world.wall() * 1e6):014x}{world.entropy(9).hex()}"
 
 
 def _busy(run: RunRow, owner: Owner) -> RunBusyError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ("WRITE_GRACE", "Abandoned", "abandon", "run_on_pool")
 
-import time
 from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ from .._base.engine_token import EngineToken
 from .._base.fence import fence
 from .._base.store import Store
 from .._base.waiting import INTERRUPTS, Completion, Wakeup, wait_first
+from .._base.world import world
 from ..errors import WorkflowError
 from .jobs import Job
 from .nesting import Nesting
@@ -95,7 +95,7 @@ def run_on_pool(
     nesting = Nesting.current()
     pool = process_pool(nesting.depth + 1)
     stopped = Wakeup()
-    own_deadline = None if limit is None else time.monotonic() + limit
+    own_deadline = None if limit is None else world.monotonic() + limit
     token = EngineToken(*parents, deadline=own_deadline, wakeup=stopped)
     fenced, gate = fence(store, nesting.gate)
     context = copy_context()
@@ -166,5 +166,5 @@ def _result(completion: Completion[T], token: EngineToken) -> T:
 
 def _last_word(completion: Completion[Any]) -> BaseException | None:
     """What the work raised, if it ends within the grace that cancelled work gets."""
-    wait_first(completion, None, time.monotonic() + LAST_WORD_GRACE)
+    wait_first(completion, None, world.monotonic() + LAST_WORD_GRACE)
     return completion.exception() if completion.done() else None

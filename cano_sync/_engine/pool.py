@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from .._base.waiting import INTERRUPTS, Wakeup, interruptible_wait, wait_first
+from .._base.world import world
 from .jobs import Job
 
 T = TypeVar("T")
@@ -174,7 +175,7 @@ class Pool(ThreadPoolExecutor):
         """Start a thread that was made; False if the system has no more."""
         try:
             with interruptible_wait():  # it takes locks, and waits until the thread runs
-                thread.start()
+                world.start_thread(thread)
         except RuntimeError:
             return not self._give_up(thread)
         return True
@@ -229,7 +230,7 @@ class Pool(ThreadPoolExecutor):
                     self._unclaimed -= 1
                 else:
                     self._idle += 1
-            job = queue.get()
+            job = world.get(queue, None)
             if job is None:
                 queue.put(None)  # for the next one
                 return
@@ -266,7 +267,7 @@ class Pool(ThreadPoolExecutor):
             return
         self._is_filling = True
         try:
-            _thread.start_new_thread(self._fill, ())
+            world.start_function(self._fill)
         except BaseException as error:  # if it has begun after all, a second one does no harm
             self._is_filling = False
             if not isinstance(error, RuntimeError):  # else: the jobs wait for a thread to come back
@@ -359,9 +360,11 @@ def process_pool(depth: int) -> Pool:
 
     Work at one depth only ever waits for work that is deeper, so no pool waits for itself.
     """
-    pool = _pools.get(depth)
+    held = world.holdings()
+    pools: dict[int, Pool] = _pools if held is None else held.pools
+    pool = pools.get(depth)
     if pool is None:  # of two that are made at once, which have no thread yet, one is dropped
-        pool = _pools.setdefault(depth, Pool(CEILING, f"cano-{depth}"))
+        pool = pools.setdefault(depth, Pool(CEILING, f"cano-{depth}"))
     return pool
 
 

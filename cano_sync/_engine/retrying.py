@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ("Attempts",)
 
-import time
 from typing import Any, Protocol
 
 import tenacity
@@ -12,6 +11,7 @@ import tenacity
 from .._base.cancellation import CancellationToken, Cancelled
 from .._base.text import error_text, full_name
 from .._base.tracebacks import without_engine_frames
+from .._base.world import world
 from .._model.task import BoundTask
 from ..errors import NodeExecutionError, PreparationError, RetryExhaustedError, is_interruption
 from .events import TaskEvents
@@ -50,7 +50,7 @@ class Attempts:
             RetryExhaustedError: from the error of the last attempt.
         """
         task_run, retry = self._task_run, self._retry
-        began = time.monotonic()
+        began = world.monotonic()
         if not getattr(retry, "enabled", True):
             self._emit_started(1)
             return task_run.attempt(1)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 __all__ = ("Run",)
 
-import os
 from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .._base.cancellation import CancellationToken, Cancelled
@@ -19,6 +17,7 @@ from .._base.lazy import Lazy
 from .._base.store import MemoryStore, Store
 from .._base.text import full_name
 from .._base.tracebacks import without_engine_frames
+from .._base.world import world
 from .._model.around import HandOver
 from .._model.description import SingleState, SplitState
 from .._model.outcome import SplitResult
@@ -122,7 +121,7 @@ class Run:
     def id(self) -> str:
         """The run's id, made when somebody first asks: most runs on one thread end without."""
         if self._id is None:
-            self._id = os.urandom(16).hex()
+            self._id = world.entropy(16).hex()
         return self._id
 
     @property
@@ -163,7 +162,7 @@ class Run:
         return entry.state, (DeafTask(entry.state, task.name, None, seconds),)
 
     def _doing(self, began: float) -> tuple[str, DeafTask] | None:
-        _, tasks = self.where(monotonic() - began)
+        _, tasks = self.where(world.monotonic() - began)
         return (self.id, tasks[0]) if tasks else None
 
     # For the thread that it is on.
@@ -183,7 +182,7 @@ class Run:
         """
         is_cancelled = False
         try:
-            running[self] = monotonic()
+            running[self] = world.monotonic()
             if drains:
                 entry = self._known_entry
                 drains[0].admit(self, self._outer, None if entry is None else entry.state)
@@ -230,7 +229,9 @@ class Run:
         """Begin the run, or take it up; on this thread, as long as its limits allow."""
         limit, store = self._machine.description.timeout, self._store
         assert type(store) is MemoryStore  # Workflow._prepare has looked
-        token = EngineToken(*self._parents, deadline=None if limit is None else monotonic() + limit)
+        token = EngineToken(
+            *self._parents, deadline=None if limit is None else world.monotonic() + limit
+        )
         self._hold(token)
         try:
             return journal.open_journal(self._machine, self._known_entry, store, request, token)
@@ -469,7 +470,7 @@ class Run:
 
     def _split(self, what: SplitState, entry: Entry, error: CanoError | None) -> Any:
         """Execute a split; return its join state."""
-        entered = monotonic()
+        entered = world.monotonic()
         join, store, tasks = what.join, self._store, what.tasks
         if what.factory is not None:
             tasks = list_branches(self._task_run(what.factory, entry, error))
@@ -531,7 +532,7 @@ class Run:
 
     def _abandon(self, job: Job, reason: str | None) -> None:
         """Abandon the thread that walks."""
-        job.doing = partial(self._doing, running.get(self, monotonic()))
+        job.doing = partial(self._doing, running.get(self, world.monotonic()))
         if self._events is not None and self._machine.is_observed:
             self._events.abandon(None, job, reason)
         else:
@@ -570,7 +571,7 @@ class Run:
         # It belongs to the task that asks for it only in so far as that may begin it at all. From
         # here on it is registered; `execute` does it once more, and finds it admitted.
         try:
-            running[self] = monotonic()
+            running[self] = world.monotonic()
             if drains:
                 drains[0].admit(self, self._outer, state)
             self._outer = None

@@ -6,7 +6,6 @@ __all__ = ("Split",)
 
 import copy
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from contextvars import copy_context
@@ -21,6 +20,7 @@ from .._base.inline import InlineExecutor
 from .._base.store import Store
 from .._base.text import error_text, full_name
 from .._base.waiting import INTERRUPTS, Wakeup, wait_first
+from .._base.world import world
 from .._model.join import JoinConfig
 from .._model.outcome import SplitResult
 from .._model.strategy import Verdict
@@ -91,7 +91,8 @@ class Split:
         entered: float,
         visit: Visit | None = None,
     ) -> None:
-        self._tasks = tasks
+        self.tasks = tasks
+        self.strategy = join.effective
         self._join = join
         self._state = state
         self._run_id = run_id
@@ -157,7 +158,7 @@ class Split:
             self._emit_started()
             tracker.ask()
             if tracker.wants_workers:
-                self._start_workers(min(len(self._tasks), self._join.bulkhead or len(self._tasks)))
+                self._start_workers(min(len(self.tasks), self._join.bulkhead or len(self.tasks)))
             self._wait()
             self._emit_decided()
         finally:
@@ -255,15 +256,15 @@ class Split:
 
     def _doing(self, index: int) -> tuple[str, DeafTask]:
         """What a branch does that was abandoned."""
-        seconds = time.perf_counter() - self._tracker.began(index)
-        return self._run_id, DeafTask(self._state, self._tasks[index].name, index, seconds)
+        seconds = world.perf_counter() - self._tracker.began(index)
+        return self._run_id, DeafTask(self._state, self.tasks[index].name, index, seconds)
 
     # The run's observers.
 
     def _emit_started(self) -> None:
         events = self._events
         if events is not None and events.has_listeners("split_started"):
-            names = tuple([task.name for task in self._tasks])
+            names = tuple([task.name for task in self.tasks])
             events.emit("split_started", state=self._state, tasks=names, join=self._join)
 
     def _emit_decided(self) -> None:
@@ -283,7 +284,7 @@ class Split:
             verdict=tracker.verdict,
             result=tracker.result(),
             timed_out=tracker.timed_out,
-            duration=time.monotonic() - self._entered,
+            duration=world.monotonic() - self._entered,
         )
 
     def _fail(self) -> None:
@@ -341,20 +342,25 @@ class Split:
     def _take_surrounded(self, job: Job, around_job: JobSurroundings) -> None:
         """As any worker, within what surrounds its thread.
 
-        That is left before the branch that is probably its last one lands: when all have landed,
-        the coordinator goes on, and by then nothing shall be left on the pool's threads.
+        That is left before its last branch lands: when all have landed, the coordinator goes on,
+        and by then nothing shall be left on the pool's threads. So a branch is reserved before what
+        surrounds is entered, and the next one before this one lands: a worker that is inside has a
+        branch that has not landed.
         """
         tracker, context = self._tracker, self._context.copy()
-        if not tracker.wants_workers:
+        if not tracker.reserve():
             return
 
         def before_landing() -> None:
-            if not tracker.wants_workers:
+            if not tracker.reserve():
                 context.run(around_job.leave)
 
         context.run(around_job.enter)
         try:
-            while not self._token._cancelled and (index := tracker.take(job)) is not None:
+            while not self._token._cancelled and around_job.is_entered:
+                index = tracker.take(job, is_reserved=True)
+                if index is None:  # there is a verdict
+                    return
                 self._branch(index, before_landing)
         finally:
             context.run(around_job.leave)
@@ -377,8 +383,10 @@ class Split:
 
     def _branch(self, index: int, before_landing: Callable[[], None] | None = None) -> None:
         """One branch, in a context of its own, and its landing."""
-        task, tracker = self._tasks[index], self._tracker
+        task, tracker = self.tasks[index], self._tracker
         context = self._context.copy()
+        if world.branch_begins is not None:
+            world.branch_begins(self, index, context)
         try:
             if task.is_simple and self._events is None:
                 if self._is_bare:
@@ -390,6 +398,8 @@ class Split:
         except (Exception, Cancelled) as error:
             if before_landing is not None:
                 before_landing()
+            if world.branch_ends is not None:
+                world.branch_ends(self)
             if self._token.cancelled:
                 # The coordinator is woken by the cancellation itself, or by the deadline, which it
                 # knows.
@@ -405,6 +415,8 @@ class Split:
         else:
             if before_landing is not None:
                 before_landing()
+            if world.branch_ends is not None:
+                world.branch_ends(self)
             if self._is_inline and self._token.cancelled:
                 tracker.drop(index)  # nobody could end the wait for it in time
             elif type(value) is CoroutineType:
@@ -427,7 +439,7 @@ class Split:
 
     def _task_run(self, index: int) -> TaskRun:
         return TaskRun(
-            self._tasks[index],
+            self.tasks[index],
             self._store,
             self._token,
             self._run_id,

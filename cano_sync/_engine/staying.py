@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ("Stopped", "run_here")
 
-import time
 from collections.abc import Callable
 from contextvars import copy_context
 from typing import TypeVar
@@ -13,6 +12,7 @@ from .._base.cancellation import CancellationToken, Cancelled
 from .._base.engine_token import EngineToken
 from .._base.timer import TimerEntry, schedule
 from .._base.waiting import Wakeup
+from .._base.world import world
 from .offload import TIME_IS_UP
 
 T = TypeVar("T")
@@ -68,10 +68,10 @@ def run_here(
     Raises:
         Stopped: the token was cancelled before the work came back.
     """
-    own_deadline = None if limit is None else time.monotonic() + limit
+    own_deadline = None if limit is None else world.monotonic() + limit
     cancelled_at: list[float] = []
     wakeup = Wakeup()
-    wakeup.add_callback(lambda: cancelled_at.append(time.monotonic()))
+    wakeup.add_callback(lambda: cancelled_at.append(world.monotonic()))
     token = EngineToken(*parents, deadline=own_deadline, wakeup=wakeup)
     expired: list[bool] = []  # not empty once the time was up before anybody cancelled
 
@@ -98,7 +98,7 @@ def run_here(
         token.cancel("interrupted")
         raise
     finally:
-        now = time.monotonic()
+        now = world.monotonic()
         is_stopped, reason = token.cancelled, token.reason
         timed_out = bool(expired) or not token.cancel_called
         if timer is not None:

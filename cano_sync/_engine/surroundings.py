@@ -172,6 +172,11 @@ class JobSurroundings:
         self._state = state
         self._run_id = run_id
 
+    @property
+    def is_entered(self) -> bool:
+        """Whether they were entered and not left."""
+        return bool(self._entered)
+
     def enter(self) -> None:
         """Enter them.
 

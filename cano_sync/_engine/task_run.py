@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ("NEVER_RUN", "TaskRun", "failure")
 
-import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .._base.cancellation import CancellationToken, Cancelled
@@ -13,6 +12,7 @@ from .._base.lazy import Lazy
 from .._base.store import Store
 from .._base.text import error_text, full_name
 from .._base.tracebacks import without_engine_frames
+from .._base.world import world
 from .._model.task import BoundTask, TaskContext, Visit
 from ..errors import AttemptTimeoutError, CanoError, TaskExecutionError
 from .events import RunEvents, TaskEvents
@@ -181,10 +181,10 @@ class TaskRun:
         surroundings = self.surroundings.hand_over("attempt", state=self.state, run_id=self.run_id)
         if events is not None:
             events.is_offloaded = True
-        began = time.perf_counter()
+        began = world.perf_counter()
 
         def doing() -> tuple[str, DeafTask]:
-            since = time.perf_counter() - began
+            since = world.perf_counter() - began
             return self.run_id, DeafTask(self.state, task.name, self.index, since)
 
         def abandon(job: Job, reason: str | None) -> None:

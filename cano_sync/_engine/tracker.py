@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ("Tracker",)
 
 import threading
-import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from .._base.fence import Gate
 from .._base.text import full_name
 from .._base.waiting import Wakeup
+from .._base.world import world
 from .._model.outcome import Outcome, SplitResult
 from .._model.strategy import JoinStrategy, Tally, Verdict
 from .._model.task import BoundTask
@@ -26,9 +26,9 @@ _make = tuple.__new__
 class Tracker:
     """Passive: it starts nothing and waits for nothing. The workers and the coordinator drive it.
 
-    The lock guards `_pending`, `_running`, `_spare`, `_alive`, the counts and `verdict`. The
-    strategy, which may be a user's, is asked without it. Once there is a verdict nothing lands any
-    more: from then on the lists may be read without the lock.
+    The lock guards `_pending`, `_reserved`, `_running`, `_spare`, `_alive`, the counts and
+    `verdict`. The strategy, which may be a user's, is asked without it. Once there is a verdict
+    nothing lands any more: from then on the lists may be read without the lock.
 
     Args:
         tasks: the branches.
@@ -68,6 +68,7 @@ class Tracker:
         # Re-entrant for a signal handler that shuts a user's executor down: it ends workers.
         self._lock = threading.RLock()
         self._pending = deque(range(count))  # not yet taken; empty after the verdict
+        self._reserved = 0  # of the pending ones, those that a worker is about to take
         self._running: dict[int, Job] = {}  # who runs a branch, by its index
         self._spare = 0  # how many workers may still be started
         self._alive = 0  # how many workers of a user's executor may still come, or are here
@@ -146,12 +147,12 @@ class Tracker:
     def began(self, index: int) -> float:
         """When a branch was taken, on the clock of `time.perf_counter()`; now, if it was not."""
         began = self._began[index]
-        return time.perf_counter() if began is None else began
+        return world.perf_counter() if began is None else began
 
     def result(self) -> SplitResult:
         """What came of each branch, once there is a verdict."""
-        now = time.perf_counter()
-        epoch = time.time() - now
+        now = world.perf_counter()
+        epoch = world.wall() - now
         lists: tuple[list[Outcome], list[Outcome], list[Outcome]] = ([], [], [])
         for index in range(self._total):
             which = 2 if self._ended[index] is None else 0 if self._raised[index] is None else 1
@@ -179,20 +180,38 @@ class Tracker:
             self._spare -= 1
             return True
 
-    def take(self, job: Job) -> int | None:
-        """The next branch to run, or None when there is none."""
+    def reserve(self) -> bool:
+        """Keep one of the pending branches for this worker, which takes it by `take`.
+
+        In a split whose workers do so, all of them do.
+        """
         with self._lock:
+            if len(self._pending) <= self._reserved:
+                return False
+            self._reserved += 1
+            return True
+
+    def take(self, job: Job, *, is_reserved: bool = False) -> int | None:
+        """The next branch to run, or None when there is none.
+
+        Args:
+            job: whose worker asks.
+            is_reserved: whether it has reserved one; then there is none only after the verdict.
+        """
+        with self._lock:
+            if is_reserved:  # in one step, or another worker would reserve the same one in between
+                self._reserved -= 1
             if not self._pending:
                 return None
             index = self._pending.popleft()
             self._running[index] = job
             # Under the lock: whoever decides sees either that it is pending or when it began.
-            self._began[index] = time.perf_counter()
+            self._began[index] = world.perf_counter()
             return index
 
     def land(self, index: int, value: Any, error: CanoError | None) -> None:
         """A branch has ended: put it on the tally and ask the strategy."""
-        ended = time.perf_counter()
+        ended = world.perf_counter()
         with self._lock:
             self._running.pop(index, None)  # it may have been abandoned
             if self.verdict is not None:
@@ -216,7 +235,7 @@ class Tracker:
     def _emit_landed(self, index: int, ended: float) -> None:
         assert self._events is not None
         try:
-            outcome = self._outcome(index, ended, time.time() - ended)
+            outcome = self._outcome(index, ended, world.wall() - ended)
             self._events.emit("branch_landed", state=self._state, outcome=outcome)
         finally:
             with self._lock:

@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ("Alarm", "Clock", "HandClock", "Mailbox", "Moment", "SystemClock")
 
 import threading
-import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from queue import Empty, SimpleQueue
@@ -13,6 +12,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from .._base.durations import Duration, seconds
 from .._base.waiting import interruptible_wait, wait_slice
+from .._base.world import world
 from ..errors import ConfigurationError
 
 Mailbox: TypeAlias = "SimpleQueue[None]"
@@ -72,11 +72,11 @@ class SystemClock:
 
     def wall(self) -> float:
         """See `time.time`."""
-        return time.time()
+        return world.wall()
 
     def monotonic(self) -> float:
         """See `time.monotonic`: on Linux it stands still while the machine sleeps."""
-        return time.monotonic()
+        return world.monotonic()
 
     def wait(self, mailbox: Mailbox, alarm: Alarm) -> None:
         """Block; on the main thread no longer than it takes to notice a signal."""
@@ -84,7 +84,7 @@ class SystemClock:
         if alarm.wall is not None and left is not None:
             left = min(left, WALL_CHECK)
         with interruptible_wait(), suppress(Empty):
-            mailbox.get(timeout=wait_slice(left))
+            world.get(mailbox, wait_slice(left))
 
 
 class HandClock:
@@ -154,7 +154,7 @@ class HandClock:
             self._waiting.append(mailbox)
         try:
             with interruptible_wait(), suppress(Empty):
-                mailbox.get(timeout=wait_slice(None))
+                world.get(mailbox, wait_slice(None))
         finally:
             with self._lock:
                 self._waiting.remove(mailbox)

@@ -6,7 +6,6 @@ __all__ = ("Dispatcher",)
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
 from contextlib import ExitStack, suppress
@@ -18,6 +17,7 @@ from typing import Any
 from .._base.current import current_token_or_none
 from .._base.text import did_you_mean
 from .._base.waiting import interruptible_wait
+from .._base.world import world
 from .._engine import Pool, check_not_draining, stop_with_drain
 from .._model.hooks import listeners_of
 from ..errors import ConfigurationError, WorkflowError
@@ -388,7 +388,7 @@ class Dispatcher:
         for run in running:
             run.cancel(STOPPED)
         self._wait_for(running, CANCEL_GRACE)
-        limit = time.monotonic() + CALLBACK_GRACE
+        limit = world.monotonic() + CALLBACK_GRACE
         for run in running:
             error = run.cancelled_error(STOPPED)
             events: list[Event] = []
@@ -397,7 +397,7 @@ class Dispatcher:
                 if not is_over:
                     now = self._now_or_last()
                     _, events = run.flow.finish(now, None, error, self._random)
-            if is_over and run.wait_returned(limit - time.monotonic()):
+            if is_over and run.wait_returned(limit - world.monotonic()):
                 continue
             run.abandon()  # its store is closed before anybody hears that it is over
             with ExitStack() as last_first:  # all of it is done, whatever a callback raises

@@ -14,6 +14,7 @@ from .._base.cancellation import CancellationToken, Cancelled
 from .._base.engine_token import EngineToken
 from .._base.fence import Gate
 from .._base.waiting import interruptible_wait
+from .._base.world import world
 from .._engine import WRITE_GRACE, Job, Nesting, Pool
 from ..errors import WorkflowCancelledError
 from .flow import Flow
@@ -101,7 +102,7 @@ class FlowRun:
     def wait_returned(self, timeout: float) -> bool:
         """Whether the thread of a run that is over returns within so many seconds."""
         with interruptible_wait():
-            return self.returned.wait(max(0.0, timeout))
+            return world.wait(self.returned, max(0.0, timeout))
 
     def cancel(self, reason: str) -> None:
         """Ask its tasks to stop. `abandon` it a moment later, if it is not over by then."""

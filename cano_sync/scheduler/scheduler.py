@@ -13,6 +13,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from .._base.durations import Duration, limit
+from .._base.world import world
 from .._model.around import AnyAround, arounds_of
 from ..errors import ConfigurationError
 from ..workflow import Workflow, within
@@ -104,7 +105,7 @@ class Scheduler:
             check_flow_observer(observer, "Scheduler(observers=...)")
         self._arounds = arounds_of(around, "Scheduler(around=...)")
         self._clock: Clock = SystemClock() if clock is None else clock
-        self._dispatcher = Dispatcher(self._clock, listed, Random() if random is None else random)
+        self._dispatcher = Dispatcher(self._clock, listed, _random() if random is None else random)
         self._process = os.getpid()
 
     # Flows.
@@ -333,6 +334,10 @@ class Scheduler:
         """
         check_flow_observer(observer, "add_observer()")
         self._dispatcher.add_observer(observer)
+
+
+def _random() -> Random:
+    return Random(int.from_bytes(world.entropy(8), "big"))
 
 
 def start_by_hand(scheduler: Scheduler) -> ByHand:

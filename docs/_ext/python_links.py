@@ -57,6 +57,8 @@ TEXT = {
 ELSEWHERE = {
     "tenacity": "https://tenacity.readthedocs.io/en/latest/",
     "schedule": "https://schedule.readthedocs.io/en/stable/reference.html",
+    "datetime": "https://docs.python.org/3/library/datetime.html",
+    "Random": "https://docs.python.org/3/library/random.html#random.Random",
     "Job": "https://schedule.readthedocs.io/en/stable/reference.html",
     "flask": "https://flask.palletsprojects.com/en/stable/api/",
     "sqlalchemy": "https://docs.sqlalchemy.org/en/20/orm/session_api.html",

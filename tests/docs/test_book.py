@@ -26,6 +26,7 @@ PUBLIC = (
     "cano_sync.checkpoints.testing",
     "cano_sync.scheduler",
     "cano_sync.scheduler.telemetry",
+    "cano_sync.testing",
     "cano_sync.diagram",
     "cano_sync.flask",
     "cano_sync.sqlalchemy",

@@ -34,7 +34,7 @@ from cano_sync import (
     WorkflowTimeoutError,
     current_token,
 )
-from cano_sync._engine import run as run_module
+from cano_sync._base.world import world
 from tests.kit import SOON, Boom, Step, boom, done, single, split
 
 # Runs.
@@ -746,7 +746,7 @@ def test_a_run_has_one_id_though_two_threads_ask_for_it_at_once(
         gate.wait(SOON)
         return Step.DONE
 
-    monkeypatch.setattr(run_module.os, "urandom", urandom)
+    monkeypatch.setattr(world, "entropy", urandom)
     with pytest.raises(WorkflowTimeoutError) as caught:
         single(task).with_timeout(0.1).orchestrate(Step.START)
     assert caught.value.run_id == ids.get(timeout=SOON)

@@ -19,7 +19,7 @@ from cano_sync import (
     WorkflowError,
 )
 from cano_sync._base.fence import Gate, fence
-from cano_sync._engine import tracker as tracker_module
+from cano_sync._base.world import world
 from cano_sync._engine.events import RunEvents
 from cano_sync._engine.jobs import Job
 from cano_sync._engine.tracker import Tracker
@@ -328,8 +328,8 @@ def test_what_the_lock_guards_is_counted_and_changed_under_it() -> None:
 def test_outcomes_have_the_times_of_their_branches(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a clock that the test sets: the wall clock only says where the fine timer stands."""
     clock = SimpleNamespace(now=10.0)
-    fake = SimpleNamespace(time=lambda: 999_990.0 + clock.now, perf_counter=lambda: clock.now)
-    monkeypatch.setattr(tracker_module, "time", fake)
+    monkeypatch.setattr(world, "wall", lambda: 999_990.0 + clock.now)
+    monkeypatch.setattr(world, "perf_counter", lambda: clock.now)
     tracker = tracker_of(4, JoinStrategy.PARTIAL_TIMEOUT)
     tracker.take(job())
     clock.now = 11.0
@@ -366,8 +366,8 @@ def test_the_outcome_of_a_landing_is_the_one_that_the_result_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = SimpleNamespace(now=10.0)
-    fake = SimpleNamespace(time=lambda: 999_990.0 + clock.now, perf_counter=lambda: clock.now)
-    monkeypatch.setattr(tracker_module, "time", fake)
+    monkeypatch.setattr(world, "wall", lambda: 999_990.0 + clock.now)
+    monkeypatch.setattr(world, "perf_counter", lambda: clock.now)
     heard: list[Outcome] = []
     tracker = tracker_of(1, observer=Landings(heard.append))
     tracker.take(job())

@@ -15,6 +15,7 @@ import schedule
 import tenacity
 
 from cano_sync import (
+    AbandonedRun,
     Around,
     AttemptTimeoutError,
     CancellationToken,
@@ -23,7 +24,10 @@ from cano_sync import (
     CheckpointError,
     ConfigurationError,
     CorruptCheckpointError,
+    DeafTask,
     DiscardedWorkflowWarning,
+    DrainingError,
+    DrainReport,
     JoinConfig,
     JoinError,
     JoinStrategy,
@@ -58,6 +62,9 @@ from cano_sync import (
     WorkflowTimeoutError,
     abandoned_tasks,
     current_token,
+    drain,
+    drain_on_signals,
+    draining,
     install_around,
     task,
     wait_for_abandoned,
@@ -501,6 +508,20 @@ with scheduler.start_in_background(stop_timeout=5):
     assert_type(scheduler.list(), tuple[FlowStatus, ...])
 with start_by_hand(Scheduler(clock=HandClock())) as hand:
     assert_type(hand.run_pending(), float | None)
+
+
+# The end of a process.
+
+assert_type(drain_on_signals(grace=5), Callable[[], None])
+assert_type(draining(), bool)
+report = drain(grace=timedelta(seconds=5))
+assert_type(report, DrainReport)
+assert_type(report.abandoned, tuple[AbandonedRun, ...])
+assert_type(report.abandoned[0].tasks, tuple[DeafTask, ...])
+try:
+    workflow.orchestrate(Quote.LOAD)
+except DrainingError as refused:
+    assert_type(refused.run_id, str | None)
 
 
 # What surrounds tasks and threads, limits that stay, and runs without threads.
