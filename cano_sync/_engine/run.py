@@ -390,8 +390,8 @@ class Run:
         kept = self._journal
         if kept is None:
             return self._walk()
-        kept.begin_walk(self._token)
         try:
+            kept.begin_walk(self._token)
             return self._walk()
         except BaseException as error:
             kept.leave(error)
