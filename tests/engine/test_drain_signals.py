@@ -120,6 +120,20 @@ def test_it_ends_in_time_though_something_is_deaf(what: str, end_script: EndScri
     ended = end_script(f"drain_on_signals(0.2)\n{DEAF[what]}", signal.SIGTERM)
     assert ended.code == 128 + signal.SIGTERM
     assert 0.2 <= ended.seconds < 0.2 + AT_MOST + MARGIN
+
+
+@pytest.mark.parametrize("what", DEAF)
+def test_the_functions_of_atexit_are_called_though_something_is_deaf(
+    what: str, end_script: EndScript
+) -> None:
+    """With more than 0.2 s for it: on a crowded machine those may be over before."""
+    source = f"""
+    from cano_sync._engine import drain_signals
+    drain_signals.END = 10.0
+    drain_on_signals(0.2)
+    {DEAF[what]}
+    """
+    ended = end_script(source, signal.SIGTERM)
     assert ended.said == ["atexit"]
     if "run" in what.split():
         assert "1 abandoned" in ended.complaints
