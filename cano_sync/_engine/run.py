@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = ("Run",)
 
+import os
+import threading
 from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial
@@ -49,6 +51,18 @@ if TYPE_CHECKING:
     from . import journal
 else:
     journal = Lazy(".journal", __package__)  # for runs that are recorded only
+
+_naming = threading.RLock()  # guards that each run has one id; re-entrant for a signal handler
+
+
+def _renew_lock() -> None:
+    """In a forked child: a thread that is not here may have held it."""
+    global _naming
+    _naming = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class Run:
@@ -119,9 +133,14 @@ class Run:
 
     @property
     def id(self) -> str:
-        """The run's id, made when somebody first asks: most runs on one thread end without."""
+        """The run's id, made when somebody first asks: most runs on one thread end without.
+
+        A drain may be the one who asks, on another thread, while the run's own does so, too.
+        """
         if self._id is None:
-            self._id = world.entropy(16).hex()
+            with _naming:
+                if self._id is None:
+                    self._id = world.entropy(16).hex()
         return self._id
 
     @property

@@ -5,6 +5,9 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,6 +38,9 @@ from cano_sync import (
     current_token,
 )
 from cano_sync._base.world import world
+from cano_sync._engine import run as run_module
+from cano_sync._engine.machine import Machine
+from cano_sync._engine.run import Run
 from tests.kit import SOON, Boom, Step, boom, done, single, split
 
 # Runs.
@@ -750,3 +756,25 @@ def test_a_run_has_one_id_though_two_threads_ask_for_it_at_once(
     with pytest.raises(WorkflowTimeoutError) as caught:
         single(task).with_timeout(0.1).orchestrate(Step.START)
     assert caught.value.run_id == ids.get(timeout=SOON)
+
+
+def test_a_run_has_one_id_whichever_of_two_threads_asks_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A drain asks for it on its own thread."""
+    workflow = single(done)
+    machine = Machine(workflow.description)
+    both = threading.Barrier(2)
+    entropy = world.entropy
+
+    def slow(count: int) -> bytes:
+        made = entropy(count)
+        with suppress(threading.BrokenBarrierError):
+            both.wait(0.2)  # would bring the two together, if they both came here
+        return made
+
+    monkeypatch.setattr(run_module, "world", SimpleNamespace(entropy=slow))
+    run = Run(machine, Step.START, MemoryStore(), None)
+    with ThreadPoolExecutor(2) as threads:
+        ids = set(threads.map(lambda _: run.id, range(2)))
+    assert len(ids) == 1
