@@ -17,6 +17,7 @@ __all__ = (
 )
 
 import contextvars
+import gc
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -185,6 +186,11 @@ def play(function: Callable[[Stage, Watch], Any], settings: Settings, run: Simul
             stack.callback(install_around(faults))
         if settings.switch == "line":
             stack.enter_context(switching_at_lines(stage))
+        # A finalizer that the collector calls would run on whichever actor allocates next: its
+        # steps would differ from run to run, and it may wait for somebody who cannot go on.
+        if gc.isenabled():
+            gc.disable()
+            stack.callback(gc.enable)
         session.stage = stage
         begin_world(world)
         try:
