@@ -123,7 +123,7 @@ waits, with the two exceptions that are named. Whoever holds one takes no other,
 - The timer's: the heap of its deadlines.
 - `lazy._loading`: while a module is imported, which takes its time.
 - `Split._locating`: where an error that several branches have raised says that it comes from.
-- `surroundings._lock`: the arounds of all runs. `run._naming`: that a run has one id.
+- `surroundings._lock`: the arounds of all runs. `run._id_lock`: that a run has one id.
 - `journal._closed`, a condition: the journals that are open; and of each journal, its `_lock`:
   whether a thread walks, and whether it is closed.
 

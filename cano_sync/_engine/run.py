@@ -52,13 +52,13 @@ if TYPE_CHECKING:
 else:
     journal = Lazy(".journal", __package__)  # for runs that are recorded only
 
-_naming = threading.RLock()  # guards that each run has one id; re-entrant for a signal handler
+_id_lock = threading.RLock()  # guards that each run has one id; re-entrant for a signal handler
 
 
 def _renew_lock() -> None:
     """In a forked child: a thread that is not here may have held it."""
-    global _naming
-    _naming = threading.RLock()
+    global _id_lock
+    _id_lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -138,7 +138,7 @@ class Run:
         A drain may be the one who asks, on another thread, while the run's own does so, too.
         """
         if self._id is None:
-            with _naming:
+            with _id_lock:
                 if self._id is None:
                     self._id = world.entropy(16).hex()
         return self._id

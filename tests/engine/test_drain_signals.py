@@ -119,7 +119,9 @@ DEAF = {
 def test_it_ends_in_time_though_something_is_deaf(what: str, end_script: EndScript) -> None:
     ended = end_script(f"drain_on_signals(0.2)\n{DEAF[what]}", signal.SIGTERM)
     assert ended.code == 128 + signal.SIGTERM
-    assert 0.2 <= ended.seconds < 0.2 + AT_MOST + MARGIN
+    assert ended.seconds < 0.2 + AT_MOST + MARGIN
+    if "run" in what.split():
+        assert ended.seconds >= 0.2  # its grace
 
 
 @pytest.mark.parametrize("what", DEAF)
