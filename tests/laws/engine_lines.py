@@ -22,7 +22,8 @@ from cano_sync.testing.simulation.session import current_stage
 from cano_sync.testing.simulation.stage import Stage
 
 PACKAGE = Path(cano_sync.__file__).parent
-LOCKS = ("lock", "_changed", "_guard", "_locating", "_making", "passing")  # in what a `with` is about
+# In what a `with` is about.
+LOCKS = ("lock", "_changed", "_guard", "_locating", "_making", "passing")
 UNDER_A_LOCK = {
     "__enter__", "__exit__", "_link", "_unlink", "_unlink_if_idle", "_mark", "_mark_rest",
     "_may_grow", "_new_thread", "_expect", "_next_due", "_wait_for_another",
