@@ -23,8 +23,8 @@ PACKED = (
     "LICENSE",
 )
 
-# It is built and installed by pip, which may have to fetch packages.
-pytestmark = pytest.mark.timeout(300)
+# It is built and installed by pip, which may have to fetch packages, and takes its time.
+pytestmark = [pytest.mark.timeout(300), pytest.mark.servers]
 
 
 def pip(*arguments: object) -> None:

@@ -41,7 +41,9 @@ def test_it_runs_from_anywhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("broken", "states"),
     [
-        ("brisk=garbage", ["TRACK_RESULTS", "BUILD_RESPONSE"]),
+        pytest.param(
+            "brisk=garbage", ["TRACK_RESULTS", "BUILD_RESPONSE"], marks=pytest.mark.servers
+        ),
         ("quality=500", ["ERROR_TRACKING", "NO_FILL"]),
     ],
 )

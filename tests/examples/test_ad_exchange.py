@@ -36,6 +36,9 @@ UNSOLD = [*TO_THE_SCORES, "RUN_AUCTION", "NO_FILL"]
 
 TECHNICAL_ERROR, INVALID_REQUEST, NO_BIDS, BELOW_FLOOR = 1, 2, 500, 501  # reasons: the `nbr`
 
+# Of failures that differ only in their kind, one of each goes with the usual tests.
+more = pytest.mark.servers
+
 Report = dict[str, Any]
 Auction = Callable[..., Report]
 
@@ -104,7 +107,12 @@ def test_a_floor_that_the_best_bid_meets_exactly_is_met(auction: Auction) -> Non
 
 @pytest.mark.parametrize(
     ("mode", "status"),
-    [("down", "failed"), ("garbage", "failed"), ("500", "failed"), ("hang", "cancelled")],
+    [
+        ("down", "failed"),
+        ("hang", "cancelled"),
+        pytest.param("garbage", "failed", marks=more),
+        pytest.param("500", "failed", marks=more),
+    ],
 )
 def test_without_the_best_bidder_the_next_one_wins(
     auction: Auction, mode: str, status: str
@@ -160,7 +168,9 @@ def test_a_floor_that_nobody_meets_leaves_it_unsold(auction: Auction, tmp_path: 
     assert rows_of(tmp_path) == []
 
 
-@pytest.mark.parametrize("mode", ["down", "garbage", "500"])
+@pytest.mark.parametrize(
+    "mode", ["down", pytest.param("garbage", marks=more), pytest.param("500", marks=more)]
+)
 def test_bidders_that_all_fail_leave_it_unsold(auction: Auction, mode: str) -> None:
     """Who answers with an error has given a sign of life: the run goes on, with no bid."""
     report = auction("--break", f"bidders={mode}")
@@ -186,12 +196,12 @@ def test_bidders_that_all_hang_are_an_error(auction: Auction, tmp_path: Path) ->
     ("broken", "way"),
     [
         ("geo=hang", ["START", "GATHER_CONTEXT"]),
-        ("geo=down", ["START", "GATHER_CONTEXT"]),
-        ("geo=500", ["START", "GATHER_CONTEXT"]),
+        pytest.param("geo=down", ["START", "GATHER_CONTEXT"], marks=more),
+        pytest.param("geo=500", ["START", "GATHER_CONTEXT"], marks=more),
         ("geo=garbage", ["START", "GATHER_CONTEXT"]),
-        ("quality=hang", TO_THE_SCORES),
+        pytest.param("quality=hang", TO_THE_SCORES, marks=more),
         ("quality=500", TO_THE_SCORES),
-        ("notice=hang", [*TO_THE_SCORES, "RUN_AUCTION", "TRACK_RESULTS"]),
+        pytest.param("notice=hang", [*TO_THE_SCORES, "RUN_AUCTION", "TRACK_RESULTS"], marks=more),
         ("notice=down", [*TO_THE_SCORES, "RUN_AUCTION", "TRACK_RESULTS"]),
     ],
 )
