@@ -75,9 +75,9 @@ class Harness:
         """Kill the process that makes a new file at this statement; was it killed at all?"""
         fresh = Harness(self.name, self.folder / f"new-{when}-{number}")
         fresh.folder.mkdir()
-        code = fresh.child("first", lambda checkpoints: crash_at(checkpoints, number, when))
+        code = fresh.child("of-a-new-file", lambda checkpoints: crash_at(checkpoints, number, when))
         fresh.crash("uncrashed", iter([None]))
-        fresh.crash("first", iter([None]))
+        fresh.crash("of-a-new-file", iter([None]))
         self.kills += code == -signal.SIGKILL
         self.problems += fresh.problems
         return code == -signal.SIGKILL
