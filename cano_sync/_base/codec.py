@@ -523,17 +523,18 @@ def _by_shape(kind: Any) -> Codec[Any]:
     if issubclass(kind, tuple) and hasattr(kind, "_fields"):
         make: Callable[[Any], Any] = getattr(kind, "_make")  # noqa: B009
         return Codec(kind, list, make)
+    shape: Any = kind
     if hasattr(kind, "__attrs_attrs__"):
         names = {
             each.name: each.alias or each.name.lstrip("_")
-            for each in kind.__attrs_attrs__
+            for each in shape.__attrs_attrs__
             if each.init
         }
         return _fields_codec(kind, names)
     if hasattr(kind, "__struct_fields__"):  # msgspec
-        return _fields_codec(kind, {name: name for name in kind.__struct_fields__})
+        return _fields_codec(kind, {name: name for name in shape.__struct_fields__})
     if hasattr(kind, "model_dump") and hasattr(kind, "model_validate"):  # pydantic
-        return Codec(kind, lambda model: model.model_dump(), kind.model_validate)
+        return Codec(kind, lambda model: model.model_dump(), shape.model_validate)
     raise ConfigurationError(
         f"the type {_full_name(kind)} cannot be recorded by its shape: it is no dataclass, named "
         f"tuple, enum, or class of attrs, msgspec or pydantic; give Codec({kind.__name__}, encode, "

@@ -182,6 +182,7 @@ class Journal:
         for key, value in values.items():
             if transient and key in transient:
                 continue
+            text = ""
             try:
                 text = encode(value)
                 is_usual = len(text) <= LARGE and type(key) is str

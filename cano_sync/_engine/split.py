@@ -431,7 +431,7 @@ class Split:
     def _call_surrounded(self, task: BoundTask, index: int) -> Any:
         """As a TaskRun would; where no events are emitted, this is all that there is to it."""
         surroundings = self._surroundings
-        facts = () if self._visit is None else self._visit.facts(index)
+        facts: tuple[Any, ...] = () if self._visit is None else self._visit.facts(index)
         context = TaskContext(
             self._run_id, self._state, index, 1, self._error, surroundings.thread, *facts
         )

@@ -147,7 +147,7 @@ class TaskRun:
         return task.function(self.store, **named) if task.takes_store else task.function(**named)
 
     def _context(self, number: int, thread: ThreadKind) -> TaskContext:
-        facts = () if self.visit is None else self.visit.facts(self.index)
+        facts: tuple[Any, ...] = () if self.visit is None else self.visit.facts(self.index)
         return TaskContext(self.run_id, self.state, self.index, number, self.error, thread, *facts)
 
     def _call(

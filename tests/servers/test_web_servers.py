@@ -136,7 +136,7 @@ def test_it_ends_in_time_while_tasks_are_deaf(kind: str, start: Start, tmp_path:
     """What listens is cancelled and answered; what does not is named, where a server can say so."""
     command = command_of(kind, tmp_path)
 
-    def end(number: int) -> float:
+    def end(number: int, more: int = 2) -> float:
         server = start(command)
         with ThreadPoolExecutor(3) as clients:
             listening = clients.submit(server.get, "/listen-split?who=listening&seconds=60")
@@ -147,7 +147,14 @@ def test_it_ends_in_time_while_tasks_are_deaf(kind: str, start: Start, tmp_path:
                     : 1 if kind.startswith(("sync", "uWSGI")) else 2
                 ]
             ]
-            server.wait_until_begun(len(deaf), "deaf")
+            try:
+                server.wait_until_begun(len(deaf), "deaf")
+            except AssertionError:
+                # Now and then one of uWSGI's two workers is given no request at all.
+                if kind != "uWSGI" or not more:
+                    raise
+                server.kill()
+                return end(number, more - 1)
             if kind == "uWSGI":
                 time.sleep(1)  # its workers are watched from some moment after their fork on
             took = server.stop()

@@ -227,7 +227,14 @@ HUNTS: dict[str, tuple[Callable[[Hunt], None], int]] = {
 }
 
 
-@pytest.mark.parametrize("what", HUNTS)
+# Others have one of their kind among these, and are simulated (tests/laws/test_simulated_laws.py).
+USUAL = {"a join", "the workflow's timeout", "a cancellation"}
+
+
+@pytest.mark.parametrize(
+    "what",
+    [each if each in USUAL else pytest.param(each, marks=pytest.mark.servers) for each in HUNTS],
+)
 def test_no_write_is_seen_after(what: str) -> None:
     leave, count = HUNTS[what]
     refused, prey = hunts(leave, count)
