@@ -219,11 +219,13 @@ class Run:
             is_cancelled = error.run_id == self._id
             raise
         finally:
+            # As _leave() does, without a call: every run comes here, and to a drain hardly any.
             running.pop(self, None)
             if drains:
                 drains[0].ended(self, is_cancelled=is_cancelled)
 
     def _leave(self, *, is_cancelled: bool) -> None:
+        """It has ended before it was executed: it is no longer registered."""
         running.pop(self, None)
         if drains:
             drains[0].ended(self, is_cancelled=is_cancelled)
